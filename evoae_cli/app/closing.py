@@ -1,0 +1,70 @@
+"""The closing screen: the result, where the model is, and four lines to copy."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from evoae_cli.app.common import command_line
+from evoae_cli.app.screen import counts_text
+from evoae_cli.app.wording import clock, shorten
+from evoae_cli.study.locate import BEST, SETTINGS
+from evoae_cli.study.snapshot import Counts
+
+
+def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType:
+    """What a finished study came to; `summary` is the object of `evoae show --json`, with a best model.
+
+    Lines to copy may be longer than `width` and must not be broken, so print it with `soft_wrap=True`.
+    """
+    best = summary["best"]
+    split = "test" if best.get("test") else "val"
+    scores = best["test"] or best
+    lines = [
+        Text(f"{summary['objective']}: {scores['psnr_db']:.1f} dB on {split}", style="bold green"),
+        Text(shorten(against(summary, split), width)),
+        Text(shorten(best["genotype"], width)),
+        Text(shorten(f"fitness {scores['fitness']:.1f}, SSIM {scores['ssim']:.3f}, {_sizes(best)}", width)),
+        Text(shorten(f"{counts_text(Counts(**summary['counts']))}, in {clock(summary['active_s'])}", width)),
+        Text(f"model: {folder / BEST}"),
+        Text(),
+        *[Text(f"  {line}", style="cyan") for line in next_lines(summary["objective"], folder)],
+    ]
+    if summary["state"] == "exhausted":
+        lines.insert(5, Text(shorten("every architecture of the search space was trained", width)))
+    return Group(*lines)
+
+
+def against(summary: dict[str, Any], split: str) -> str:
+    """`noisy 12.3, wavelet 23.9, non-local means 25.6`: what the model was up against on `split`, weakest first."""
+    found = summary["references"][split]
+    if found is None:
+        return "no references measured"
+    methods = sorted(found["methods"].items(), key=lambda item: item[1]["psnr_db"])
+    named = [(found["baseline_name"], found["baseline"]), *methods]
+    return ", ".join(f"{name} {scores['psnr_db']:.1f}" for name, scores in named)
+
+
+def next_lines(objective: str, folder: Path) -> list[str]:
+    """Four lines to copy: look closer, use the model, load it in Python, search on."""
+    use = command_line("evoae", "denoise", folder, "noisy.png", "-o", "clean.png")
+    again = command_line("evoae", "search", objective, "--config", folder / SETTINGS, "--seed", "1")
+    return [
+        command_line("evoae", "show", folder, "--history"),
+        use if objective == "denoise" else again,
+        _in_python(folder),
+        command_line("evoae", "search", objective, "--data", "FOLDER"),
+    ]
+
+
+def _in_python(folder: Path) -> str:
+    program = f"from evoae_cli import load; print(load({str(folder)!r}))"
+    # Double quotes are easier to read and to change, where the path has nothing that a shell would replace in them.
+    is_plain = re.fullmatch(r"[\w./ -]+", str(folder)) is not None
+    return f'python -c "{program}"' if is_plain else command_line("python", "-c", program)
+
+
+def _sizes(best: dict[str, Any]) -> str:
+    return f"{best['parameters']:,} parameters, code of {best['code_values']:,} values"

@@ -1,0 +1,103 @@
+"""The console entry `evoae`: runs a command and turns what it raises into one line and an exit code."""
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from typer.main import get_command
+
+from evoae_cli.app import denoise, doctor, listing, resume, search, show
+from evoae_cli.app.common import Session
+from evoae_cli.app.console import say, stderr_console
+from evoae_cli.app.options import show_help
+from evoae_cli.errors import EvoaeError
+from evoae_cli.version import __version__
+
+app = typer.Typer(
+    name="evoae",
+    help="Design autoencoders by evolution, and train them.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("search")(search.search)
+app.command("resume")(resume.resume)
+app.command("show")(show.show)
+app.command("list")(listing.list_)
+app.command("denoise")(denoise.denoise)
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"evoae {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, metavar="", help="Print the version, and exit."
+        ),
+    ] = False,
+) -> None:
+    if ctx.invoked_subcommand is None:
+        show_help(ctx)
+
+
+def run(argv: Sequence[str] | None = None, platform: str = sys.platform) -> None:
+    """Run `evoae` with `argv` (None: the command line's) and exit: 0 done, 1 failed, 2 wrong use, 130, 143 stopped."""
+    sys.exit(_exit_code(list(sys.argv[1:] if argv is None else argv), platform))
+
+
+def _exit_code(argv: list[str], platform: str) -> int:
+    console = stderr_console()
+    if platform == "win32":
+        say(console, "evoae does not run on Windows; use Linux, macOS, or WSL2 on Windows")
+        return 2
+    session = Session()
+    try:
+        code = get_command(app).main(args=argv, prog_name="evoae", standalone_mode=False, obj=session)
+        # A reader of stdout that went away is noticed here, not by the interpreter on its way out.
+        sys.stdout.flush()
+    except EvoaeError as error:
+        say(console, f"evoae: {_one_line(error)}", "red")
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        return _failed(error, session, console)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(error: Exception, session: Session, console: Console) -> int:
+    """Wrong use that typer found, or a bug."""
+    # typer's errors come from click or from a copy of it, by version; they all have this.
+    describe = getattr(error, "format_message", None)
+    if describe is not None:
+        say(console, f"evoae: {_one_line(describe())}", "red")
+        return int(getattr(error, "exit_code", 2))
+    trace = "".join(traceback.format_exception(error))
+    if session.is_debug:
+        sys.stderr.write(trace)
+        return 1
+    with tempfile.NamedTemporaryFile("w", prefix="evoae-", suffix=".log", delete=False) as log:
+        log.write(f"evoae {__version__}, Python {sys.version}\n{trace}")
+    summary = f"{type(error).__name__}: {_one_line(error)}"
+    say(console, f"evoae: this is a bug in evoae ({summary}); the details are in {log.name}", "red")
+    return 1
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())

@@ -1,0 +1,32 @@
+"""The first line: what is starting, and about how long it will take, before anything slow is imported."""
+
+from pathlib import Path
+
+from evoae_cli.app.wording import about, several
+from evoae_cli.study.config import StudyConfig
+
+_PIXELS_PER_S = 1.0e6
+"""Training throughput of one CPU core over the mixture of candidates in a search. `3x3conv2d:16` trains on 3.0 million
+pixels/s; candidates of several layers and more filters on a fraction of it."""
+_START_S = 15.0
+"""Loading torch, preparing the images, tuning the classical methods."""
+
+
+def opening(config: StudyConfig, folder: Path, n_cpu_workers: int | None, n_photographs: int | None) -> str:
+    """`denoise in runs/x: 2 workers, 12 photographs, about 4 min`.
+
+    `n_cpu_workers` is None where GPUs run the study: no time is foretold there, since they differ too much.
+    """
+    parts = [several(n_cpu_workers, "worker") if n_cpu_workers is not None else "one worker per GPU"]
+    parts.append(several(n_photographs, "photograph") if n_photographs is not None else f"images from {config.data}")
+    if n_cpu_workers is not None:
+        parts.append(about(estimate_s(config, n_cpu_workers)))
+    return f"{config.objective} in {folder}: {', '.join(parts)}"
+
+
+def estimate_s(config: StudyConfig, n_workers: int) -> float:
+    """A rough time for the whole study on `n_workers` cores, in seconds; Algorithm 2 makes two offspring per parent."""
+    n_candidates = config.population * (1 + 2 * config.generations)
+    rounds = -(-config.finalists * config.final_seeds // n_workers)
+    epochs = n_candidates * config.epochs / n_workers + rounds * config.final_epochs
+    return _START_S + epochs * config.train_images * config.crop**2 / _PIXELS_PER_S

@@ -1,0 +1,191 @@
+"""The command's options for a study, made from StudyConfig's fields: name, type and meaning are said once, there."""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+
+from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.contract import Objective
+from evoae_cli.study.config import field_meta, field_names, field_type, option_name, resolve
+
+SETTINGS = tuple(name for name in field_names() if name != "objective")
+"""The objective is the command's argument; every other setting is an option."""
+
+CHANGES = ("generations", "workers", "device")
+"""What may change when a study goes on, since the history up to there stays as it is."""
+
+_MAIN_PANEL = "Settings"
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` an option for every setting of a study, and `--help-all`.
+
+    `command` has a parameter `settings: dict[str, Any]`, which receives those that were given on the command line.
+    """
+    return _extended(command, SETTINGS, [*map(_option, SETTINGS), _help_all()])
+
+
+def with_changes(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` options for the settings that a study may change when it goes on; like `with_settings`."""
+    return _extended(command, CHANGES, [_option(name, is_new=False) for name in CHANGES])
+
+
+def _extended(
+    command: Callable[..., None], names: Sequence[str], options: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != "settings"]
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        settings = {name: parsed(name, given.pop(name)) for name in names}
+        given.pop("help_all", None)
+        command(**given, settings={name: value for name, value in settings.items() if value is not None})
+
+    # typer reads a command's parameters from these two.
+    parameters = [*own, *options]
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # inspect honours it
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
+
+
+def _option(name: str, is_new: bool = True) -> inspect.Parameter:
+    """One setting as an option, of a new study or of one that goes on.
+
+    Values arrive as text, so that one place, `parsed`, says what is wrong with them.
+    """
+    meta = field_meta(name)
+    extra = meta.extra or {}
+    kind = bare_type(name)
+    description = (meta.description or name) + (_defaults(name) if is_new else "")
+    is_main = extra["main"] or not is_new
+    declared, metavar, completions = option_name(name), "TEXT", None
+    accepted: Any = str
+    if kind is bool:
+        declared, accepted, metavar = f"{declared}/--no-{declared[2:]}", bool, ""
+    elif get_origin(kind) is Literal:
+        choices = [str(choice) for choice in get_args(kind)]
+        metavar, completions = "|".join(choices), completion(choices)
+    elif get_origin(kind) is tuple:
+        is_list = get_args(kind)[1] is Ellipsis
+        accepted, metavar = (str, "N,N,...") if is_list else (tuple[str, str], "LO HI")
+    elif kind in (int, float):
+        metavar = "N" if kind is int else "NUMBER"
+    option = typer.Option(
+        declared,
+        metavar=metavar,
+        help=description,
+        hidden=not is_main,
+        rich_help_panel=_MAIN_PANEL if is_main else extra["panel"],
+        show_default=False,
+        autocompletion=completions,
+    )
+    annotation = Annotated[accepted | None, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def completion(choices: Sequence[str]) -> Callable[[str], list[str]]:
+    """What the shell offers for one of `choices`."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return complete
+
+
+def _help_all() -> inspect.Parameter:
+    option = typer.Option(
+        "--help-all", callback=_show_all, is_eager=True, metavar="", help="Show every option, and exit."
+    )
+    return inspect.Parameter(
+        "help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, option]
+    )
+
+
+def _show_all(ctx: typer.Context, is_asked: bool) -> None:
+    """Print the help with nothing hidden, each setting in its own panel."""
+    if not is_asked or ctx.resilient_parsing:
+        return
+    for parameter in ctx.command.params:
+        if parameter.name in SETTINGS:
+            # Options have both attributes; the common base class of options and arguments declares neither.
+            vars(parameter).update(hidden=False, rich_help_panel=(field_meta(parameter.name).extra or {})["panel"])
+    show_help(ctx)
+    raise typer.Exit
+
+
+def show_help(ctx: typer.Context) -> None:
+    """Print the help of the command: typer prints it while it makes it, or returns it where rich is switched off."""
+    text = ctx.get_help()
+    if text:
+        typer.echo(text)
+
+
+def bare_type(name: str) -> Any:
+    """The type of a setting without its metadata and without None: `Annotated[int | None, ...]` -> `int`."""
+
+    def bare(annotated: Any) -> Any:
+        if get_origin(annotated) is Annotated:
+            return bare(get_args(annotated)[0])
+        if get_origin(annotated) in (Union, UnionType):
+            return bare(next(member for member in get_args(annotated) if member is not NoneType))
+        return annotated
+
+    return bare(field_type(name))
+
+
+def parsed(name: str, given: Any) -> Any:
+    """What was written on the command line as StudyConfig wants it: `8,16` becomes `(8, 16)`. Raises UsageError.
+
+    Bounds are not looked at: that is for StudyConfig.
+    """
+    kind = bare_type(name)
+    if given is None or kind in (bool, str):
+        return given
+    if get_origin(kind) is Literal:
+        if given not in get_args(kind):
+            raise UsageError(f"{option_name(name)} {given!r} is unknown; choose {' or '.join(get_args(kind))}")
+        return given
+    if get_origin(kind) is not tuple:
+        return _number(name, given, kind)
+    parts = given.split(",") if isinstance(given, str) else given
+    return tuple(_number(name, part, get_args(kind)[0]) for part in parts)
+
+
+def _number(name: str, text: str, kind: type[int] | type[float]) -> int | float:
+    try:
+        return kind(text)
+    except ValueError:
+        noun = "whole number" if kind is int else "number"
+        raise UsageError(f"{option_name(name)}: {text!r} is no {noun}") from None
+
+
+def _defaults(name: str) -> str:
+    """` (quick: 6)`, the quick preset's value, for both objectives where they differ."""
+    if name == "preset":
+        return " (default: quick)"
+    values = {objective: _text(_quick(objective)[name]) for objective in get_args(Objective)}
+    if len(set(values.values())) > 1:
+        return f" (quick: {', '.join(f'{value} for {objective}' for objective, value in values.items())})"
+    value = values["denoise"]
+    return f" (quick: {value})" if value else ""
+
+
+@functools.cache
+def _quick(objective: Literal["denoise", "manifold"]) -> dict[str, Any]:
+    config = resolve(objective)
+    return {name: getattr(config, name) for name in SETTINGS}
+
+
+def _text(value: Any) -> str:
+    """A setting as it is written on the command line; nothing for None, which means that another setting decides."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

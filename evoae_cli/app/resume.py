@@ -1,0 +1,29 @@
+"""`evoae resume [STUDY]`: continue an interrupted study, or give a finished one more generations."""
+
+from typing import Any
+
+import typer
+
+from evoae_cli.app.common import Debug, Json, Quiet, StudyName, chosen_study
+from evoae_cli.app.console import stderr_console
+from evoae_cli.app.options import with_changes
+from evoae_cli.app.running import Show, run_study
+
+
+@with_changes
+def resume(
+    study: StudyName = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Continue a study to the same end as if it had not been interrupted."""
+    show = Show(stderr_console(), quiet, as_json)
+    folder = chosen_study(study, show.console)
+    with show.preparing(f"resuming {folder}"):
+        from evoae_cli.study.study import Study
+
+        opened = Study.open(folder, warn=show.warn, **settings)
+    raise typer.Exit(run_study(opened, show))

@@ -1,0 +1,93 @@
+"""Runs a study for a person: shows it while it runs, honours Ctrl-C, ends with the result and the exit code."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from evoae_cli.app.closing import closing
+from evoae_cli.app.common import command_line
+from evoae_cli.app.console import can_redraw, say, warn
+from evoae_cli.app.lines import write_event
+from evoae_cli.app.live import live_screen
+from evoae_cli.app.signals import exit_code, interruptible
+
+if TYPE_CHECKING:
+    from evoae_cli.study.study import Study, StudyEvent, StudyResult
+
+
+@dataclass(frozen=True)
+class Show:
+    """How a command speaks while it works."""
+
+    console: Console
+    is_quiet: bool
+    is_json: bool
+
+    @contextmanager
+    def preparing(self, what: str) -> Iterator[None]:
+        """Say that something takes a while: a spinner where the terminal can, else one line."""
+        if self.is_quiet:
+            yield
+        elif can_redraw(self.console):
+            with self.console.status(what):
+                yield
+        else:
+            say(self.console, what)
+            yield
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """One line on stderr, unless all is to be quiet."""
+        if not self.is_quiet:
+            say(self.console, text, style)
+
+    def warn(self, text: str) -> None:
+        """One warning on stderr, always."""
+        warn(self.console, text)
+
+
+def run_study(study: "Study", show: Show) -> int:
+    """Run `study` to its end or to the first Ctrl-C, and print the result on stdout. Returns the exit code."""
+    is_live = not show.is_quiet and can_redraw(show.console)
+    screen = live_screen(show.console, study.snapshot) if is_live else nullcontext()
+    with interruptible(study.request_stop, study.kill) as interruption:
+        with screen:
+            result = study.run(_listener(show, is_live))
+        # Until the result is out, a late Ctrl-C must not tear it.
+        _conclude(result, show)
+    if interruption.signum is not None and result.state == "interrupted":
+        return exit_code(interruption.signum)
+    return 1 if result.state == "failed" else 0
+
+
+def _listener(show: Show, is_live: bool) -> "Callable[[StudyEvent], None]":
+    """What to do with each event. The live screen shows all but warnings by itself."""
+
+    def hear(event: "StudyEvent") -> None:
+        if event.kind == "warning" or not (is_live or show.is_quiet):
+            write_event(show.console, event)
+
+    return hear
+
+
+def _conclude(result: "StudyResult", show: Show) -> None:
+    if result.state == "interrupted":
+        resume = command_line("evoae", "resume", result.folder)
+        show.say(f"interrupted; all finished evaluations are stored. Continue with: {resume}")
+    elif result.model is None:
+        say(show.console, f"evoae: no candidate could be trained; see: evoae show {result.folder} --history", "red")
+    elif not show.is_quiet:
+        show.console.print(closing(result.summary, result.folder, show.console.width), soft_wrap=True)
+    if show.is_json:
+        _print(json.dumps(result.summary))
+    elif result.model is not None and result.state != "interrupted":
+        _print(str(result.model))
+
+
+def _print(result: str) -> None:
+    sys.stdout.write(result + "\n")
+    sys.stdout.flush()

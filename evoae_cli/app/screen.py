@@ -1,0 +1,140 @@
+"""The live screen of a study: a pure function from a snapshot to something rich can draw.
+
+Every line fits the width and the number of lines the height, so nothing wraps, scrolls or flickers.
+"""
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from evoae_cli.app.wording import about, clock, db, several, shorten
+from evoae_cli.engine.protocol import WorkerView
+from evoae_cli.study.snapshot import ArchitectureRow, Counts, Snapshot
+
+MAX_WIDTH = 120
+"""Longer lines are hard to read across."""
+_NARROW = 60
+"""Below this the process id and the bars give way to the genotype."""
+_FIXED_LINES = 10
+"""Lines of the screen besides workers and architectures, blank ones and the cursor's included."""
+
+
+def render(snapshot: Snapshot, width: int, height: int = 24) -> RenderableType:
+    """The screen for one snapshot, at most `width` columns and, from 16 on, `height` lines."""
+    width = max(min(width, MAX_WIDTH), 20)
+    room = max(height - _FIXED_LINES, 6)
+    n_best = min(len(snapshot.best), max(room // 2, room - len(snapshot.workers)), 5)
+    lines = [_leading(snapshot, width), _place(snapshot, width), _progress(snapshot, width), Text()]
+    lines += _workers(snapshot.workers, width, room - n_best)
+    lines += [Text(), *_architectures(snapshot.best[:n_best], width)] if n_best else []
+    lines += [Text(), _counts(snapshot.counts, width)]
+    lines += [Text(shorten(message, width), style="yellow") for message in [_message(snapshot)] if message]
+    return Group(*lines)
+
+
+def leading_text(snapshot: Snapshot) -> str:
+    """`noisy 12.3 dB -> best 25.1 dB (non-local means 25.6)`."""
+    before, best = (db(value) if value is not None else "... dB" for value in (snapshot.baseline_db, snapshot.best_db))
+    text = f"{snapshot.baseline} {before} -> best {best}"
+    if snapshot.references:
+        text += f" ({strongest(snapshot.references)})"
+    return text
+
+
+def strongest(references: dict[str, float]) -> str:
+    """The classical method that is hardest to beat, as `non-local means 25.6`."""
+    name = max(references, key=lambda name: references[name])
+    return f"{name} {references[name]:.1f}"
+
+
+def counts_text(counts: Counts) -> str:
+    """`32 trained, 4 cached, 1 failed (1 oom)`; failures and lost workers are named only where there are any."""
+    parts = [f"{counts.trained:,} trained", f"{counts.cache_hits + counts.in_flight_hits:,} cached"]
+    if counts.failed:
+        kinds = ((getattr(counts, kind), kind) for kind in ("diverged", "oom", "timeout", "crashed"))
+        parts.append(f"{counts.failed:,} failed ({', '.join(f'{n} {kind}' for n, kind in kinds if n)})")
+    if counts.lost_leases:
+        parts.append(f"{several(counts.lost_leases, 'worker')} lost")
+    return ", ".join(parts)
+
+
+def _leading(snapshot: Snapshot, width: int) -> Text:
+    text = leading_text(snapshot)
+    return Text(shorten(text, width), style="bold")
+
+
+def _place(snapshot: Snapshot, width: int) -> Text:
+    """Which study, and where in it we are."""
+    where = {
+        "preparing": "preparing",
+        "search": f"generation {snapshot.generation} of {snapshot.n_generations}",
+        "finalists": "training the finalists",
+        "test": "scoring on test",
+        "finished": "finished",
+    }[snapshot.phase]
+    right = f"  {where}, {clock(snapshot.elapsed_s)}"
+    study = shorten(snapshot.study, max(width - len(right), 0))
+    return Text.assemble((study, "cyan"), right.rjust(width - len(study)))[:width]
+
+
+def _progress(snapshot: Snapshot, width: int) -> Text:
+    if snapshot.phase == "preparing" or not snapshot.n_expected:
+        right = "  0 done"
+    else:
+        left = f", {about(snapshot.remaining_s)} left" if snapshot.remaining_s is not None else ""
+        right = f"  {snapshot.n_done:,} of {snapshot.n_expected:,}{left}"
+    share = snapshot.n_done / snapshot.n_expected if snapshot.n_expected else 0.0
+    return Text.assemble(_bar(share, max(width - len(right), 0)), right)[:width]
+
+
+def _bar(share: float, width: int) -> Text:
+    n_full = round(min(max(share, 0.0), 1.0) * width)
+    return Text.assemble(("━" * n_full, "green"), ("─" * (width - n_full), "bright_black"))
+
+
+def _workers(workers: tuple[WorkerView, ...], width: int, room: int) -> list[Text]:
+    """One line each, for as many as there is room for: device, process id, what it trains, how far and how long."""
+    if not workers:
+        return [Text("starting workers", style="dim")]
+    shown = workers if len(workers) <= room else workers[: room - 1]
+    device_width = min(max(len(worker.device) for worker in shown), 12)
+    lines = []
+    for worker in shown:
+        left = f"{shorten(worker.device, device_width):<{device_width}} "
+        if width >= _NARROW:
+            left += f"{f'pid {worker.pid}' if worker.pid else '':<11} "
+        is_training = worker.state == "training"
+        right = f" {clock(worker.running_s):>7}" if is_training else " " * 8
+        bar_width = 10 if width >= _NARROW else 0
+        task_width = max(width - len(left) - len(right) - bar_width - 1, 0)
+        task = shorten(worker.task, task_width) if is_training else worker.state
+        style = "" if is_training else "dim"
+        line = Text.assemble((left, "dim"), (f"{task:<{task_width}} ", style))
+        line.append_text(_bar(worker.progress, bar_width) if is_training else Text(" " * bar_width))
+        lines.append(line.append(right)[:width])
+    if len(shown) < len(workers):
+        lines.append(Text(f"... and {len(workers) - len(shown)} more", style="dim"))
+    return lines
+
+
+def _architectures(best: tuple[ArchitectureRow, ...], width: int) -> list[Text]:
+    is_wide = width >= _NARROW
+    numbers = f" {'fitness':>8} {'dB':>6}" + (f" {'parameters':>11}" if is_wide else "")
+    title = shorten("best architectures", width - len(numbers))
+    lines = [Text(f"{title:<{width - len(numbers)}}{numbers}", style="dim")]
+    for number, row in enumerate(best, start=1):
+        right = f" {row.fitness:>8.1f} {row.psnr_db:>6.1f}" + (f" {row.parameters:>11,}" if is_wide else "")
+        left_width = width - len(right)
+        left = f"{number} {shorten(row.genotype, left_width - 2)}"
+        lines.append(Text(f"{left:<{left_width}}{right}", style="bold" if number == 1 else "")[:width])
+    return lines
+
+
+def _counts(counts: Counts, width: int) -> Text:
+    return Text(shorten(counts_text(counts), width), style="red" if counts.failed else "")
+
+
+def _message(snapshot: Snapshot) -> str:
+    if snapshot.message or snapshot.state != "stopping":
+        return snapshot.message
+    n = sum(worker.state == "training" for worker in snapshot.workers)
+    return f"stopping: waiting for {several(n, 'evaluation')}; Ctrl-C again ends at once"

@@ -1,0 +1,109 @@
+"""`evoae search denoise|manifold`: start a new study and run it."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, cast, get_args
+
+import msgspec
+import typer
+
+from evoae_cli.app.common import Debug, Json, Quiet
+from evoae_cli.app.console import stderr_console
+from evoae_cli.app.options import completion, with_settings
+from evoae_cli.app.running import Show, run_study
+from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.contract import Objective
+from evoae_cli.study.config import StudyConfig, resolve
+
+_OBJECTIVES = get_args(Objective)
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
+"""One entry for each GPU that the driver serves: known at once, while torch takes seconds to say."""
+
+
+@with_settings
+def search(
+    *,
+    objective: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="denoise|manifold",
+            help="What the autoencoder is for: to remove noise, or to find a small code.",
+            autocompletion=completion(_OBJECTIVES),
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option("--study", metavar="NAME|FOLDER", help="Name of the study (default: <objective>-<date>-<time>)."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Take settings from this study.toml; options override it."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Say what would be done; write nothing.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+    settings: dict[str, Any],
+) -> None:
+    """Let evolution design, train and deliver an autoencoder.
+
+    Without options: `evoae search denoise` finds a denoiser on built-in photographs in a few minutes.
+    """
+    resolved = resolved_config(objective, config, settings)
+    show = Show(stderr_console(), quiet, as_json)
+    raise typer.Exit(_dry_run(resolved, show) if dry_run else _start(resolved, study, show))
+
+
+def resolved_config(objective: str | None, file: Path | None, settings: dict[str, Any]) -> StudyConfig:
+    """All settings: the command's options override the file, the file the preset. Raises UsageError in one line."""
+    if objective is None and file is None:
+        raise UsageError("say what to search for: evoae search denoise, or evoae search manifold; --help tells more")
+    if objective is not None and objective not in _OBJECTIVES:
+        raise UsageError(f"{objective!r} is nothing to search for; choose denoise or manifold")
+    if file is None:
+        return resolve(cast(Objective, objective), settings)
+    from evoae_cli.study.settingsfile import read_settings
+
+    stored = read_settings(file)
+    of_file = stored.pop("objective", objective)
+    if of_file is None:
+        raise UsageError(f"--config {file} names no objective; write: evoae search denoise --config {file}")
+    if objective is not None and of_file != objective:
+        # Its other settings were resolved for its own objective and would not suit this one.
+        raise UsageError(f"--config {file} is for {of_file}, not {objective}; leave {objective} out, or the file")
+    return resolve(of_file, stored, settings)
+
+
+def _start(config: StudyConfig, name: str | None, show: Show) -> int:
+    from evoae_cli.app.opening import opening
+    from evoae_cli.study.locate import new_study_folder
+
+    folder = new_study_folder(name, config.objective)
+    show.say(opening(config, folder, *_at_hand(config)), "bold")
+    with show.preparing("loading PyTorch and the images"):
+        from evoae_cli.study.study import Study
+
+        study = Study.create(config, folder, warn=show.warn)
+    return run_study(study, show)
+
+
+def _at_hand(config: StudyConfig) -> tuple[int | None, int | None]:
+    """CPU workers (None where GPUs do the work) and photographs (None for other data), told without torch."""
+    from evoae_cli.evaluation.photographs import PHOTOGRAPHS
+    from evoae_cli.study.setup import default_cpu_workers
+
+    n_photographs = len({photograph.scene for photograph in PHOTOGRAPHS}) if config.data == "photographs" else None
+    may_use_gpu = config.device.startswith("cuda") or (config.device == "auto" and any(_NVIDIA.glob("*")))
+    n_workers = None if may_use_gpu else config.workers or default_cpu_workers(config.threads)
+    return n_workers, n_photographs
+
+
+def _dry_run(config: StudyConfig, show: Show) -> int:
+    with show.preparing("measuring a few steps"):
+        from evoae_cli.study.plan import plan
+
+        planned = plan(config, show.warn)
+    typer.echo(json.dumps(msgspec.to_builtins(planned)) if show.is_json else "\n".join(planned.lines()))
+    return 0

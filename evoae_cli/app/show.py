@@ -1,0 +1,69 @@
+"""`evoae show [STUDY]`: what a study has found, as a table, as JSON, or live from another terminal."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from evoae_cli.app.common import Debug, Json, StudyName, chosen_study
+from evoae_cli.app.console import can_redraw, say, stderr_console
+
+_LOOK_EVERY_S = 1.0
+"""A running study publishes a snapshot about once a second."""
+_OVER = ("interrupted", "done", "exhausted", "failed")
+
+
+def show(
+    study: StudyName = None,
+    as_json: Json = False,
+    history: Annotated[
+        bool, typer.Option("--history", metavar="", help="Add every evaluation, in a fixed order.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", metavar="", help="Draw the live screen until the study ends.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Show a study: its best architecture, scores, finalists and counts."""
+    errors = stderr_console()
+    folder = chosen_study(study, errors)
+    if watch:
+        watch_study(folder, errors, time.sleep)
+    from evoae_cli.app.tables import history_lines, study_lines
+    from evoae_cli.study import summary as stored
+
+    found = stored.summary(folder)
+    rows = stored.history(folder) if history else None
+    if as_json:
+        sys.stdout.write(json.dumps(found if rows is None else {**found, "history": rows}) + "\n")
+        return
+    lines = study_lines(found, folder) + (["", *history_lines(rows)] if rows else [])
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def watch_study(folder: Path, console: Console, sleep: Callable[[float], None]) -> None:
+    """Draw the screen of a study that another process runs, until it ends; plain lines where nothing can be redrawn."""
+    from evoae_cli.app.live import live_screen
+    from evoae_cli.app.screen import counts_text, leading_text
+    from evoae_cli.study.summary import read_snapshot
+
+    if can_redraw(console):
+        with live_screen(console, lambda: read_snapshot(folder)):
+            while read_snapshot(folder).state not in _OVER:
+                sleep(_LOOK_EVERY_S)
+        return
+    n_seen = -1
+    while True:
+        snapshot = read_snapshot(folder)
+        if snapshot.n_done != n_seen:
+            n_seen = snapshot.n_done
+            place = f"{snapshot.n_done} of {snapshot.n_expected}"
+            say(console, f"{place}: {leading_text(snapshot)}, {counts_text(snapshot.counts)}")
+        if snapshot.state in _OVER:
+            return
+        sleep(_LOOK_EVERY_S)

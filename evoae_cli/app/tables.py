@@ -1,0 +1,77 @@
+"""What `show` and `list` print, as lines that are never broken, so that a pipe gets whole ones."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evoae_cli.app.closing import against
+from evoae_cli.app.screen import counts_text
+from evoae_cli.app.wording import clock, db
+from evoae_cli.study.locate import BEST
+from evoae_cli.study.snapshot import Counts
+
+
+def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
+    """Rows as lines with aligned cells, those of the columns in `right` to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [cell.rjust(widths[i]) if i in right else cell.ljust(widths[i]) for i, cell in enumerate(row)]
+        return "  ".join(cells).rstrip()
+
+    return [line(row) for row in rows]
+
+
+def study_lines(summary: dict[str, Any], folder: Path) -> list[str]:
+    """One study; `summary` is the object of `evoae show --json`."""
+    preset, best, counts = summary["settings"]["preset"], summary["best"], summary["counts"]
+    lines = [f"{folder}: {summary['objective']}, {summary['state']}, seed {summary['seed']}, preset {preset}", ""]
+    if best is None:
+        lines.append("no candidate has been evaluated yet")
+    else:
+        lines += [f"best: {best['genotype']}", *_score_lines(best)]
+        lines.append(f"{best['parameters']:,} parameters, a code of {best['code_values']:,} values")
+        lines.append(f"model: {folder / BEST}")
+    for split in ("val", "test"):
+        if summary["references"][split] is not None:
+            lines.append(f"references on {split}: {against(summary, split)}")
+    if summary["finalists"]:
+        lines += ["", "finalists, ranked on val", *_finalist_lines(summary["finalists"])]
+    became = counts_text(Counts(**counts))
+    return [*lines, "", f"{counts['proposed']:,} proposed, {became}, {clock(summary['active_s'])}"]
+
+
+def history_lines(rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Every evaluation, in the fixed order of `rows`: `[generation, genotype, outcome, fitness]`."""
+    head = ["generation", "fitness", "outcome", "genotype"]
+    return columns([head, *[[str(g), f"{f:.2f}", str(o), str(text)] for g, text, o, f in rows]], right=(0, 1))
+
+
+def studies_lines(found: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+    """One line for each study: name, objective, state, trained candidates and the best so far."""
+    rows = [["study", "objective", "state", "trained", "best", "genotype"]]
+    for study, summary in found:
+        best = summary["best"] or {}
+        scores = best.get("test") or best
+        trained = f"{summary['counts']['trained']:,}"
+        row = [study, summary["objective"], summary["state"], trained, db(scores.get("psnr_db"))]
+        rows.append([*row, best.get("genotype", "")])
+    return columns(rows, right=(3, 4))
+
+
+def _score_lines(best: dict[str, Any]) -> list[str]:
+    rows = [["", "fitness", "PSNR", "pooled PSNR", "SSIM"]]
+    for name, scores in (("val", best), ("test", best["test"])):
+        if scores and "fitness" in scores:
+            figures = [f"{scores['fitness']:.2f}", db(scores["psnr_db"]), db(scores["psnr_pooled_db"])]
+            rows.append([name, *figures, f"{scores['ssim']:.3f}"])
+    return columns(rows, right=(1, 2, 3, 4))
+
+
+def _finalist_lines(finalists: Sequence[dict[str, Any]]) -> list[str]:
+    rows = []
+    for number, final in enumerate(finalists, start=1):
+        is_ok = "fitness" in final
+        figures = [f"{final['fitness']:.2f}", db(final["psnr_db"])] if is_ok else [final["outcome"], final["reason"]]
+        rows.append([str(number), *figures, f"{final['parameters']:,}", final["genotype"]])
+    return columns([["", "fitness", "PSNR", "parameters", "genotype"], *rows], right=(0, 1, 2, 3))

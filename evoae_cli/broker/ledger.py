@@ -1,0 +1,298 @@
+"""The states of every open task, as a table of data. It decides and returns what to do, without clock, lock or thread.
+
+Every operation costs O(1), however many tasks have been done: a finished task is forgotten, only counters remain.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType
+
+import msgspec
+
+from evoae_cli.broker.task import MAX_PAYLOAD, Lease, Task, TaskResult
+from evoae_cli.outcome import Outcome
+
+
+class State(StrEnum):
+    """Where a task stands."""
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    DONE = "done"
+    WITHDRAWN = "withdrawn"
+
+
+class Event(StrEnum):
+    """What can happen to a task."""
+
+    LEASE = "lease"
+    RENEW = "renew"
+    REPORT = "report"
+    RETURN = "return"
+    """Its worker was lost before it began: no attempt."""
+    LOSE = "lose"
+    """Its worker was lost, and it may be tried again."""
+    GIVE_UP = "give up"
+    """Its worker was lost in the last attempt."""
+    WITHDRAW = "withdraw"
+
+
+TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
+    {
+        (State.QUEUED, Event.LEASE): State.LEASED,
+        (State.QUEUED, Event.WITHDRAW): State.WITHDRAWN,
+        (State.LEASED, Event.RENEW): State.LEASED,
+        (State.LEASED, Event.REPORT): State.DONE,
+        (State.LEASED, Event.RETURN): State.QUEUED,
+        (State.LEASED, Event.LOSE): State.QUEUED,
+        (State.LEASED, Event.GIVE_UP): State.DONE,
+    }
+)
+
+_MAX_LOST_KNOWN = 1024
+"""Lost leases remembered to tell a late report from a duplicate one; an older one counts as a duplicate."""
+
+
+class IllegalEventError(RuntimeError):
+    """An event that the table does not know for a state: a bug of the caller. Nothing has changed."""
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """A lease that was lost, and the task's result if that was its last attempt."""
+
+    lease: Lease
+    reason: str
+    result: TaskResult | None
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many tasks are in each state, and what went wrong so far."""
+
+    n_queued: int
+    n_leased: int
+    n_done: int
+    n_withdrawn: int
+    n_lost_leases: int
+    n_late: int
+    """Reports of a lost lease."""
+    n_duplicate: int
+    """Reports of a lease that had reported already."""
+    n_unknown: int
+    """Reports of a lease that was never given."""
+
+
+class _Entry:
+    """An open task. `lease`, `granted_at` and `expires_at` hold while it is leased."""
+
+    __slots__ = ("attempt", "expires_at", "granted_at", "lease", "state", "task")
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.state = State.QUEUED
+        self.attempt = 1
+        self.lease: Lease | None = None
+        self.granted_at = 0.0
+        self.expires_at = 0.0
+
+
+def next_state(state: State, event: Event) -> State:
+    """The state that follows. Raises IllegalEventError for a pair that `TRANSITIONS` does not have."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise IllegalEventError(f"a task that is {state} cannot {event}") from None
+
+
+class Ledger:
+    """All open tasks, in the order in which they will be leased.
+
+    A lease lasts `lease_s` seconds from the last renewal. A task whose lease is lost goes to the front; after
+    `max_attempts` lost leases it ends as crashed. Its last attempt runs alone, so that a task that harms its host harms
+    no other task, and is not blamed for one that does.
+
+    `now` is the caller's monotonic clock, in seconds, and never runs backwards.
+    """
+
+    def __init__(self, lease_s: float, max_attempts: int = 3) -> None:
+        self._lease_s = lease_s
+        self._max_attempts = max_attempts
+        self._open: dict[int, _Entry] = {}
+        self._queue: deque[_Entry] = deque()
+        # By lease id. All leases last equally long, so moving each renewed one to the end keeps them ordered by expiry.
+        self._leased: OrderedDict[int, _Entry] = OrderedDict()
+        self._lease_of: dict[str, int] = {}
+        self._is_last_attempt_running = False
+        self._lost_known: OrderedDict[int, None] = OrderedDict()
+        self._n_leases_given = 0
+        self._n_done = 0
+        self._n_withdrawn = 0
+        self._n_lost_leases = 0
+        self._n_late = 0
+        self._n_duplicate = 0
+        self._n_unknown = 0
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """Queue tasks behind those waiting.
+
+        Raises ValueError, and takes none, for a payload too large or an id in use.
+        """
+        ids = set()
+        for task in tasks:
+            if len(task.payload) > MAX_PAYLOAD:
+                raise ValueError(f"task {task.id} has {len(task.payload)} bytes; at most {MAX_PAYLOAD}")
+            if task.id in self._open or task.id in ids:
+                raise ValueError(f"task id {task.id} is used twice")
+            ids.add(task.id)
+        for task in tasks:
+            entry = _Entry(task)
+            self._open[task.id] = entry
+            self._queue.append(entry)
+
+    def lease(self, worker: str, now: float) -> Lease | None:
+        """Give the first task to `worker`; None while there is none to give. Raises ValueError if it holds a lease."""
+        if worker in self._lease_of:
+            raise ValueError(f"{worker} already holds lease {self._lease_of[worker]}")
+        if not self._queue or self._is_last_attempt_running:
+            return None
+        entry = self._queue[0]
+        is_last_attempt = entry.attempt > 1 and entry.attempt >= self._max_attempts
+        if is_last_attempt and self._leased:
+            return None
+        entry.state = next_state(entry.state, Event.LEASE)
+        self._queue.popleft()
+        self._n_leases_given += 1
+        lease = Lease(
+            id=self._n_leases_given,
+            task=entry.task,
+            worker=worker,
+            attempt=entry.attempt,
+            expires_at=now + self._lease_s,
+        )
+        entry.lease = lease
+        entry.granted_at = now
+        entry.expires_at = lease.expires_at
+        self._leased[lease.id] = entry
+        self._lease_of[worker] = lease.id
+        self._is_last_attempt_running = is_last_attempt
+        return lease
+
+    def renew(self, lease_id: int, now: float) -> bool:
+        """Extend a lease to `lease_s` from now; False if it is not held any more."""
+        entry = self._leased.get(lease_id)
+        if entry is None:
+            return False
+        entry.state = next_state(entry.state, Event.RENEW)
+        entry.expires_at = now + self._lease_s
+        self._leased.move_to_end(lease_id)
+        return True
+
+    def report(self, lease_id: int, outcome: Outcome, payload: bytes, reason: str, now: float) -> TaskResult | None:
+        """End a leased task; None where the lease is not held (late, duplicate or unknown), which is only counted."""
+        entry = self._leased.get(lease_id)
+        if entry is None:
+            self._count_dropped(lease_id)
+            return None
+        return self._end(entry, Event.REPORT, outcome, payload, reason, now)
+
+    def lose(self, worker: str, reason: str, now: float, has_begun: bool = True) -> Lost | None:
+        """Take the lease from a lost worker; None if it held none. `reason` says in one line how it was lost.
+
+        A task that had not begun is not to blame, and keeps its number of attempts.
+        """
+        lease_id = self._lease_of.get(worker)
+        return None if lease_id is None else self._lose(self._leased[lease_id], reason, now, has_begun)
+
+    def expire(self, now: float) -> list[Lost]:
+        """Take every lease that ran out."""
+        lost = []
+        while self._leased:
+            entry = next(iter(self._leased.values()))
+            if entry.expires_at > now:
+                break
+            lost.append(self._lose(entry, f"no heartbeat for {self._lease_s:g} s", now))
+        return lost
+
+    def next_deadline(self) -> float | None:
+        """When the next lease runs out; None while there are none."""
+        return next(iter(self._leased.values())).expires_at if self._leased else None
+
+    def withdraw(self) -> list[Task]:
+        """Take back every queued task, also those that wait for another attempt; they give no result."""
+        tasks = []
+        while self._queue:
+            entry = self._queue[0]
+            entry.state = next_state(entry.state, Event.WITHDRAW)
+            self._queue.popleft()
+            del self._open[entry.task.id]
+            self._n_withdrawn += 1
+            tasks.append(entry.task)
+        return tasks
+
+    def counts(self) -> Counts:
+        """Totals at this moment."""
+        return Counts(
+            n_queued=len(self._queue),
+            n_leased=len(self._leased),
+            n_done=self._n_done,
+            n_withdrawn=self._n_withdrawn,
+            n_lost_leases=self._n_lost_leases,
+            n_late=self._n_late,
+            n_duplicate=self._n_duplicate,
+            n_unknown=self._n_unknown,
+        )
+
+    def _count_dropped(self, lease_id: int) -> None:
+        if not 1 <= lease_id <= self._n_leases_given:
+            self._n_unknown += 1
+        elif lease_id in self._lost_known:
+            del self._lost_known[lease_id]
+            self._n_late += 1
+        else:
+            self._n_duplicate += 1
+
+    def _lose(self, entry: _Entry, reason: str, now: float, has_begun: bool = True) -> Lost:
+        lease = _held(entry)
+        self._n_lost_leases += 1
+        self._lost_known[lease.id] = None
+        if len(self._lost_known) > _MAX_LOST_KNOWN:
+            self._lost_known.popitem(last=False)
+        if has_begun and entry.attempt >= self._max_attempts:
+            why = f"{entry.attempt} workers were lost while they ran it; the last one: {reason}"
+            return Lost(lease, reason, self._end(entry, Event.GIVE_UP, Outcome.CRASHED, b"", why, now))
+        entry.state = next_state(entry.state, Event.LOSE if has_begun else Event.RETURN)
+        self._release(entry)
+        entry.attempt += has_begun
+        self._queue.appendleft(entry)
+        return Lost(lease, reason, None)
+
+    def _end(
+        self, entry: _Entry, event: Event, outcome: Outcome, payload: bytes, reason: str, now: float
+    ) -> TaskResult:
+        lease = _held(entry)
+        entry.state = next_state(entry.state, event)
+        self._release(entry)
+        del self._open[entry.task.id]
+        self._n_done += 1
+        return TaskResult(
+            task_id=entry.task.id,
+            outcome=outcome,
+            payload=payload,
+            reason=reason,
+            worker=lease.worker,
+            attempt=lease.attempt,
+            run_s=now - entry.granted_at,
+        )
+
+    def _release(self, entry: _Entry) -> None:
+        lease = _held(entry)
+        del self._leased[lease.id]
+        del self._lease_of[lease.worker]
+        entry.lease = None
+        # Whichever lease ends: while a last attempt runs there is no other.
+        self._is_last_attempt_running = False
+
+
+def _held(entry: _Entry) -> Lease:
+    assert entry.lease is not None, "a leased task has a lease"
+    return entry.lease

@@ -1,0 +1,1 @@
+"""Where evaluations run: one small protocol, and the local engine."""

@@ -1,0 +1,1 @@
+"""What a phenotype is worth: images, training, scores."""

@@ -1,0 +1,176 @@
+"""What crosses the border between the search and an evaluation: small frozen values, free of torch.
+
+A request says everything that an evaluation depends on, so its result is the same on any worker, at any time, after any
+number of crashes (on one kind of hardware).
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from evoae_cli.outcome import Outcome
+
+Objective = Literal["denoise", "manifold"]
+Stage = Literal["search", "final", "test"]
+Split = Literal["train", "val", "test"]
+Schedule = Literal["constant", "cosine"]
+Precision = Literal["float32", "bfloat16"]
+Decoder = Literal["same", "mirrored"]
+Progress = Callable[[float], None]
+"""Called with the share done, 0 to 1."""
+
+
+class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a genotype leaves open about its network; the same for a whole study."""
+
+    channels: int
+    """Of the image, 1 to 8."""
+    reductions: int
+    """Number of reductions: each halves height and width and doubles the channels. 1 or more."""
+    code_channels: int | None
+    """Channels of the code after a 1x1 convolution (the honest bottleneck); None for the paper's form, without it."""
+    decoder: Decoder
+    """Whether the decoder repeats the module in the same order (the paper's) or mirrored."""
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """How one network is trained. The loss is the mean squared error over all elements, on the [-1, 1] scale."""
+
+    epochs: int
+    epoch_images: int
+    """Crops drawn in one epoch; `epochs * epoch_images` is the budget in images."""
+    batch_size: int
+    crop: int
+    """Side of the square training crops, in pixels."""
+    flips: bool
+    """Whether crops are mirrored left to right at random."""
+    lr: float
+    schedule: Schedule
+    """`constant`, or `cosine`: a short linear warm-up to `lr`, then a cosine to zero."""
+    precision: Precision
+    """Of the forward pass in training (autocast for bfloat16); evaluation is float32 always."""
+    channels_last: bool
+
+
+class ImagesRef(msgspec.Struct, frozen=True, kw_only=True):
+    """The images of a study: one read-only memory-mapped file, named by its SHA-256."""
+
+    path: str
+    fingerprint: str
+    patch: int
+    """Side of the square validation and test patches, in pixels."""
+    n_val: int
+    n_test: int
+
+
+class EvaluationRequest(msgspec.Struct, frozen=True, kw_only=True, tag="evaluation"):
+    """One evaluation of one genotype.
+
+    `search` and `final` train from scratch and score on val; `test` loads `weights_in` and scores on test.
+    """
+
+    genotype: str
+    objective: Objective
+    stage: Stage
+    seed_index: int = 0
+    """Which of the `--final-seeds` this is; 0 in the search."""
+    study_seed: int
+    """Fixes the noise on val and test."""
+    seed: int
+    """Of initial weights, crops and training noise: `derive_seed(study_seed, genotype, stage, seed_index)`."""
+    network: NetworkSpec
+    recipe: Recipe
+    images: ImagesRef
+    noise_std: float
+    """Standard deviation of the Gaussian noise on the [-1, 1] scale; 0 for manifold."""
+    threads: int
+    """Threads of the evaluation on a CPU."""
+    weights_in: str | None = None
+    weights_out: str | None = None
+    """Where the trained weights go (safetensors; written aside, synced, renamed) ..."""
+    keep_above: float = 0.0
+    """... if the fitness is above this."""
+
+
+class Scores(msgspec.Struct, frozen=True, kw_only=True):
+    """How good a reconstruction is, over all images of a split."""
+
+    mse: float
+    """Mean over all elements of all images, [-1, 1] scale, float32."""
+    psnr_db: float
+    """Mean over images of the PSNR on [0, 1], output clipped."""
+    psnr_pooled_db: float
+    """PSNR of the pooled mean squared error on [0, 1], output clipped."""
+    ssim: float
+    """Mean over images; Gaussian 11x11 window, data range 1."""
+
+    @property
+    def fitness(self) -> float:
+        """1 / MSE, higher is better; 0 where the MSE is no positive finite number."""
+        return 1.0 / self.mse if 0.0 < self.mse < float("inf") else 0.0
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What an evaluation found. Only `ok` has scores; a failure is a result with fitness 0, not an exception."""
+
+    genotype: str
+    stage: Stage
+    seed_index: int
+    outcome: Outcome
+    reason: str = ""
+    """One line that says why, where the outcome is not `ok`."""
+    scores: Scores | None = None
+    parameters: int = 0
+    operations: int = 0
+    """Multiply-accumulates of one forward pass over one `patch` x `patch` image."""
+    code_values: int = 0
+    """Numbers in the code of one `patch` x `patch` image."""
+    images_seen: int = 0
+    train_s: float = 0.0
+    evaluate_s: float = 0.0
+    weights: str | None = None
+    """Path of the weights, where they were kept."""
+    device: str = ""
+    """Model of the hardware, for example `AMD EPYC` or `NVIDIA H100`."""
+    dtype: str = ""
+    """Precision of training."""
+    torch: str = ""
+    """Version of PyTorch."""
+
+    @property
+    def fitness(self) -> float:
+        """1 / MSE, or 0 for a failed evaluation."""
+        return self.scores.fitness if self.scores is not None else 0.0
+
+
+class ReferencesRequest(msgspec.Struct, frozen=True, kw_only=True, tag="references"):
+    """What to measure without any network: the images as they come, and the classical methods, on one split."""
+
+    objective: Objective
+    split: Split
+    study_seed: int
+    images: ImagesRef
+    noise_std: float
+    threads: int
+
+
+class References(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to beat, on one split."""
+
+    baseline_name: str
+    """`noisy`, or for manifold `constant image` (the mean colour of the training images)."""
+    baseline: Scores
+    methods: dict[str, Scores]
+    """Classical method -> its scores: `wavelet`, `total variation`, `non-local means` (tuned on training images)."""
+
+
+Request = EvaluationRequest | ReferencesRequest
+"""What a worker takes; the tag tells which."""
+
+
+def derive_seed(*parts: object) -> int:
+    """The 63-bit seed that belongs to `parts`: SHA-256 of their texts, so no two purposes ever share a stream."""
+    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

@@ -1,0 +1,193 @@
+"""evaluate: the one function a worker runs. A request in, an Evaluation out, the same bits whatever ran before."""
+
+import functools
+import os
+import time
+
+import msgspec
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, ImagesRef, Progress, Scores, Split, derive_seed
+from evoae_cli.evaluation.hardware import device_model
+from evoae_cli.evaluation.imagefile import open_image_file
+from evoae_cli.evaluation.memory import free_memory, is_memory_error
+from evoae_cli.evaluation.metrics import scores
+from evoae_cli.evaluation.objective import fixed_noise
+from evoae_cli.evaluation.reproducible import reproducible, seeded
+from evoae_cli.evaluation.resident import Resident
+from evoae_cli.evaluation.training import DivergedError, train
+from evoae_cli.genome.genotype import parse_genotype
+from evoae_cli.outcome import Outcome
+from evoae_cli.phenotype.autoencoder import Autoencoder, build
+from evoae_cli.phenotype.cost import cost
+
+_MICRO_BATCHES = 4
+"""Into how many parts a batch falls when it did not fit in memory at once."""
+_CHUNK_PIXELS = 2 * 96 * 96
+"""Pixels scored at once: fewer than a training step sees, so scoring does not decide the memory a worker needs."""
+_TRAINING_SHARE = 0.97
+"""Share of the progress that training makes up; scoring is the rest."""
+
+
+class _Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt that did not run out of memory found."""
+
+    outcome: Outcome
+    reason: str = ""
+    scores: Scores | None = None
+    images_seen: int = 0
+    train_s: float = 0.0
+    evaluate_s: float = 0.0
+    weights: str | None = None
+
+
+def evaluate(request: EvaluationRequest, device: str, progress: Progress = lambda share: None) -> Evaluation:
+    """Train the request's genotype from scratch (`search`, `final`) or load its weights (`test`), and score it.
+
+    NaN ends as `diverged`; memory that runs out, also in micro-batches, as `oom`: both are results. Raises UsageError
+    for a genotype that cannot be read or an image file that is not the request's.
+    """
+    genotype = parse_genotype(request.genotype)
+    findings = _Findings(outcome=Outcome.OOM)
+    with reproducible(request.threads):
+        for n_parts in (1, _MICRO_BATCHES):
+            try:
+                findings = _attempt(request, device, n_parts, progress)
+            except (RuntimeError, MemoryError) as error:
+                if not is_memory_error(error):
+                    raise
+                memory_error = str(error).strip() or "no memory"
+            else:
+                break
+            free_memory(device)
+        else:
+            reason = f"memory ran out, also in micro-batches: {memory_error.splitlines()[0][:300]}"
+            findings = _Findings(outcome=Outcome.OOM, reason=reason)
+    price = cost(genotype, request.network, request.images.patch)
+    return Evaluation(
+        genotype=request.genotype,
+        stage=request.stage,
+        seed_index=request.seed_index,
+        parameters=price.parameters,
+        operations=price.operations,
+        code_values=price.code_values,
+        device=device_model(device),
+        dtype=request.recipe.precision,
+        torch=str(torch.__version__),
+        **msgspec.structs.asdict(findings),
+    )
+
+
+def score(network: Autoencoder, noisy: Tensor, clean: Tensor, n_parts: int = 1) -> Scores:
+    """Scores of a network on [n, C, H, W] images, in evaluation mode and float32. The network is left in that mode."""
+    network.eval()
+    chunk = max(1, _CHUNK_PIXELS // (n_parts * clean.shape[-1] * clean.shape[-2]))
+    with torch.inference_mode():
+        return scores(torch.cat([network(part) for part in torch.split(noisy, chunk)]), clean)
+
+
+@functools.lru_cache(maxsize=2)
+def resident_for(images: ImagesRef, device: str, study_seed: int) -> Resident:
+    """A study's images on a device, kept between evaluations. Raises UsageError for another study's file."""
+    image_file = open_image_file(images.path)
+    if image_file.fingerprint != images.fingerprint:
+        raise UsageError(
+            f"{images.path} holds other images ({image_file.fingerprint[:12]}) than the study "
+            f"({images.fingerprint[:12]}); delete the file, so that it is made again"
+        )
+    return Resident(image_file, device, images.patch, images.n_val, images.n_test, study_seed)
+
+
+@functools.lru_cache(maxsize=4)
+def inputs_and_targets(
+    images: ImagesRef, device: str, study_seed: int, split: Split, noise_std: float
+) -> tuple[Tensor, Tensor]:
+    """Fixed noisy inputs and clean targets of `val` or `test`, each [n, C, patch, patch] on the device; read only."""
+    assert split != "train"
+    clean = resident_for(images, device, study_seed).patches(split)
+    if noise_std == 0.0:
+        return clean, clean
+    return clean + fixed_noise(tuple(clean.shape), noise_std, study_seed, split).to(device), clean
+
+
+def write_weights(network: Autoencoder, path: str) -> None:
+    """Write a network's weights, as safetensors on the CPU, so that `path` always holds a whole file or none."""
+    # Copies of their own memory: safetensors refuses tensors that share theirs, as parts of one vector do.
+    state = {
+        name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in network.state_dict().items()
+    }
+    aside = f"{path}.{os.getpid()}.part"
+    try:
+        with open(aside, "wb") as file:
+            file.write(safetensors.torch.save(state))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        if os.path.exists(aside):
+            os.unlink(aside)
+        raise
+    # The renaming itself is safe only once the folder is synced.
+    folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _attempt(request: EvaluationRequest, device: str, n_parts: int, progress: Progress) -> _Findings:
+    recipe = request.recipe
+    resident = resident_for(request.images, device, request.study_seed)
+    split: Split = "test" if request.stage == "test" else "val"
+    noisy, clean = inputs_and_targets(request.images, device, request.study_seed, split, request.noise_std)
+
+    # Weights are drawn on the CPU, so every device starts from the same ones.
+    with seeded(derive_seed(request.seed, "weights"), "cpu"):
+        network = build(parse_genotype(request.genotype), request.network)
+    if request.stage == "test":
+        assert request.weights_in is not None
+        network.load_state_dict(safetensors.torch.load_file(request.weights_in))
+    network.to(device)
+    if recipe.channels_last:
+        network.to(memory_format=torch.channels_last)
+
+    started = time.perf_counter()
+    images_seen = 0
+    if request.stage != "test":
+        try:
+            images_seen = train(
+                network,
+                resident,
+                recipe,
+                noise_std=request.noise_std,
+                seed=request.seed,
+                device=device,
+                n_parts=n_parts,
+                progress=lambda share: progress(_TRAINING_SHARE * share),
+            )
+        except DivergedError as error:
+            return _Findings(outcome=Outcome.DIVERGED, reason=str(error), train_s=time.perf_counter() - started)
+    trained = time.perf_counter()
+
+    found = score(network, noisy, clean, n_parts)
+    evaluated = time.perf_counter()
+    if not found.fitness > 0:
+        reason = f"the mean squared error on {split} is {found.mse}"
+        return _Findings(outcome=Outcome.DIVERGED, reason=reason, train_s=trained - started)
+
+    weights = None
+    if request.weights_out is not None and found.fitness > request.keep_above:
+        write_weights(network, request.weights_out)
+        weights = request.weights_out
+    progress(1.0)
+    return _Findings(
+        outcome=Outcome.OK,
+        scores=found,
+        images_seen=images_seen,
+        train_s=trained - started,
+        evaluate_s=evaluated - trained,
+        weights=weights,
+    )

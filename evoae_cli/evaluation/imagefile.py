@@ -1,0 +1,226 @@
+"""The image file: all images of a study in one read-only, memory-mapped file, named by its SHA-256 in the cache folder.
+
+Layout: the pixels of all images as one flat array (each image HxWxC, one after another, in the source's depth, native
+byte order), then the index as JSON, then its length (8 bytes, little-endian) and the closing mark. The index is last so
+that a source larger than memory can be written in one pass; a file that was cut short lacks the mark.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from evoae_cli.errors import ImageError
+from evoae_cli.evaluation.contract import Split
+
+Depth = Literal["uint8", "uint16", "float32"]
+Pixels = npt.NDArray[Any]
+"""One image, HxWxC, in uint8, uint16 or float32."""
+
+SUFFIX = ".evoae-images"
+_MARK = b"EVOAEIM1"
+
+
+class ImageEntry(msgspec.Struct, frozen=True, array_like=True):
+    """Where one image lies in the flat array, and to which split it belongs."""
+
+    offset: int
+    """Of its first element, in elements."""
+    height: int
+    width: int
+    split: Split
+    name: str
+
+
+class _Index(msgspec.Struct, frozen=True, kw_only=True):
+    dtype: Depth
+    channels: int
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    images: tuple[ImageEntry, ...]
+
+
+class ImageFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The images of a study on disk."""
+
+    path: str
+    fingerprint: str
+    """SHA-256 of pixels and index, in hex."""
+    source: str
+    """Where the images came from, for people; no part of the fingerprint."""
+    dtype: Depth
+    channels: int
+    low: tuple[float, ...]
+    """Per channel, the pixel value mapped to -1 ..."""
+    high: tuple[float, ...]
+    """... and the one mapped to 1."""
+    images: tuple[ImageEntry, ...]
+
+    def of(self, split: Split) -> tuple[ImageEntry, ...]:
+        """The images of one split, in the file's order."""
+        return tuple(image for image in self.images if image.split == split)
+
+    def n_images(self, split: Split) -> int:
+        """How many images a split has."""
+        return sum(image.split == split for image in self.images)
+
+    def summary(self) -> str:
+        """One line for people: how many images, their split, sizes, channels and depth."""
+        n_train, n_val, n_test = (self.n_images(split) for split in ("train", "val", "test"))
+        sizes = sorted({(image.height, image.width) for image in self.images}, key=lambda size: size[0] * size[1])
+        size = " to ".join(f"{height}x{width}" for height, width in dict.fromkeys((sizes[0], sizes[-1])))
+        colour = {1: "grey", 3: "colour"}.get(self.channels, f"{self.channels} channels")
+        split = f"{n_train} train, {n_val} val, {n_test} test"
+        return f"{len(self.images)} images ({split}), {size}, {colour}, {self.dtype}"
+
+
+class LabelledImage(NamedTuple):
+    """One image with the split it belongs to, on its way into a file."""
+
+    name: str
+    split: Split
+    pixels: Pixels
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """EVOAE_CACHE, or XDG_CACHE_HOME/evoae, or ~/.cache/evoae."""
+    if environ.get("EVOAE_CACHE"):
+        return Path(environ["EVOAE_CACHE"]).expanduser()
+    base = environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "evoae"
+
+
+def write_image_file(
+    images: Iterable[LabelledImage],
+    *,
+    low: tuple[float, ...],
+    high: tuple[float, ...],
+    source: str,
+    cache: Path,
+) -> ImageFile:
+    """Write images of one depth and channel count into the cache, or reuse the file that holds the same already.
+
+    Written aside, synced and renamed, so no reader ever sees a part of it; a damaged file of that name is replaced.
+    Raises ImageError when the cache folder cannot be written, ValueError for no images or mixed depths or channels.
+    """
+    with writing_to(cache), tempfile.NamedTemporaryFile(dir=cache, prefix=".", suffix=".part", delete=False) as file:
+        try:
+            index, fingerprint = _write(file, images, low, high)
+            path = cache / f"{fingerprint}{SUFFIX}"
+            if not _is_whole(path):
+                file.flush()
+                os.fsync(file.fileno())
+                # Workers of other users of the host may read it, nobody may write it.
+                os.fchmod(file.fileno(), 0o444)
+                os.replace(file.name, path)
+                _sync_folder(cache)
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+    return _image_file(path, fingerprint, source, index)
+
+
+def open_image_file(path: Path | str, source: str = "") -> ImageFile:
+    """Read the index of an image file. Raises ImageError for one that is missing or damaged (seen by mark and size)."""
+    path = Path(path)
+    try:
+        index = _read_index(path)
+    except FileNotFoundError:
+        raise ImageError(f"image file {path} is gone; run the search again to write it anew") from None
+    except (OSError, ValueError, msgspec.DecodeError) as error:
+        raise ImageError(f"image file {path} is damaged ({error}); run the search again to write it anew") from error
+    return _image_file(path, path.name.removesuffix(SUFFIX), source, index)
+
+
+def pixels(image_file: ImageFile) -> npt.NDArray[Any]:
+    """The flat array of all pixels, mapped, not read: its pages are shared by all processes of the host.
+
+    Mapped copy-on-write ('c'): torch warns about read-only arrays, and so a stray write stays in its own process.
+    """
+    n_elements = sum(image.height * image.width for image in image_file.images) * image_file.channels
+    return np.memmap(image_file.path, dtype=image_file.dtype, mode="c", shape=(n_elements,))
+
+
+@contextmanager
+def writing_to(cache: Path) -> Iterator[None]:
+    """Make the cache folder, and turn a full disk or a read-only folder into an ImageError of one line."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        refusal = f"cannot write to the cache folder {cache} ({error.strerror or error})"
+        raise ImageError(f"{refusal}; name another with EVOAE_CACHE") from error
+
+
+def _write(
+    file: IO[bytes], images: Iterable[LabelledImage], low: tuple[float, ...], high: tuple[float, ...]
+) -> tuple[_Index, str]:
+    entries: list[ImageEntry] = []
+    kinds: set[tuple[str, int]] = set()
+    digest = hashlib.sha256()
+    offset = 0
+    for name, split, image in images:
+        height, width, channels = image.shape
+        kinds.add((image.dtype.name, channels))
+        block = np.ascontiguousarray(image).data
+        digest.update(block)
+        file.write(block)
+        entries.append(ImageEntry(offset, height, width, split, name))
+        offset += image.size
+    if len(kinds) != 1:
+        raise ValueError(f"an image file holds one depth and one channel count, not {sorted(kinds)}")
+    [(dtype, channels)] = kinds
+    # Validated here too, so a wrong depth or a short range never reaches the disk.
+    index = msgspec.convert(
+        {"dtype": dtype, "channels": channels, "low": low, "high": high, "images": tuple(entries)}, _Index
+    )
+    if len(low) != channels or len(high) != channels:
+        raise ValueError(f"{channels} channels need as many limits, not {low} and {high}")
+    text = msgspec.json.encode(index)
+    digest.update(text)
+    file.write(text + len(text).to_bytes(8, "little") + _MARK)
+    return index, digest.hexdigest()
+
+
+def _read_index(path: Path) -> _Index:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - 16))
+        tail = file.read(16)
+        if len(tail) < 16 or tail[8:] != _MARK:
+            raise ValueError("its end is missing")
+        n_text = int.from_bytes(tail[:8], "little")
+        if n_text > size - 16:
+            raise ValueError("its index is cut")
+        file.seek(size - 16 - n_text)
+        index = msgspec.json.decode(file.read(n_text), type=_Index)
+    n_elements = sum(image.height * image.width for image in index.images) * index.channels
+    if n_elements * np.dtype(index.dtype).itemsize + n_text + 16 != size:
+        raise ValueError(f"it has {size} bytes, which is not what its index says")
+    return index
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _read_index(path)
+    except (OSError, ValueError, msgspec.DecodeError):
+        return False
+    return True
+
+
+def _image_file(path: Path, fingerprint: str, source: str, index: _Index) -> ImageFile:
+    return ImageFile(path=str(path), fingerprint=fingerprint, source=source, **msgspec.structs.asdict(index))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,200 @@
+"""prepare_images: from what `--data` names to one image file with split, depth and limits."""
+
+import difflib
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from evoae_cli.errors import ImageError, UsageError
+from evoae_cli.evaluation import torchvision_sets
+from evoae_cli.evaluation.contract import Split, derive_seed
+from evoae_cli.evaluation.folder import SPLITS, files_below, folder_images, listed, n_of
+from evoae_cli.evaluation.imagefile import ImageFile, cache_folder, write_image_file
+from evoae_cli.evaluation.patches import n_distinct
+from evoae_cli.evaluation.photographs import photograph_images
+from evoae_cli.evaluation.remembered import recall, remember, source_key
+from evoae_cli.evaluation.sources import Draft, SourceImage, Spool
+
+Warn = Callable[[str], None]
+
+BUILT_IN = ("photographs", *torchvision_sets.NAMES)
+
+
+def prepare_images(
+    source: str,
+    *,
+    data_root: str | None,
+    download: bool,
+    pixel_range: tuple[float, float] | None,
+    patch: int,
+    crop: int,
+    seed: int,
+    n_val: int,
+    n_test: int,
+    warn: Warn,
+    cache: Path | None = None,
+) -> ImageFile:
+    """Read, split and store the images that `source` names: `photographs`, `stl10`, `cifar10` or a folder.
+
+    Where the source leaves the split open, it is by file, drawn by `seed`: 80 % train, 10 % val, 10 % test, at least
+    one each; a folder with `train` but no `val` or no `test` has the missing one drawn from `train`. Pixels keep their
+    depth; grey among colour is repeated to colour. 8 bits map 0..255 to [-1, 1], other depths each channel's limits
+    over the training images, and `pixel_range` overrides both. Images that cannot hold a patch and a crop are left out.
+    What is skipped or differs from what was asked goes to `warn`, a line each. Raises UsageError, mostly ImageError,
+    with one line for a person.
+    """
+    if pixel_range is not None and not (pixel_range[0] < pixel_range[1] and all(map(math.isfinite, pixel_range))):
+        low, high = pixel_range
+        raise UsageError(f"--range {low:g} {high:g}: the first value must be below the second, and both finite")
+    cache = cache_folder() if cache is None else cache
+    n_warned = 0
+
+    def note(warning: str) -> None:
+        nonlocal n_warned
+        n_warned += 1
+        warn(warning)
+
+    images, folder = _open(source, data_root=data_root, download=download, seed=seed, warn=note, cache=cache)
+    settings = (source, seed, patch, crop, pixel_range)
+    key = None if folder is None else source_key(folder, files_below(folder), *settings)
+    image_file = None if key is None else recall(cache, key, source)
+    if image_file is None:
+        image_file = _write(_large_enough(images, source, patch, crop, note), source, seed, pixel_range, cache)
+        # What was skipped may be readable next time, and else must be said again.
+        if key is not None and not n_warned:
+            remember(cache, key, image_file)
+    wanted: dict[Split, int] = {"val": n_val, "test": n_test}
+    for split, n_wanted in wanted.items():
+        n_there = n_distinct([(image.height, image.width) for image in image_file.of(split)], patch)
+        if n_there < n_wanted:
+            warn(f"{split} has only {n_of(n_there, 'image')} of {patch}x{patch}, not the {n_wanted} asked for")
+    return image_file
+
+
+def _write(
+    images: Iterable[SourceImage], source: str, seed: int, pixel_range: tuple[float, float] | None, cache: Path
+) -> ImageFile:
+    with Spool(cache) as spool:
+        for image in images:
+            spool.add(image)
+        _check_depth(spool.drafts)
+        channels = _common_channels(spool.drafts)
+        splits = _splits(spool.drafts, source, seed)
+        low, high = _limits(spool.drafts, splits, channels, pixel_range)
+        return write_image_file(spool.images(splits, channels), low=low, high=high, source=source, cache=cache)
+
+
+def _open(
+    source: str, *, data_root: str | None, download: bool, seed: int, warn: Warn, cache: Path
+) -> tuple[Iterator[SourceImage], Path | None]:
+    """The images, read as they are asked for, and the folder of files that they depend on, if it is there already."""
+    if source == "photographs":
+        # A quarter of a second to read, and they change only with the packages: not worth remembering.
+        return photograph_images(), None
+    if source in torchvision_sets.NAMES:
+        root = cache / "datasets" if data_root is None else Path(os.path.expanduser(data_root))
+        images = torchvision_sets.torchvision_images(source, root, download=download, seed=seed, warn=warn)
+        place = torchvision_sets.data_folder(source, root)
+        return images, place if place.is_dir() else None
+    folder = os.path.expanduser(source)
+    if os.path.isfile(folder):
+        raise ImageError(f"--data {source} is a file; name its folder, {os.path.dirname(folder) or '.'}")
+    if not os.path.isdir(folder):
+        near = difflib.get_close_matches(source.lower(), BUILT_IN, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"give a folder of images, or {', '.join(BUILT_IN)}"
+        raise ImageError(f"--data {source!r}: there is no such folder; {hint}")
+    return folder_images(Path(folder), warn), Path(folder)
+
+
+def _large_enough(
+    images: Iterable[SourceImage], source: str, patch: int, crop: int, warn: Warn
+) -> Iterator[SourceImage]:
+    """Leave out images too small for a patch or a crop.
+
+    In any split: the classical methods are tuned on patches of training images.
+    """
+    small: list[tuple[int, int, str]] = []
+    n_kept = 0
+    for image in images:
+        height, width, _ = image.pixels.shape
+        if min(height, width) >= max(patch, crop):
+            n_kept += 1
+            yield image
+        else:
+            small.append((height, width, image.name))
+    if not small:
+        return
+    if not n_kept:
+        raise ImageError(_all_too_small(source, [(height, width) for height, width, _ in small], patch, crop))
+    names = listed([f"{name} ({height}x{width})" for height, width, name in small])
+    warn(f"{n_of(len(small), 'image')} skipped, smaller than {max(patch, crop)}x{max(patch, crop)}: {names}")
+
+
+def _all_too_small(source: str, sizes: list[tuple[int, int]], patch: int, crop: int) -> str:
+    height, width = max(sizes, key=min)
+    # The median side keeps half of the images; a multiple of 8 survives three reductions.
+    side = sorted(min(size) for size in sizes)[len(sizes) // 2] // 8 * 8
+    options = [f"--{name} {side}" for name, now in (("patch", patch), ("crop", crop)) if now > side]
+    remedy = f"use {' '.join(options)}" if side else "use larger ones"
+    asked = f"--{'patch' if patch >= crop else 'crop'} {max(patch, crop)}"
+    return f"all {n_of(len(sizes), 'image')} of {source} are smaller than {asked} (largest {height}x{width}); {remedy}"
+
+
+def _check_depth(drafts: list[Draft]) -> None:
+    """One depth for a study: scaling one depth to another needs knowledge that only the user has."""
+    first = {draft.dtype: draft.name for draft in reversed(drafts)}
+    if len(first) > 1:
+        kinds = " and ".join(
+            f"{dtype} ({n_of(sum(draft.dtype == dtype for draft in drafts), 'file')}, as {name})"
+            for dtype, name in sorted(first.items())
+        )
+        raise ImageError(f"the images mix depths: {kinds}; convert them to one depth")
+
+
+def _common_channels(drafts: list[Draft]) -> int:
+    first = {draft.channels: draft.name for draft in reversed(drafts)}
+    if len(first) > 1 and set(first) != {1, 3}:
+        kinds = " and ".join(f"{channels} (as {name})" for channels, name in sorted(first.items()))
+        raise ImageError(f"the images mix numbers of channels: {kinds}; only grey and colour can be mixed")
+    return max(first, default=0)
+
+
+def _splits(drafts: list[Draft], source: str, seed: int) -> list[Split]:
+    """The split of each image: the source's; where that is open, missing parts are drawn and the rest trains."""
+    splits: list[Split] = [draft.split or "train" for draft in drafts]
+    still_open = [number for number, draft in enumerate(drafts) if draft.split is None]
+    missing = [split for split in SPLITS if all(draft.split != split for draft in drafts)]
+    if not still_open:
+        if missing:
+            raise ImageError(f"{' and '.join(missing)} of {source} has no usable image; each split needs one at least")
+        return splits
+    if len(still_open) < len(missing):
+        found = n_of(len(still_open), "usable image")
+        raise ImageError(
+            f"{source} has only {found} to split; at least {len(missing)} are needed ({', '.join(missing)})"
+        )
+    n_each = max(1, round(len(still_open) / 10))
+    drawn = iter(np.random.default_rng(derive_seed(seed, "split")).permutation(still_open))
+    for split in missing:
+        if split != "train":
+            for number in islice(drawn, n_each):
+                splits[number] = split
+    return splits
+
+
+def _limits(
+    drafts: list[Draft], splits: list[Split], channels: int, pixel_range: tuple[float, float] | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Pixel values mapped to -1 and to 1, per channel."""
+    if pixel_range is not None:
+        return (pixel_range[0],) * channels, (pixel_range[1],) * channels
+    training = [draft for draft, split in zip(drafts, splits, strict=True) if split == "train"]
+    low = np.min([np.broadcast_to(draft.low, channels) for draft in training], axis=0)
+    high = np.max([np.broadcast_to(draft.high, channels) for draft in training], axis=0)
+    # A channel that is the same everywhere still needs two limits that differ.
+    high = np.where(high > low, high, low + 1.0)
+    return tuple(low.tolist()), tuple(high.tolist())

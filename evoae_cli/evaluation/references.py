@@ -1,0 +1,39 @@
+"""What a denoiser or compressor has to beat: the images as they come, a constant image, the classical methods."""
+
+import torch
+
+from evoae_cli.evaluation.classical import references as classical_references
+from evoae_cli.evaluation.contract import References, ReferencesRequest, derive_seed
+from evoae_cli.evaluation.evaluate import inputs_and_targets, resident_for
+from evoae_cli.evaluation.metrics import scores
+from evoae_cli.evaluation.objective import corrupt
+from evoae_cli.evaluation.reproducible import reproducible
+
+_N_TUNING = 4
+"""Training crops on which the classical methods are tuned: more change the chosen strength no further."""
+_N_MEAN, _MEAN_SIDE = 256, 8
+"""Crops, and their side, over which the training images' mean colour is taken."""
+
+
+def measure_references(request: ReferencesRequest) -> References:
+    """Score what needs no training on one split. Runs on the CPU, where the classical methods live."""
+    with reproducible(request.threads):
+        return _measure(request)
+
+
+def _measure(request: ReferencesRequest) -> References:
+    images, split, std = request.images, request.split, request.noise_std
+    resident = resident_for(images, "cpu", request.study_seed)
+    noisy, clean = inputs_and_targets(images, "cpu", request.study_seed, split, std)
+    generator = torch.Generator().manual_seed(derive_seed(request.study_seed, "tuning of the classical methods"))
+    if request.objective == "manifold":
+        training = resident.crops(_N_MEAN, _MEAN_SIDE, False, generator)
+        constant = training.mean(dim=(0, 2, 3), keepdim=True).expand_as(clean)
+        return References(baseline_name="constant image", baseline=scores(constant, clean), methods={})
+    tune_clean = resident.crops(_N_TUNING, images.patch, False, generator)
+    tune_noisy = corrupt(tune_clean, std, generator)
+    return References(
+        baseline_name="noisy",
+        baseline=scores(noisy, clean),
+        methods=classical_references(clean, noisy, std, tune_clean, tune_noisy),
+    )

@@ -1,0 +1,84 @@
+"""What a source of images gives, and the spool that its images pass through, one at a time, into an image file."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from evoae_cli.evaluation.contract import Split
+from evoae_cli.evaluation.imagefile import LabelledImage, Pixels, writing_to
+
+
+class SourceImage(NamedTuple):
+    """One image as a source gives it; `split` is None where the source leaves the split open."""
+
+    name: str
+    split: Split | None
+    pixels: Pixels
+
+
+class Draft(NamedTuple):
+    """What the spool knows of an image without reading it again."""
+
+    name: str
+    split: Split | None
+    shape: tuple[int, int, int]
+    dtype: str
+    low: tuple[float, ...]
+    """Smallest pixel value per channel; left at 0 for 8 bits, whose limits are fixed."""
+    high: tuple[float, ...]
+    position: int
+    """In the spool, in bytes."""
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for colour."""
+        return self.shape[2]
+
+
+class Spool:
+    """An unnamed file in the cache folder: which depth and how many channels a study has is known after the last image.
+
+    Decoding everything twice would be slow, and keeping it would need as much memory as the source. Being unnamed, it
+    vanishes with the process.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        with writing_to(cache):
+            self._file = tempfile.TemporaryFile(dir=cache)  # noqa: SIM115  (closed by __exit__)
+        self._cache = cache
+        self.drafts: list[Draft] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def add(self, image: SourceImage) -> None:
+        """Take an image in. Raises ImageError when the disk is full."""
+        data = np.ascontiguousarray(image.pixels)
+        height, width, channels = data.shape
+        low: tuple[float, ...] = (0.0,) * channels
+        high: tuple[float, ...] = (255.0,) * channels
+        if data.dtype != np.uint8:
+            low = tuple(float(value) for value in data.min(axis=(0, 1)))
+            high = tuple(float(value) for value in data.max(axis=(0, 1)))
+        with writing_to(self._cache):
+            position = self._file.tell()
+            self._file.write(data.data)
+        self.drafts.append(
+            Draft(image.name, image.split, (height, width, channels), data.dtype.name, low, high, position)
+        )
+
+    def images(self, splits: Iterable[Split], channels: int) -> Iterator[LabelledImage]:
+        """All images in order, each with its split; a single channel is repeated to make `channels`."""
+        for draft, split in zip(self.drafts, splits, strict=True):
+            self._file.seek(draft.position)
+            dtype = np.dtype(draft.dtype)
+            height, width, _ = draft.shape
+            data = self._file.read(height * width * draft.channels * dtype.itemsize)
+            image: Pixels = np.frombuffer(data, dtype).reshape(draft.shape)
+            yield LabelledImage(draft.name, split, np.broadcast_to(image, (height, width, channels)))

@@ -1,0 +1,1 @@
+"""What evolves, free of torch: layers, genotypes and their variation."""

@@ -1,0 +1,92 @@
+"""Variation: how new genotypes come from old ones (Algorithms 2 and 3).
+
+Every random decision is one call of `_draw`, and takes exactly one 64-bit word of PCG64. numpy promises that the words
+of a bit generator never change, which it does not promise of `Generator.integers`; so a seed means the same search with
+every version of numpy.
+"""
+
+from collections.abc import Sequence
+
+from numpy.random import Generator
+
+from evoae_cli.genome.genotype import Genotype
+from evoae_cli.genome.layers import Layer, SearchSpace
+
+
+def random_genotype(space: SearchSpace, rng: Generator) -> Genotype:
+    """A minimal genotype: one random layer (section 3: evolution starts small and grows)."""
+    return Genotype((_random_layer(space, rng),))
+
+
+def distinct_genotypes(n: int, space: SearchSpace, rng: Generator) -> list[Genotype]:
+    """`n` minimal genotypes, no two equal, in random order; fewer where the space has fewer layers than `n`."""
+    layers = list(space.choices)
+    return [Genotype((layers.pop(_draw(len(layers), rng)),)) for _ in range(min(n, len(layers)))]
+
+
+def mutate(genotype: Genotype, space: SearchSpace, rng: Generator) -> Genotype:
+    """Append a random layer with probability 1/2 while there is room, else replace a random layer (Algorithm 3).
+
+    The new layer may equal the one it replaces, so a mutated genotype may equal its parent: it then is a cache hit.
+    """
+    module = genotype.module
+    if len(module) < space.max_layers and _is_heads(rng):
+        return Genotype((*module, _random_layer(space, rng)))
+    position = _draw(len(module), rng)
+    return Genotype((*module[:position], _random_layer(space, rng), *module[position + 1 :]))
+
+
+def crossover(first: Genotype, second: Genotype, space: SearchSpace, rng: Generator) -> Genotype:
+    """`first[:i1] + second[i2:]`, cut to the maximum length; i1 in 0..n1, i2 in 0..n2, every pair as likely.
+
+    The ends are cut points too: without them no child could have one layer. The one pair that would leave the child
+    empty, (0, n2), is numbered last and left out of the draw, which is the same as drawing again.
+    """
+    n1, n2 = len(first.module), len(second.module)
+    pair = _draw((n1 + 1) * (n2 + 1) - 1, rng)
+    i1, i2 = n1 - pair // (n2 + 1), pair % (n2 + 1)
+    return Genotype((first.module[:i1] + second.module[i2:])[: space.max_layers])
+
+
+def offspring(parents: Sequence[Genotype], space: SearchSpace, rng: Generator) -> list[Genotype]:
+    """One round of variation (Algorithm 2); `parents` are left as they are.
+
+    For each parent p another one, o, is drawn; each is mutated with probability 1/2, and the two as they then are make
+    a child. p and o join the offspring only if mutated. A parent without another crosses with itself. Between 1 and 3
+    genotypes for each parent, equal ones included. Raises ValueError where there are no parents.
+    """
+    if not parents:
+        raise ValueError("variation needs at least one parent")
+    created: list[Genotype] = []
+    for position, p in enumerate(parents):
+        o = parents[_another(position, len(parents), rng)]
+        mated: list[Genotype] = []
+        for parent in (p, o):
+            is_mutated = _is_heads(rng)
+            mated.append(mutate(parent, space, rng) if is_mutated else parent)
+            if is_mutated:
+                created.append(mated[-1])
+        created.append(crossover(mated[0], mated[1], space, rng))
+    return created
+
+
+def _another(position: int, n: int, rng: Generator) -> int:
+    """A random position of `n` other than `position`, where there is one."""
+    if n == 1:
+        return position
+    drawn = _draw(n - 1, rng)
+    return drawn if drawn < position else drawn + 1
+
+
+def _random_layer(space: SearchSpace, rng: Generator) -> Layer:
+    return space.choices[_draw(len(space.choices), rng)]
+
+
+def _is_heads(rng: Generator) -> bool:
+    return _draw(2, rng) == 1
+
+
+def _draw(n: int, rng: Generator) -> int:
+    """A random integer in 0..n-1: the high bits of n times one 64-bit word. Uneven by at most n / 2^64."""
+    word = int(rng.bit_generator.random_raw())
+    return (word * n) >> 64

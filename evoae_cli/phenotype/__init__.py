@@ -1,0 +1,1 @@
+"""What a genotype becomes: the network and what it costs."""

@@ -1,0 +1,1 @@
+"""What a study's model does to images, for people."""

@@ -1,0 +1,215 @@
+"""The paper's generational search (Algorithm 1), spoken to by ask and tell: it owns no loop, thread or file.
+
+evolution = Evolution(space, population=10, generations=20, seed=0, keep_duplicates=True)
+while not evolution.is_finished:
+    for proposal in evolution.ask():
+        if proposal.source == "new":
+            evolution.tell(proposal.genotype, fitness, parameters, Outcome.OK)
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from numpy.random import PCG64, Generator
+
+from evoae_cli.genome.genotype import Genotype
+from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.genome.variation import distinct_genotypes, offspring, random_genotype
+from evoae_cli.outcome import Outcome
+from evoae_cli.strategy.population import Individual, rank_key, select
+
+Source = Literal["new", "cache", "in_flight"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One genotype that variation brought up. Only a `new` one is to be evaluated and told."""
+
+    number: int
+    """Counts all proposals of the search, from 0."""
+    generation: int
+    genotype: Genotype
+    source: Source
+    """`cache`: its fitness is known. `in_flight`: proposed as new earlier in the same generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalCounts:
+    """How many proposals there were. What is neither kind of hit was, or is being, evaluated."""
+
+    proposed: int = 0
+    cache_hits: int = 0
+    in_flight_hits: int = 0
+
+
+class Evolution:
+    """Evolves `population` genotypes: generation 0, the evaluated start, then exactly `generations` rounds.
+
+    The start is `population` modules of one random layer; with `keep_duplicates` drawn independently (the paper's
+    list), without it distinct, so in a space of few layers the start may be smaller than `population`.
+
+    A generation closes when its last new genotype is told, at once if it has none; `ask` then opens the next. So each
+    call of `ask` or `tell` closes at most one. The history depends on the seed and on what is told, never on the order
+    of tells within a generation; fewer `generations` give a prefix of it.
+
+    Raises ValueError for a population below 1 or a negative number of generations.
+    """
+
+    def __init__(
+        self, space: SearchSpace, *, population: int, generations: int, seed: int, keep_duplicates: bool
+    ) -> None:
+        if population < 1 or generations < 0:
+            raise ValueError(f"no evolution with a population of {population} and {generations} generations")
+        self._space = space
+        self._mu = population
+        self._n_generations = generations
+        self._keep_duplicates = keep_duplicates
+
+        # All that changes. A generation is open while `_proposed` holds its genotypes; in flight are those to be told.
+        self._rng = Generator(PCG64(seed))
+        self._generation = -1
+        self._proposed: list[Genotype] = []
+        self._in_flight: set[str] = set()
+        self._evaluated: dict[str, Individual] = {}
+        self._best: Individual | None = None
+        self._population: tuple[Individual, ...] = ()
+        self._fitness_by_generation: list[float] = []
+        self._counts = ProposalCounts()
+        self._boundary = self._snapshot()
+
+    def ask(self) -> list[Proposal]:
+        """Open the next generation and return its proposals; an empty list while one is open, and at the end.
+
+        A generation of hits alone is already closed when its proposals are returned.
+        """
+        if self._proposed or self.is_finished:
+            return []
+        self._generation += 1
+        self._proposed = self._varied()
+        proposals = [
+            Proposal(self._counts.proposed + position, self._generation, genotype, self._source_of(genotype))
+            for position, genotype in enumerate(self._proposed)
+        ]
+        sources = [proposal.source for proposal in proposals]
+        self._counts = ProposalCounts(
+            self._counts.proposed + len(proposals),
+            self._counts.cache_hits + sources.count("cache"),
+            self._counts.in_flight_hits + sources.count("in_flight"),
+        )
+        if not self._in_flight:
+            self._close()
+        return proposals
+
+    def tell(self, genotype: Genotype, fitness: float, parameters: int, outcome: Outcome) -> None:
+        """Take the result of a genotype that `ask` proposed as new, and close the generation if it was the last.
+
+        Raises ValueError, and changes nothing, for a genotype that is not in flight (never proposed, or told before)
+        and for a result that no evaluation can have.
+        """
+        individual = Individual(genotype, fitness, parameters, outcome)
+        key = genotype.key
+        if key not in self._in_flight:
+            why = "has been told before" if key in self._evaluated else "was never proposed"
+            raise ValueError(f"{genotype} {why}; nothing was changed")
+        self._in_flight.remove(key)
+        self._evaluated[key] = individual
+        if self._best is None or rank_key(individual) < rank_key(self._best):
+            self._best = individual
+        if not self._in_flight:
+            self._close()
+
+    @property
+    def generation(self) -> int:
+        """The generation that is open, else the last one closed; 0, the start, before the first `ask`."""
+        return max(self._generation, 0)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no proposal will follow and none is in flight."""
+        return not self._proposed and (self._generation >= self._n_generations or self.is_exhausted)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether every genotype of the space has been evaluated."""
+        return len(self._evaluated) == self._space.size
+
+    @property
+    def population(self) -> tuple[Individual, ...]:
+        """Those selected when the last generation closed, best first; empty before the start is evaluated."""
+        return self._population
+
+    @property
+    def best(self) -> Individual | None:
+        """The best of all told so far, also within an open generation; None before the first."""
+        return self._best
+
+    @property
+    def evaluated(self) -> Mapping[str, Individual]:
+        """The cache: every individual told, by its genotype's key, in the order of tells. A live, read-only view."""
+        return MappingProxyType(self._evaluated)
+
+    @property
+    def counts(self) -> ProposalCounts:
+        """Proposals so far, those of an open generation included."""
+        return self._counts
+
+    @property
+    def fitness_by_generation(self) -> tuple[float, ...]:
+        """Best fitness in the population after each closed generation; it never falls."""
+        return tuple(self._fitness_by_generation)
+
+    def state(self) -> dict[str, Any]:
+        """The search as it was when the last generation closed: plain values for JSON, which a replay must meet again.
+
+        `generation` is -1 before the start has been evaluated. `generator` holds the 128-bit numbers of PCG64 as texts,
+        since many readers of JSON take no integer that long.
+        """
+        return copy.deepcopy(self._boundary)
+
+    def __repr__(self) -> str:
+        best = f"best {self._best.fitness:.4g}" if self._best is not None else "no best yet"
+        end = " exhausted" if self.is_exhausted else " finished" if self.is_finished else ""
+        return (
+            f"<Evolution{end} generation {self.generation} of {self._n_generations}, {len(self._in_flight)} in flight, "
+            f"{len(self._evaluated)} evaluated, {best}>"
+        )
+
+    def _varied(self) -> list[Genotype]:
+        """The genotypes of the generation that opens."""
+        if self._generation > 0:
+            return offspring([parent.genotype for parent in self._population], self._space, self._rng)
+        if self._keep_duplicates:
+            return [random_genotype(self._space, self._rng) for _ in range(self._mu)]
+        return distinct_genotypes(self._mu, self._space, self._rng)
+
+    def _source_of(self, genotype: Genotype) -> Source:
+        """Where the fitness of a proposed genotype will come from; a new one is in flight from here on."""
+        if genotype.key in self._evaluated:
+            return "cache"
+        if genotype.key in self._in_flight:
+            return "in_flight"
+        self._in_flight.add(genotype.key)
+        return "new"
+
+    def _close(self) -> None:
+        """Select among parents and offspring, these in the order of proposals: the order of tells leaves no trace."""
+        created = [self._evaluated[genotype.key] for genotype in self._proposed]
+        self._population = select(self._population, created, self._mu, keep_duplicates=self._keep_duplicates)
+        self._proposed = []
+        self._fitness_by_generation.append(self._population[0].fitness)
+        self._boundary = self._snapshot()
+
+    def _snapshot(self) -> dict[str, Any]:
+        words = self._rng.bit_generator.state["state"]
+        return {
+            "generation": self._generation,
+            "generator": {"kind": "PCG64", "state": str(words["state"]), "inc": str(words["inc"])},
+            "population": [individual.genotype.key for individual in self._population],
+            "n_evaluated": len(self._evaluated),
+            "proposed": self._counts.proposed,
+            "cache_hits": self._counts.cache_hits,
+            "in_flight_hits": self._counts.in_flight_hits,
+        }

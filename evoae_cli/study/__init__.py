@@ -1,0 +1,1 @@
+"""One named run on disk, and the Python interface to it."""

@@ -1,0 +1,162 @@
+"""`best/`: the best model so far with its description and pictures, renewed in the background at every new best."""
+
+import csv
+import io
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evoae_cli.evaluation.contract import Evaluation
+from evoae_cli.study.files import write_whole
+from evoae_cli.study.locate import BEST
+from evoae_cli.study.model import load_model, save_model
+from evoae_cli.study.pictures import fitness_png, preview_png
+from evoae_cli.study.requests import Requests
+from evoae_cli.study.settingsfile import versions
+from evoae_cli.study.store import Store
+from evoae_cli.study.summary import score_figures
+
+_N_PREVIEW = 4
+
+
+@dataclass(frozen=True)
+class Best:
+    """A model to be shown as the best so far."""
+
+    evaluation: Evaluation
+    weights: Path
+    test: Evaluation | None = None
+
+
+def description(requests: Requests, best: Best) -> dict[str, Any]:
+    """What `model.json` says of a model: enough to build it, to feed it, and to know how good it is."""
+    config, images, found = requests.config, requests.images, best.evaluation
+    return {
+        "genotype": found.genotype,
+        "objective": config.objective,
+        "network": msgspec.to_builtins(requests.network),
+        "image_size": [config.patch, config.patch],
+        "noise_std": config.noise_std,
+        "noise_std_8bit": config.noise_std * 127.5,
+        "pixels": {"dtype": images.dtype, "low": list(images.low), "high": list(images.high)},
+        "parameters": found.parameters,
+        "operations": found.operations,
+        "code_values": found.code_values,
+        "stage": found.stage,
+        "seed_index": found.seed_index,
+        "metrics": {"val": score_figures(found), "test": score_figures(best.test)},
+        "trained_on": {"device": found.device, "dtype": found.dtype, "torch": found.torch, "images": found.images_seen},
+        "images": {"source": images.source, "fingerprint": images.fingerprint},
+        "settings": msgspec.to_builtins(config),
+        "versions": versions(),
+    }
+
+
+def write_best(folder: Path, requests: Requests, best: Best, store: Store) -> None:
+    """Write all of `best/`: the model first, then what shows it."""
+    target = folder / BEST
+    save_model(target, best.weights, description(requests, best))
+    write_whole(target / "preview.png", _preview(target, requests))
+    write_history(folder, store)
+
+
+def write_history(folder: Path, store: Store) -> None:
+    """Write `best/fitness.png` and `best/history.csv` from what the store holds."""
+    target = folder / BEST
+    target.mkdir(exist_ok=True)
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["generation", "genotype", "outcome", "fitness", "psnr_db", "parameters", "train_s", "worker"])
+    points = []
+    for record in store.records("search"):
+        found = record.evaluation
+        psnr = f"{found.scores.psnr_db:.4f}" if found.scores else ""
+        row = [record.generation, found.genotype, str(found.outcome), found.fitness, psnr]
+        writer.writerow([*row, found.parameters, f"{found.train_s:.3f}", record.worker])
+        if found.scores:
+            points.append((record.generation, found.fitness))
+    write_whole(target / "history.csv", table.getvalue().encode())
+    write_whole(target / "fitness.png", fitness_png(points, store.best_by_generation()))
+
+
+def _preview(target: Path, requests: Requests) -> bytes:
+    """A few validation images, what the network was given, and what it made of them."""
+    import torch
+
+    from evoae_cli.evaluation.evaluate import inputs_and_targets
+    from evoae_cli.evaluation.pixelscale import to_bytes
+
+    config = requests.config
+    network = load_model(target).network
+    given, clean = inputs_and_targets(requests.images_ref, "cpu", config.seed, "val", config.noise_std)
+    chosen = torch.linspace(0, len(clean) - 1, min(_N_PREVIEW, len(clean))).long()
+    given, clean = given[chosen], clean[chosen]
+    with torch.inference_mode():
+        output = network(given)
+    columns = [("clean", clean), ("noisy", given), ("output", output)]
+    if config.objective == "manifold":
+        columns = [("clean", clean), ("reconstruction", output)]
+    return preview_png([(caption, to_bytes(images)) for caption, images in columns])
+
+
+class BestWriter:
+    """Keeps `best/` up to date from a thread of its own, so that drawing never delays an evaluation.
+
+    Only the newest best is written when several come while one is drawn.
+    """
+
+    def __init__(self, write: Callable[[Best], None], on_error: Callable[[str], None]) -> None:
+        self._write = write
+        self._on_error = on_error
+        # All that is shared with the thread, under the one condition.
+        self._changed = threading.Condition()
+        self._wanted: Best | None = None
+        self._is_writing = False
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="evoae-best", daemon=True)
+        self._thread.start()
+
+    def put(self, best: Best) -> None:
+        """Ask for `best` to be written; returns at once."""
+        with self._changed:
+            self._wanted = best
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Wait until what was put last has been written."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._wanted is None and not self._is_writing)
+
+    def close(self) -> None:
+        """Write what was put last, and stop the thread. Idempotent."""
+        self.flush()
+        self.abandon()
+        self._thread.join()
+
+    def abandon(self) -> None:
+        """Begin nothing more and wait for nothing: whatever is being written stays whole or absent. Idempotent."""
+        with self._changed:
+            self._is_closed = True
+            self._wanted = None
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._wanted is not None or self._is_closed)
+                if self._wanted is None:
+                    return
+                best, self._wanted, self._is_writing = self._wanted, None, True
+            try:
+                self._write(best)
+            except Exception as error:
+                # A picture that cannot be drawn must not end a search; its end writes `best/` once more, and raises.
+                self._on_error(f"best/ could not be renewed: {type(error).__name__}: {error}")
+            finally:
+                with self._changed:
+                    self._is_writing = False
+                    self._changed.notify_all()

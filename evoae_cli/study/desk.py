@@ -1,0 +1,76 @@
+"""Between the study and its engine: requests go out under task ids, results come back to whoever asked."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from evoae_cli.broker.task import Task, TaskResult
+from evoae_cli.engine.protocol import Engine
+from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, References, ReferencesRequest
+from evoae_cli.outcome import Outcome
+
+
+class Desk:
+    """Knows which tasks are open and what to do with each result. Used by one thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._n_tasks = 0
+        self._open: dict[int, Callable[[TaskResult], None]] = {}
+
+    @property
+    def n_open(self) -> int:
+        """Tasks whose result has not come."""
+        return len(self._open)
+
+    def evaluate(self, request: EvaluationRequest, name: str, then: Callable[[Evaluation, TaskResult], None]) -> None:
+        """Send an evaluation out; `then` gets what it found, a failure in a worker included."""
+
+        def finish(result: TaskResult) -> None:
+            then(_evaluation(request, result), result)
+
+        self._submit(msgspec.msgpack.encode(request), name, finish)
+
+    def measure(self, request: ReferencesRequest, name: str, then: Callable[[References | str], None]) -> None:
+        """Send a measurement of the classical methods out; `then` gets it, or one line that says why there is none."""
+
+        def finish(result: TaskResult) -> None:
+            ok = result.outcome is Outcome.OK
+            then(msgspec.msgpack.decode(result.payload, type=References) if ok else result.reason)
+
+        self._submit(msgspec.msgpack.encode(request), name, finish)
+
+    def receive(self) -> bool:
+        """Wait for one result and hand it on; False when the engine was woken instead."""
+        result = self._engine.next_result()
+        if result is None:
+            return False
+        self._open.pop(result.task_id)(result)
+        return True
+
+    def drain(self, on_wake: Callable[[], None]) -> None:
+        """Take back what no worker runs, wait for the rest and hand it on; `on_wake` is called at each wake."""
+        n_running = self.n_open - self._engine.withdraw()
+        while n_running > 0:
+            if self.receive():
+                n_running -= 1
+            else:
+                on_wake()
+        self._open.clear()
+
+    def _submit(self, payload: bytes, name: str, then: Callable[[TaskResult], None]) -> None:
+        self._n_tasks += 1
+        self._open[self._n_tasks] = then
+        self._engine.submit([Task(id=self._n_tasks, payload=payload, name=name)])
+
+
+def _evaluation(request: EvaluationRequest, result: TaskResult) -> Evaluation:
+    if result.payload:
+        return msgspec.msgpack.decode(result.payload, type=Evaluation)
+    return Evaluation(
+        genotype=request.genotype,
+        stage=request.stage,
+        seed_index=request.seed_index,
+        outcome=result.outcome,
+        reason=result.reason,
+    )

@@ -1,0 +1,153 @@
+"""What a study would do and cost, measured in a few steps, with nothing written: `search --dry-run`."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from numpy.random import PCG64, Generator
+
+from evoae_cli.genome.genotype import Genotype
+from evoae_cli.genome.variation import mutate, random_genotype
+from evoae_cli.phenotype.cost import cost, training_bytes
+from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.progress import Progress
+from evoae_cli.study.requests import Requests
+from evoae_cli.study.setup import Setup, prepare, search_space
+
+_N_SAMPLES = 200
+_MEASURED_S = 2.0
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a study would do."""
+
+    setup: Setup
+    n_candidates: int
+    """Most evaluations of the search; cache hits save some."""
+    code_values: tuple[int, int]
+    """Smallest and largest code of one image in the search space."""
+    image_values: int
+    estimated_s: float
+    worker_bytes: int
+    """Memory that training the largest of the sampled candidates needs beside what a worker holds anyway."""
+
+    def lines(self) -> list[str]:
+        """The plan for people: what was found and estimated, then every setting."""
+        config, setup = self.setup.config, self.setup
+        low, high = self.code_values
+        code = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        devices = ", ".join(f"{setup.devices.count(name)} on {name}" for name in dict.fromkeys(setup.devices))
+        facts = {
+            "images": setup.images.summary(),
+            "fingerprint": setup.images.fingerprint,
+            "noise": "none (manifold)" if config.objective == "manifold" else noise_text(config),
+            "code": f"{code} values for an image of {self.image_values:,}",
+            "workers": devices,
+            "candidates": f"at most about {self.n_candidates}, then {config.finalists} finalists",
+            "time": f"about {max(1, round(self.estimated_s / 60))} min",
+            "memory": f"up to about {self.worker_bytes / 1e6:,.0f} MB in each worker beside PyTorch's own",
+        }
+        settings = msgspec.to_builtins(config)
+        rows = [*facts.items(), *((key, _text(value)) for key, value in settings.items())]
+        width = max(len(key) for key, _ in rows)
+        return [f"{key:<{width}}  {text}" for key, text in rows]
+
+
+def plan(config: StudyConfig, warn: Callable[[str], None]) -> Plan:
+    """Prepare a study in a temporary place, time a few training steps, and say what it would take."""
+    with tempfile.TemporaryDirectory(prefix="evoae-plan-") as scratch:
+        setup = prepare(config, warn, cache=Path(scratch))
+        requests = setup.requests(Path(scratch))
+        sample = sample_genotypes(config)
+        operations_s = _seconds_per_operation(requests, sample, setup.devices[0])
+        return Plan(
+            setup=setup,
+            n_candidates=_progress(config).n_expected(0, config.population, False) - _progress(config).n_finals - 1,
+            code_values=_code_range(requests, sample),
+            image_values=setup.images.channels * config.patch**2,
+            estimated_s=estimate_s(requests, sample, len(setup.devices), operations_s),
+            worker_bytes=max(training_bytes(genotype, requests.network, requests.recipe(1)) for genotype in sample),
+        )
+
+
+def noise_text(config: StudyConfig) -> str:
+    """The noise on both scales: `gaussian, standard deviation 73.6 of 255, variance 0.333 on [-1, 1]`."""
+    std = config.noise_std
+    return f"gaussian, standard deviation {std * 127.5:.4g} on 0..255, variance {std**2:.4g} on [-1, 1]"
+
+
+def sample_genotypes(config: StudyConfig) -> list[Genotype]:
+    """Genotypes as a search meets them: one-layer starts, and what some rounds of mutation make of them."""
+    rng, space = Generator(PCG64(config.seed)), search_space(config)
+    sample = []
+    for i in range(_N_SAMPLES):
+        genotype = random_genotype(space, rng)
+        # Half the parents are mutated in a round, and half the mutations append a layer.
+        for _ in range(i % (config.generations // 2 + 1)):
+            genotype = mutate(genotype, space, rng)
+        sample.append(genotype)
+    return sample
+
+
+def estimate_s(requests: Requests, sample: list[Genotype], n_workers: int, operations_s: float) -> float:
+    """Seconds of a whole study: operations of the sampled candidates at the measured speed, and the start.
+
+    Training costs three forward passes; finalists are taken to be among the costlier half, as selection likes them.
+    """
+    config = requests.config
+    per_image = sorted(cost(genotype, requests.network, config.crop).operations * 3.0 for genotype in sample)
+    mean, upper = sum(per_image) / len(per_image), per_image[3 * len(per_image) // 4]
+    progress = _progress(config)
+    n_finals = progress.n_finals
+    n_search = progress.n_expected(0, config.population, False) - n_finals - 1
+    images = config.epochs * config.train_images, config.final_epochs * config.train_images
+    rounds = -(-n_finals // n_workers)
+    start_s = 15.0  # importing torch, the classical methods, pictures
+    return start_s + operations_s * (n_search * images[0] * mean / n_workers + rounds * images[1] * upper)
+
+
+def _progress(config: StudyConfig) -> Progress:
+    return Progress(
+        population=config.population,
+        n_generations=config.generations,
+        n_finals=config.finalists * config.final_seeds,
+        final_factor=config.final_epochs / config.epochs,
+    )
+
+
+def _code_range(requests: Requests, sample: list[Genotype]) -> tuple[int, int]:
+    sizes = [cost(genotype, requests.network, requests.config.patch).code_values for genotype in sample]
+    return min(sizes), max(sizes)
+
+
+def _seconds_per_operation(requests: Requests, sample: list[Genotype], device: str) -> float:
+    """Train the median candidate for a few steps, as a worker would."""
+    from evoae_cli.evaluation.evaluate import evaluate
+
+    config = requests.config
+    network = requests.network
+    median = sorted(sample, key=lambda genotype: cost(genotype, network, config.crop).operations)[len(sample) // 2]
+    operations = cost(median, network, config.crop).operations * 3.0
+    n_images, per_image_s = config.batch_size, 0.0
+    started = time.monotonic()
+    while time.monotonic() - started < _MEASURED_S:
+        recipe = msgspec.structs.replace(requests.recipe(1), epoch_images=n_images)
+        request = msgspec.structs.replace(
+            requests.search(median.text, 0.0), recipe=recipe, weights_out=None, images=_small(requests)
+        )
+        per_image_s = evaluate(request, device).train_s / n_images
+        n_images *= 2
+    return per_image_s / operations
+
+
+def _small(requests: Requests) -> Any:
+    return msgspec.structs.replace(requests.images_ref, n_val=1, n_test=1)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value))
+    return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,161 @@
+"""What a study shows of itself: written by the study's thread, read by views in any thread.
+
+Every attribute is replaced whole by the one writer, so a reader sees the old value or the new one, never a half.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evoae_cli.engine.protocol import Engine
+from evoae_cli.evaluation.contract import Evaluation, References, Split
+from evoae_cli.outcome import Outcome
+from evoae_cli.strategy.evolution import Evolution
+from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.finals import Final
+from evoae_cli.study.locate import BEST
+from evoae_cli.study.model import DESCRIPTION
+from evoae_cli.study.progress import Progress
+from evoae_cli.study.snapshot import ArchitectureRow, Counts, Phase, Snapshot, State
+from evoae_cli.study.store import Record, Store
+
+_N_BEST = 5
+_FAILURES = (Outcome.DIVERGED, Outcome.OOM, Outcome.TIMEOUT, Outcome.CRASHED)
+
+
+class Scoreboard:
+    """The state of a running study as people and the store's meta values want it."""
+
+    def __init__(self, folder: Path, config: StudyConfig, store: Store, engine: Engine, n_workers: int) -> None:
+        self.state: State = "running"
+        self.phase: Phase = "preparing"
+        self.closed_generation = -1
+        self.is_search_over = False
+        self.best_fitness = 0.0
+        self.fitness_on_disk = _fitness_of(folder / BEST / DESCRIPTION)
+        """Validation fitness of the model in `best/`."""
+        self.last_reason = ""
+        self._folder = folder
+        self._config = config
+        self._engine = engine
+        self._n_workers = n_workers
+        self._started_at = time.monotonic()
+        self._active_before_s: float = store.meta("active_s", 0.0)
+        before = store.meta("counts", {})
+        self._lost_before = int(before.get("lost_leases", 0))
+        self._late_before = int(before.get("late_results", 0))
+        self._outcomes = {outcome: store.outcomes().get(str(outcome), 0) for outcome in _FAILURES}
+        self._n_trained = 0
+        self._references: References | None = None
+        self._best_db: float | None = None
+        self._best: tuple[ArchitectureRow, ...] = ()
+        self._progress = Progress(
+            population=config.population,
+            n_generations=config.generations,
+            n_finals=config.finalists * config.final_seeds,
+            final_factor=config.final_epochs / config.epochs,
+        )
+
+    def measured(self, split: Split, found: References) -> None:
+        """The classical methods were measured; the screen compares with those on validation."""
+        if split == "val":
+            self._references = found
+
+    def evaluated(self, record: Record, *, is_new: bool) -> bool:
+        """A candidate was evaluated now (`is_new`) or in an earlier run; returns whether it is the best so far."""
+        found = record.evaluation
+        self._n_trained += 1
+        is_best = found.fitness > self.best_fitness
+        self._progress.searched(record.run_s if is_new else None, is_best=is_best)
+        if found.scores is None:
+            self.last_reason = f"{found.genotype}: {found.outcome} ({found.reason})"
+            return False
+        row = ArchitectureRow(
+            genotype=found.genotype,
+            fitness=found.fitness,
+            psnr_db=found.scores.psnr_db,
+            parameters=found.parameters,
+        )
+        self._best = tuple(
+            sorted([*self._best, row], key=lambda row: (-row.fitness, row.parameters, row.genotype))[:_N_BEST]
+        )
+        if is_best:
+            self.best_fitness = found.fitness
+            self._best_db = found.scores.psnr_db
+        return is_best
+
+    def ended(self, found: Evaluation) -> None:
+        """An evaluation of any stage ended now."""
+        if found.outcome in self._outcomes:
+            self._outcomes[found.outcome] += 1
+
+    def n_finals(self, n: int) -> None:
+        """So many final trainings there will be."""
+        self._progress.n_finals = n
+
+    def finished_final(self, run_s: float | None) -> None:
+        """A finalist was trained, now or (None) in an earlier run."""
+        self._progress.finished_final(run_s)
+
+    def won(self, final: Final, tested: Evaluation) -> None:
+        """The winner is known and its test figures are read."""
+        self._progress.n_tested = 1
+        self.fitness_on_disk = final.best.fitness
+        if final.best.scores is not None:
+            self._best_db = final.best.scores.psnr_db
+
+    def counts(self, evolution: Evolution) -> Counts:
+        """What became of all proposals and tasks so far, earlier runs included."""
+        proposals, view = evolution.counts, self._engine.view()
+        return Counts(
+            proposed=proposals.proposed,
+            trained=self._n_trained,
+            cache_hits=proposals.cache_hits,
+            in_flight_hits=proposals.in_flight_hits,
+            lost_leases=self._lost_before + view.n_lost_leases,
+            late_results=self._late_before + view.n_late_results,
+            **{str(outcome): n for outcome, n in self._outcomes.items()},
+        )
+
+    def meta(self, evolution: Evolution) -> dict[str, Any]:
+        """The values that are stored together with an evaluation."""
+        return {"counts": msgspec.to_builtins(self.counts(evolution)), "active_s": round(self._active_s(), 3)}
+
+    def snapshot(self, evolution: Evolution, n_open: int) -> Snapshot:
+        """The study at this moment."""
+        progress, references = self._progress, self._references
+        return Snapshot(
+            study=str(self._folder),
+            objective=self._config.objective,
+            state=self.state,
+            phase=self.phase,
+            seed=self._config.seed,
+            generation=evolution.generation,
+            n_generations=self._config.generations,
+            n_done=progress.n_search + progress.n_final + progress.n_tested,
+            n_expected=progress.n_expected(evolution.generation, n_open, self.is_search_over),
+            elapsed_s=self._active_s(),
+            remaining_s=progress.remaining_s(evolution.generation, n_open, self._n_workers, self.is_search_over),
+            baseline="noisy" if self._config.objective == "denoise" else "constant image",
+            baseline_db=references.baseline.psnr_db if references else None,
+            best_db=self._best_db,
+            references={name: scores.psnr_db for name, scores in references.methods.items()} if references else {},
+            workers=self._engine.view().workers,
+            best=self._best,
+            fitness_by_generation=evolution.fitness_by_generation,
+            counts=self.counts(evolution),
+        )
+
+    def _active_s(self) -> float:
+        return self._active_before_s + time.monotonic() - self._started_at
+
+
+def _fitness_of(description: Path) -> float:
+    """Validation fitness of a model by its description; 0 where there is none."""
+    try:
+        return float(json.loads(description.read_text())["metrics"]["val"]["fitness"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0

@@ -1,0 +1,58 @@
+"""`study.toml`: every resolved setting of a study, for people and for `search --config`."""
+
+import platform
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tomli_w
+
+from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.imagefile import ImageFile
+from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.files import write_whole
+from evoae_cli.study.locate import SETTINGS
+from evoae_cli.version import __version__
+
+_RECORD = "record"
+"""The table that says what was found rather than what was set; `read_settings` passes over it."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    found = {"evoae": __version__, "python": platform.python_version()}
+    for package in ("torch", "torchvision", "numpy", "scikit-image"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def write_settings(folder: Path, config: StudyConfig, images: ImageFile) -> None:
+    """Write `study.toml`. Settings that are None are left out: TOML has no word for them."""
+    settings = {key: value for key, value in msgspec.to_builtins(config).items() if value is not None}
+    record = {"images": images.summary(), "fingerprint": images.fingerprint, "versions": versions()}
+    text = (
+        f"# All settings of this study. Repeat it: evoae search {config.objective} --config {SETTINGS}\n"
+        + tomli_w.dumps(settings | {_RECORD: record})
+    )
+    write_whole(folder / SETTINGS, text.encode())
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a file made by `write_settings` or by hand. Raises UsageError if it cannot be read."""
+    if path.is_dir():
+        path = path / SETTINGS
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"--config {path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--config {path} is no TOML: {error}") from None
+    settings.pop(_RECORD, None)
+    return settings

@@ -1,0 +1,84 @@
+"""From settings to what a study runs with: images, devices, resolved precision and code size."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from evoae_cli.errors import ImageError
+from evoae_cli.evaluation.imagefile import ImageFile
+from evoae_cli.evaluation.images import prepare_images
+from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.requests import Requests
+
+_WORKER_BYTES = 900_000_000
+"""Memory of a CPU worker: torch and what an evaluation of a wide layer needs (measured under this)."""
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """What a study runs with on this machine."""
+
+    config: StudyConfig
+    """With `precision` resolved."""
+    images: ImageFile
+    devices: tuple[str, ...]
+    """Of each worker, for example `cpu`, `cpu` or `cuda:0`."""
+    code_channels: int | None
+
+    def requests(self, folder: Path) -> Requests:
+        """Makes this study's requests; weights go below `folder`."""
+        assert self.config.precision != "auto"
+        return Requests(self.config, self.images, self.config.precision, self.code_channels, folder)
+
+
+def search_space(config: StudyConfig) -> SearchSpace:
+    """The search space that the settings describe."""
+    return SearchSpace(
+        kernels=config.kernels, filters=config.filters, dropout=config.dropout, max_layers=config.max_layers
+    )
+
+
+def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None = None) -> Setup:
+    """Find devices and images and settle what depends on them. Raises UsageError or ImageError in one line."""
+    from evoae_cli.evaluation.hardware import bfloat16_is_fast, devices
+    from evoae_cli.phenotype.autoencoder import code_channels_for
+
+    chosen = devices(config.device)
+    images = prepare_images(
+        config.data,
+        data_root=config.data_root,
+        download=config.download,
+        pixel_range=config.range,
+        patch=config.patch,
+        crop=config.crop,
+        seed=config.seed,
+        n_val=config.val_images,
+        n_test=config.test_images,
+        warn=warn,
+        cache=cache,
+    )
+    if not 1 <= images.channels <= 8:
+        raise ImageError(f"images of {config.data} have {images.channels} channels; 1 to 8 can be used")
+    ratio = config.code_fraction
+    code_channels = None if ratio is None else code_channels_for(images.channels, config.reductions, ratio)
+    if config.precision == "auto":
+        is_fast = all(bfloat16_is_fast(device) for device in chosen)
+        config = msgspec.structs.replace(config, precision="bfloat16" if is_fast else "float32")
+    return Setup(config=config, images=images, devices=worker_devices(config, chosen), code_channels=code_channels)
+
+
+def worker_devices(config: StudyConfig, chosen: list[str]) -> tuple[str, ...]:
+    """The device of each worker: one worker per GPU, or one per core as far as memory allows; `workers` overrides."""
+    n_workers = config.workers
+    if n_workers is None:
+        n_workers = len(chosen) if chosen != ["cpu"] else default_cpu_workers(config.threads)
+    return tuple(chosen[i % len(chosen)] for i in range(n_workers))
+
+
+def default_cpu_workers(threads: int) -> int:
+    """One worker per `threads` cores that this process may use, as far as memory allows; at least one."""
+    from evoae_cli.evaluation.hardware import available_memory, n_cores
+
+    by_memory = available_memory("cpu") // _WORKER_BYTES
+    return max(1, min(n_cores() // threads, by_memory))

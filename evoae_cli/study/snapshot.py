@@ -1,0 +1,78 @@
+"""What a view may know of a study at one moment: plain values that also go to disk for `show --watch`."""
+
+from typing import Literal
+
+import msgspec
+
+from evoae_cli.engine.protocol import WorkerView
+
+State = Literal["running", "stopping", "interrupted", "done", "exhausted", "failed"]
+"""`exhausted`: done, as nothing in the search space was left untrained. `stopping`: waits for what runs."""
+Phase = Literal["preparing", "search", "finalists", "test", "finished"]
+
+
+class ArchitectureRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the best architectures so far."""
+
+    genotype: str
+    fitness: float
+    psnr_db: float
+    parameters: int
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of all proposals and tasks."""
+
+    proposed: int = 0
+    trained: int = 0
+    """Evaluations of the search that ended, whatever their outcome."""
+    cache_hits: int = 0
+    """Proposals whose genotype had been evaluated before."""
+    in_flight_hits: int = 0
+    """Proposals whose genotype was already on its way in the same generation."""
+    diverged: int = 0
+    oom: int = 0
+    timeout: int = 0
+    crashed: int = 0
+    lost_leases: int = 0
+    late_results: int = 0
+
+    @property
+    def failed(self) -> int:
+        """Evaluations without a fitness."""
+        return self.diverged + self.oom + self.timeout + self.crashed
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A study at one moment."""
+
+    study: str
+    """Its folder."""
+    objective: str
+    state: State
+    phase: Phase
+    seed: int
+    generation: int
+    """The one being evaluated; 0 is the start."""
+    n_generations: int
+    n_done: int
+    """Evaluations finished, of `n_expected` in all, finalists and test included (an estimate: cache hits save some)."""
+    n_expected: int
+    elapsed_s: float
+    remaining_s: float | None
+    """None until enough evaluations have been timed."""
+    baseline: str
+    """What `baseline_db` is: `noisy`, or `constant image` for manifold."""
+    baseline_db: float | None
+    best_db: float | None
+    """Validation PSNR of the best so far."""
+    references: dict[str, float]
+    """Classical methods on the same validation images: name -> PSNR in dB; filled when they are ready."""
+    workers: tuple[WorkerView, ...]
+    best: tuple[ArchitectureRow, ...]
+    """Best first."""
+    fitness_by_generation: tuple[float, ...]
+    """Best fitness after each finished generation."""
+    counts: Counts
+    message: str = ""
+    """One line on what is being waited for, where that is not plain to see."""

@@ -1,0 +1,120 @@
+"""What a study has come to, read from its folder by anyone at any time. Free of torch and numpy."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evoae_cli.errors import StudyError
+from evoae_cli.evaluation.contract import Evaluation
+from evoae_cli.study.files import lock_holder
+from evoae_cli.study.locate import LIVE
+from evoae_cli.study.snapshot import Counts, Snapshot, State
+from evoae_cli.study.store import Record, Store
+
+
+def score_figures(evaluation: Evaluation | None) -> dict[str, float] | None:
+    """Fitness, PSNR and SSIM of an evaluation, by the names that `show --json` and `model.json` use."""
+    if evaluation is None or evaluation.scores is None:
+        return None
+    scores = evaluation.scores
+    return {
+        "fitness": scores.fitness,
+        "mse": scores.mse,
+        "psnr_db": scores.psnr_db,
+        "psnr_pooled_db": scores.psnr_pooled_db,
+        "ssim": scores.ssim,
+    }
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """The object that `evoae show --json` prints. Raises StudyError if `folder` is no study."""
+    store = Store.read(folder)
+    try:
+        settings = store.meta("settings")
+        if settings is None:
+            raise StudyError(f"study {folder} was never started; delete it and search again")
+        return {
+            "study": str(folder),
+            "objective": settings["objective"],
+            "state": state_of(folder, store),
+            "seed": settings["seed"],
+            "settings": settings,
+            "fingerprint": store.meta("fingerprint"),
+            "active_s": store.meta("active_s", 0.0),
+            "best": _best(store),
+            "counts": msgspec.to_builtins(Counts()) | store.meta("counts", {}),
+            "finalists": _finalists(store),
+            "references": {split: store.meta(f"references_{split}") for split in ("val", "test")},
+            "warnings": [text for _, kind, text in store.events() if kind == "warning"],
+        }
+    finally:
+        store.close()
+
+
+def history(folder: Path) -> list[list[Any]]:
+    """`[generation, genotype, outcome, fitness]` of each evaluation, in the order of their proposals."""
+    store = Store.read(folder)
+    try:
+        return store.history()
+    finally:
+        store.close()
+
+
+def read_snapshot(folder: Path) -> Snapshot:
+    """The newest snapshot of a study, at most about a second old while it runs. Raises StudyError if there is none."""
+    try:
+        snapshot = msgspec.json.decode((folder / LIVE).read_bytes(), type=Snapshot)
+    except (OSError, msgspec.MsgspecError):
+        raise StudyError(f"study {folder} has shown nothing yet; wait a second, or: evoae show {folder}") from None
+    if snapshot.state in ("running", "stopping") and lock_holder(folder) is None:
+        return msgspec.structs.replace(snapshot, state="interrupted", workers=())
+    return snapshot
+
+
+def state_of(folder: Path, store: Store) -> State:
+    """The study's state; one that says it runs while no process holds it was interrupted without a word."""
+    state: State = store.meta("state", "interrupted")
+    return "interrupted" if state == "running" and lock_holder(folder) is None else state
+
+
+def _best(store: Store) -> dict[str, Any] | None:
+    """The delivered model once there is a winner, else the best candidate so far."""
+    winner = store.meta("winner")
+    record: Record | None
+    if winner is not None:
+        genotype, seed_index = winner
+        record, tested = store.find("final", genotype, seed_index), store.find("test", genotype, seed_index)
+    else:
+        record, tested = store.best("search"), None
+    if record is None:
+        return None
+    found = record.evaluation
+    return {
+        "genotype": found.genotype,
+        **(score_figures(found) or {}),
+        "parameters": found.parameters,
+        "operations": found.operations,
+        "code_values": found.code_values,
+        "stage": found.stage,
+        "test": score_figures(tested.evaluation) if tested is not None else None,
+    }
+
+
+def _finalists(store: Store) -> list[dict[str, Any]]:
+    """The finalists in the order of their ranking on val; each training of each."""
+    ranking: list[str] = store.meta("finalists", [])
+    place = {genotype: i for i, genotype in enumerate(ranking)}
+    records = [record for record in store.records("final") if record.evaluation.genotype in place or not ranking]
+    records.sort(key=lambda record: (place.get(record.evaluation.genotype, 0), record.evaluation.seed_index))
+    return [
+        {
+            "genotype": record.evaluation.genotype,
+            "seed_index": record.evaluation.seed_index,
+            "outcome": str(record.evaluation.outcome),
+            "reason": record.evaluation.reason,
+            "parameters": record.evaluation.parameters,
+            **(score_figures(record.evaluation) or {}),
+        }
+        for record in records
+    ]

@@ -1,0 +1,1 @@
+"""Processes that lease, evaluate and report."""

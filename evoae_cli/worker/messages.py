@@ -1,0 +1,43 @@
+"""What the coordinator and a worker say to each other."""
+
+import struct
+
+import msgspec
+
+from evoae_cli.outcome import Outcome
+
+MAX_REASON = 500
+"""Characters of a reason: it is one line for people."""
+
+
+class Work(msgspec.Struct, frozen=True, array_like=True):
+    """To a worker: run this."""
+
+    lease_id: int
+    payload: bytes
+
+
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
+    """From a worker, once: the runner is loaded."""
+
+    hardware: str
+    """Model of what it computes on, for example `AMD EPYC`."""
+
+
+class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
+    """From a worker: how a task ended."""
+
+    lease_id: int
+    outcome: Outcome
+    payload: bytes
+    reason: str
+
+
+HEARTBEAT = struct.Struct("<qd")
+"""Lease id (0: none) and the share done. Shorter than PIPE_BUF, so a heartbeat is written whole or not at all."""
+HEARTBEATS_BYTES = 4096 // HEARTBEAT.size * HEARTBEAT.size
+"""How much to read at once: whole heartbeats."""
+
+encode = msgspec.msgpack.Encoder().encode
+decode_work = msgspec.msgpack.Decoder(Work).decode
+decode_from_worker = msgspec.msgpack.Decoder(Ready | Report).decode

@@ -1,0 +1,148 @@
+"""The closing screen and the tables of `show` and `list`, from hand-made summaries."""
+
+import io
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from evoae_cli.app.closing import against, closing, next_lines
+from evoae_cli.app.opening import estimate_s, opening
+from evoae_cli.app.tables import columns, history_lines, studies_lines, study_lines
+from evoae_cli.study.config import resolve
+
+FOLDER = Path("runs/denoise-20260101-120000")
+SCORES = {"fitness": 64.2, "mse": 0.0156, "psnr_db": 25.06, "psnr_pooled_db": 24.5, "ssim": 0.712}
+
+
+def make_summary(**changes: Any) -> dict[str, Any]:
+    methods = {"non-local means": {"psnr_db": 25.61}, "wavelet": {"psnr_db": 23.9}}
+    references = {"baseline_name": "noisy", "baseline": {"psnr_db": 12.3}, "methods": methods}
+    counts = dict.fromkeys(
+        ("proposed", "trained", "cache_hits", "in_flight_hits", "diverged", "oom", "timeout", "crashed"), 0
+    ) | {"lost_leases": 0, "late_results": 0, "proposed": 40, "trained": 36, "cache_hits": 4}
+    best = {"genotype": "3x3conv2d:16,3x3conv2d:8", **SCORES, "parameters": 6043, "code_values": 73728}
+    finalist = {
+        "genotype": best["genotype"],
+        "seed_index": 0,
+        "outcome": "ok",
+        "reason": "",
+        "parameters": 6043,
+        **SCORES,
+    }
+    summary = {
+        "objective": "denoise",
+        "state": "done",
+        "seed": 7,
+        "settings": {"preset": "quick"},
+        "active_s": 200.0,
+        "best": {**best, "test": SCORES | {"psnr_db": 24.9}},
+        "counts": counts,
+        "finalists": [finalist],
+        "references": {"val": references, "test": references},
+    }
+    return summary | changes
+
+
+def closing_lines(summary: dict[str, Any], width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(closing(summary, FOLDER, width), soft_wrap=True)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_the_closing_screen_tells_the_result_on_test_and_what_it_was_up_against() -> None:
+    lines = closing_lines(make_summary(), 80)
+    assert lines[0] == "denoise: 24.9 dB on test"
+    assert lines[1] == "noisy 12.3, wavelet 23.9, non-local means 25.6"
+    assert f"model: {FOLDER}/best" in lines
+
+
+def test_lines_to_copy_are_whole_even_in_a_narrow_window() -> None:
+    lines = closing_lines(make_summary(), 40)
+    assert lines[-4:] == ["  " + line for line in next_lines("denoise", FOLDER)]
+    assert all(len(line) <= 40 for line in lines[:5])
+
+
+def test_there_are_four_lines_to_copy_and_a_shell_reads_each_as_meant() -> None:
+    odd = Path("runs/it's $HOME")
+    for objective in ("denoise", "manifold"):
+        lines = next_lines(objective, odd)
+        assert len(lines) == 4
+        assert [shlex.split(line)[0] for line in lines] == ["evoae", "evoae", "python", "evoae"]
+        assert str(odd) in shlex.split(lines[0])
+        assert "load(" in shlex.split(lines[2])[2]
+        assert compile(shlex.split(lines[2])[2], "line", "exec")
+
+
+def test_an_exhausted_search_space_is_said() -> None:
+    assert "every architecture of the search space was trained" in closing_lines(make_summary(state="exhausted"), 80)
+
+
+def test_without_measured_references_none_are_invented() -> None:
+    assert against(make_summary(references={"val": None, "test": None}), "test") == "no references measured"
+
+
+def test_a_study_is_shown_with_scores_on_val_and_test_references_finalists_and_counts() -> None:
+    text = "\n".join(study_lines(make_summary(), FOLDER))
+    assert f"{FOLDER}: denoise, done, seed 7, preset quick" in text
+    for part in (
+        "val     64.20  25.1 dB",
+        "test    64.20  24.9 dB",
+        "references on val",
+        "finalists",
+        "40 proposed, 36 trained",
+    ):
+        assert part in text
+
+
+def test_a_study_without_results_can_be_shown_and_listed() -> None:
+    empty = make_summary(best=None, finalists=[], references={"val": None, "test": None})
+    assert "no candidate has been evaluated yet" in study_lines(empty, FOLDER)
+    assert len(studies_lines([("runs/x", empty)])) == 2
+
+
+def test_a_best_candidate_before_the_finals_has_no_test_row() -> None:
+    best = make_summary()["best"] | {"test": None}
+    assert not any(line.startswith("test") for line in study_lines(make_summary(best=best), FOLDER))
+
+
+def test_a_finalist_that_failed_is_shown_with_its_reason() -> None:
+    failed = {"genotype": "3x3conv2d:8", "seed_index": 0, "outcome": "oom", "reason": "out of memory", "parameters": 5}
+    text = "\n".join(study_lines(make_summary(finalists=[failed]), FOLDER))
+    assert "oom" in text
+    assert "out of memory" in text
+
+
+def test_the_list_shows_the_score_on_test_where_there_is_one() -> None:
+    [_, line] = studies_lines([("runs/x", make_summary())])
+    assert line.split()[:6] == ["runs/x", "denoise", "done", "36", "24.9", "dB"]
+
+
+def test_the_history_keeps_its_order() -> None:
+    lines = history_lines(
+        [[0, "3x3conv2d:8", "ok", 10.0], [0, "dropout2d", "diverged", 0.0], [1, "1x1conv2d:8", "ok", 12.5]]
+    )
+    assert [line.split()[-1] for line in lines] == ["genotype", "3x3conv2d:8", "dropout2d", "1x1conv2d:8"]
+
+
+def test_columns_are_aligned() -> None:
+    assert columns([["a", "10", "x"], ["bcd", "5", "yy"]], right=(1,)) == ["a    10  x", "bcd   5  yy"]
+
+
+def test_the_opening_says_workers_images_and_time() -> None:
+    config = resolve("denoise")
+    line = opening(config, FOLDER, 2, 12)
+    assert line.startswith(f"denoise in {FOLDER}: 2 workers, 12 photographs, about ")
+    assert line.endswith(" min")
+
+
+def test_on_gpus_and_other_images_the_opening_promises_no_time() -> None:
+    line = opening(resolve("manifold", {"data": "photos"}), FOLDER, None, None)
+    assert line == f"manifold in {FOLDER}: one worker per GPU, images from photos"
+
+
+def test_more_workers_and_fewer_generations_take_less_time() -> None:
+    config = resolve("denoise")
+    assert estimate_s(config, 2) < estimate_s(config, 1)
+    assert estimate_s(resolve("denoise", {"generations": 1}), 2) < estimate_s(config, 2)

@@ -1,0 +1,76 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from evoae_cli.evaluation.adam import Adam
+from evoae_cli.evaluation.contract import NetworkSpec
+from evoae_cli.genome.genotype import parse_genotype
+from evoae_cli.phenotype.autoencoder import Autoencoder, build
+
+
+def network(memory_format: torch.memory_format) -> Autoencoder:
+    spec = NetworkSpec(channels=3, reductions=1, code_channels=None, decoder="same")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build(parse_genotype("3x3conv2d:5,1x1conv2d:7"), spec).to(memory_format=memory_format)
+
+
+def flat(net: Autoencoder) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_it_takes_the_steps_of_pytorch_s_own(memory_format: torch.memory_format) -> None:
+    mine, theirs = network(memory_format), network(memory_format)
+    start = flat(mine)
+    adam, reference = Adam(mine), torch.optim.Adam(theirs.parameters())
+    assert torch.equal(flat(mine), start)
+    for step in range(5):
+        image = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(step))
+        lr = 0.01 / (step + 1)
+        (mine(image) - image).square().mean().backward()
+        adam.step(lr)
+        reference.param_groups[0]["lr"] = lr
+        (theirs(image) - image).square().mean().backward()
+        reference.step()
+        reference.zero_grad()
+    assert torch.allclose(flat(mine), flat(theirs), atol=1e-6)
+    assert not torch.allclose(flat(mine), start, atol=1e-3)
+
+
+def test_gradients_of_several_backward_passes_add_up_and_are_forgotten_by_the_step() -> None:
+    net = network(torch.channels_last)
+    adam = Adam(net)
+    image = torch.rand(1, 3, 8, 8)
+    net(image).mean().backward()
+    once = [p.grad.clone() for p in net.parameters() if p.grad is not None]
+    net(image).mean().backward()
+    twice = [p.grad.clone() for p in net.parameters() if p.grad is not None]
+    assert all(torch.allclose(2 * a, b, atol=1e-7) for a, b in zip(once, twice, strict=True))
+    adam.step(0.1)
+    assert not any(p.grad.any() for p in net.parameters() if p.grad is not None)
+
+
+def test_parameters_keep_their_memory_format() -> None:
+    net = network(torch.channels_last)
+    strides = [p.stride() for p in net.parameters()]
+    Adam(net)
+    assert [p.stride() for p in net.parameters()] == strides
+
+
+def test_training_does_not_load_pytorch_s_compiler() -> None:
+    code = """
+import sys
+import torch
+from evoae_cli.evaluation.adam import Adam
+from evoae_cli.evaluation.reproducible import reproducible, seeded
+with reproducible(1), seeded(0, "cpu"):
+    net = torch.nn.Conv2d(1, 1, 1)
+    adam = Adam(net)
+    net(torch.ones(1, 1, 2, 2)).mean().backward()
+    adam.step(0.1)
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

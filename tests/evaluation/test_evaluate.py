@@ -1,0 +1,256 @@
+"""One evaluation, from request to result, on real image files."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from evoae_cli.errors import GenotypeError, UsageError
+from evoae_cli.evaluation.contract import (
+    Evaluation,
+    EvaluationRequest,
+    ImagesRef,
+    NetworkSpec,
+    Recipe,
+    Stage,
+    derive_seed,
+)
+from evoae_cli.evaluation.evaluate import evaluate, inputs_and_targets, score
+from evoae_cli.evaluation.imagefile import LabelledImage, write_image_file
+from evoae_cli.evaluation.metrics import scores
+from evoae_cli.genome.genotype import parse_genotype
+from evoae_cli.outcome import Outcome
+from evoae_cli.phenotype.autoencoder import build
+
+RECIPE = Recipe(
+    epochs=1,
+    epoch_images=64,
+    batch_size=8,
+    crop=16,
+    flips=True,
+    lr=5e-3,
+    schedule="cosine",
+    precision="float32",
+    channels_last=True,
+)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> ImagesRef:
+    """Colour gradients of 40x48 pixels: three for training, two each for val and test."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:40, 0:48] / 48
+    labelled = []
+    for number, split in enumerate(("train",) * 3 + ("val",) * 2 + ("test",) * 2):
+        slopes = rng.uniform(0, 120, (2, 3))
+        pixels = rows[..., None] * slopes[0] + columns[..., None] * slopes[1]
+        labelled.append(LabelledImage(f"gradient {number}", split, pixels.astype(np.uint8)))
+    cache = tmp_path_factory.mktemp("cache")
+    file = write_image_file(labelled, low=(0.0,) * 3, high=(255.0,) * 3, source="gradients", cache=cache)
+    return ImagesRef(path=str(file.path), fingerprint=file.fingerprint, patch=32, n_val=4, n_test=4)
+
+
+def request(images: ImagesRef, text: str = "3x3conv2d:8", **changes: object) -> EvaluationRequest:
+    stage: Stage = "search"
+    usual = EvaluationRequest(
+        genotype=text,
+        objective="denoise",
+        stage=stage,
+        study_seed=3,
+        seed=derive_seed(3, text, stage, 0),
+        network=NetworkSpec(channels=3, reductions=1, code_channels=None, decoder="same"),
+        recipe=RECIPE,
+        images=images,
+        noise_std=0.5,
+        threads=1,
+    )
+    return msgspec.structs.replace(usual, **changes)
+
+
+def same_science(a: Evaluation, b: Evaluation) -> bool:
+    """Equal in everything but the time they took."""
+    timeless = [msgspec.structs.replace(e, train_s=0.0, evaluate_s=0.0, weights=None) for e in (a, b)]
+    return timeless[0] == timeless[1]
+
+
+def test_a_search_evaluation_says_all_that_was_found(images: ImagesRef) -> None:
+    shares: list[float] = []
+    found = evaluate(request(images), "cpu", shares.append)
+    assert found.outcome is Outcome.OK
+    assert found.reason == ""
+    assert found.scores is not None
+    assert found.fitness == 1 / found.scores.mse > 0
+    assert (found.genotype, found.stage, found.images_seen) == ("3x3conv2d:8", "search", 64)
+    assert found.parameters == sum(
+        p.numel() for p in build(parse_genotype("3x3conv2d:8"), request(images).network).parameters()
+    )
+    assert found.code_values == 16 * 16 * 16
+    assert found.train_s > 0
+    assert found.evaluate_s > 0
+    assert found.device
+    assert (found.dtype, found.torch) == ("float32", torch.__version__)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_more_training_gives_a_better_fitness(images: ImagesRef) -> None:
+    longer = msgspec.structs.replace(RECIPE, epochs=10)
+    assert evaluate(request(images, recipe=longer), "cpu").fitness > 2 * evaluate(request(images), "cpu").fitness
+
+
+def test_a_manifold_evaluation_sees_no_noise(images: ImagesRef) -> None:
+    noisy, clean = inputs_and_targets(images, "cpu", 3, "val", 0.0)
+    assert noisy is clean
+    network = NetworkSpec(channels=3, reductions=2, code_channels=12, decoder="mirrored")
+    found = evaluate(request(images, objective="manifold", noise_std=0.0, network=network), "cpu")
+    assert found.outcome is Outcome.OK
+    assert found.code_values == 32 * 32 * 3 / 4
+
+
+def test_an_evaluation_is_equal_bit_for_bit_whatever_ran_before(images: ImagesRef) -> None:
+    asked = [
+        request(
+            images, "3x3conv2d:8,dropout2d,2x2conv2d:4", recipe=msgspec.structs.replace(RECIPE, precision=precision)
+        )
+        for precision in ("float32", "bfloat16")
+    ]
+    first = [evaluate(each, "cpu") for each in asked]
+    evaluate(request(images, "5x5conv2d:4,dropout2d", seed=99, noise_std=0.3), "cpu")
+    fresh_process = subprocess.run(
+        [sys.executable, "-c", FRESH_PROCESS], input=msgspec.msgpack.encode(asked), capture_output=True, check=True
+    )
+    fresh = msgspec.msgpack.decode(fresh_process.stdout, type=list[Evaluation])
+    with torch.random.fork_rng():
+        torch.manual_seed(1234)
+        state = torch.random.get_rng_state()
+        for once, again, elsewhere in zip(first, [evaluate(each, "cpu") for each in asked], fresh, strict=True):
+            assert same_science(once, again)
+            assert same_science(once, elsewhere)
+        assert torch.equal(state, torch.random.get_rng_state())
+    assert evaluate(msgspec.structs.replace(asked[0], seed=5), "cpu").fitness != first[0].fitness
+
+
+FRESH_PROCESS = """
+import sys, msgspec
+from evoae_cli.evaluation.contract import EvaluationRequest
+from evoae_cli.evaluation.evaluate import evaluate
+requests = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=list[EvaluationRequest])
+sys.stdout.buffer.write(msgspec.msgpack.encode([evaluate(request, "cpu") for request in requests]))
+"""
+
+
+def test_torch_s_settings_are_put_back(images: ImagesRef) -> None:
+    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    evaluate(request(images), "cpu")
+    assert (torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()) == before
+
+
+def test_kept_weights_score_the_same_again_and_are_read_for_test(images: ImagesRef, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    found = evaluate(request(images, "3x3conv2d:8,dropout2d", weights_out=str(path)), "cpu")
+    assert found.weights == str(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+    network = build(parse_genotype("3x3conv2d:8,dropout2d"), request(images).network)
+    network.load_state_dict(safetensors.torch.load_file(path))
+    again = score(network, *inputs_and_targets(images, "cpu", 3, "val", 0.5))
+    assert again.fitness == pytest.approx(found.fitness, rel=1e-5)
+
+    tested = evaluate(request(images, "3x3conv2d:8,dropout2d", stage="test", weights_in=str(path)), "cpu")
+    assert tested.outcome is Outcome.OK
+    assert tested.images_seen == 0
+    expected = score(network, *inputs_and_targets(images, "cpu", 3, "test", 0.5))
+    assert tested.fitness == pytest.approx(expected.fitness, rel=1e-5)
+    assert tested.fitness != found.fitness
+
+
+def test_weights_are_kept_only_above_the_given_fitness(images: ImagesRef, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    found = evaluate(request(images, weights_out=str(path), keep_above=1e9), "cpu")
+    assert found.outcome is Outcome.OK
+    assert found.weights is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_scoring_switches_dropout_off(images: ImagesRef) -> None:
+    network = build(parse_genotype("dropout2d,3x3conv2d:8"), request(images).network).train()
+    noisy, clean = inputs_and_targets(images, "cpu", 3, "val", 0.5)
+    found = score(network, noisy, clean)
+    with torch.no_grad():
+        assert found.mse == pytest.approx(scores(network.eval()(noisy), clean).mse, rel=1e-6)
+
+
+def test_the_noise_on_val_is_fixed_and_what_the_baseline_measures(images: ImagesRef) -> None:
+    noisy, clean = inputs_and_targets(images, "cpu", 3, "val", 0.5)
+    assert scores(noisy, clean).mse == pytest.approx(0.25, rel=0.1)
+    other, _ = inputs_and_targets(images, "cpu", 4, "val", 0.5)
+    assert not torch.equal(noisy, other)
+
+
+def test_a_training_that_diverges_is_a_result_with_fitness_0(images: ImagesRef) -> None:
+    recipe = msgspec.structs.replace(RECIPE, lr=1e30, schedule="constant")
+    found = evaluate(request(images, "3x3conv2d:8,3x3conv2d:8", recipe=recipe), "cpu")
+    assert (found.outcome, found.fitness, found.scores) == (Outcome.DIVERGED, 0.0, None)
+    assert "nan" in found.reason
+    assert found.parameters > 0
+
+
+LIMITED_PROCESS = """
+import resource, sys, msgspec
+from evoae_cli.evaluation.contract import EvaluationRequest
+from evoae_cli.evaluation.evaluate import evaluate
+small, large = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=tuple[EvaluationRequest, EvaluationRequest])
+evaluate(small, "cpu")  # everything is loaded before memory is limited
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + int(sys.argv[1]) * 2**20,) * 2)
+found = [evaluate(large, "cpu"), evaluate(small, "cpu")]
+sys.stdout.buffer.write(msgspec.msgpack.encode(found))
+"""
+
+
+def in_limited_memory(
+    small: EvaluationRequest, large: EvaluationRequest, mebibytes: int
+) -> tuple[Evaluation, Evaluation]:
+    """The large evaluation in that much memory beyond a loaded process, and the small one after it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LIMITED_PROCESS, str(mebibytes)],
+        input=msgspec.msgpack.encode((small, large)),
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr.decode()
+    return msgspec.msgpack.decode(ended.stdout, type=tuple[Evaluation, Evaluation])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the address space can be limited on Linux only")
+def test_memory_that_runs_out_is_retried_smaller_and_then_a_result_and_the_process_goes_on(images: ImagesRef) -> None:
+    small = request(images)
+    recipe = msgspec.structs.replace(RECIPE, epoch_images=32, batch_size=32, crop=40)
+    # One activation of this batch takes 50 MB: the whole does not fit, a quarter of it does.
+    large = request(images, "1x1conv2d:256,1x1conv2d:256", recipe=recipe)
+    found, after = in_limited_memory(small, large, 300)
+    assert found.outcome is Outcome.OK
+    assert found.images_seen == 32
+    assert same_science(after, evaluate(small, "cpu"))
+
+    hopeless, after = in_limited_memory(small, large, 60)
+    assert (hopeless.outcome, hopeless.fitness) == (Outcome.OOM, 0.0)
+    assert "memory" in hopeless.reason
+    assert "\n" not in hopeless.reason
+    assert same_science(after, evaluate(small, "cpu"))
+
+
+def test_a_genotype_that_cannot_be_read_is_refused(images: ImagesRef) -> None:
+    with pytest.raises(GenotypeError):
+        evaluate(request(images, "5x4conv2d:16"), "cpu")
+
+
+def test_the_images_of_another_study_are_refused(images: ImagesRef) -> None:
+    other = msgspec.structs.replace(images, fingerprint="0" * 64)
+    with pytest.raises(UsageError, match="holds other images"):
+        evaluate(msgspec.structs.replace(request(images), images=other), "cpu")

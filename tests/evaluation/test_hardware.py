@@ -1,0 +1,35 @@
+import pytest
+import torch
+
+from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.hardware import available_memory, bfloat16_is_fast, device_model, devices, n_cores
+
+GPUS = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+
+
+def test_auto_takes_every_gpu_or_else_the_cpu() -> None:
+    assert devices("auto") == (GPUS or ["cpu"])
+    assert devices("cpu") == ["cpu"]
+
+
+def test_a_device_named_twice_counts_once() -> None:
+    assert devices("cpu, cpu") == ["cpu"]
+
+
+@pytest.mark.parametrize("selection", ["cuda:99", "gpu", "cpu,mps:0", ""])
+def test_a_device_that_does_not_exist_is_refused_with_those_that_do(selection: str) -> None:
+    with pytest.raises(UsageError, match=rf"--device {selection}: there is no device .*this machine has cpu"):
+        devices(selection)
+
+
+@pytest.mark.skipif(bool(GPUS), reason="this machine has a GPU")
+def test_cuda_without_a_gpu_is_refused() -> None:
+    with pytest.raises(UsageError, match="no GPU that PyTorch can use; this machine has cpu"):
+        devices("cuda")
+
+
+def test_the_cpu_has_a_name_cores_and_memory() -> None:
+    assert device_model("cpu").strip()
+    assert n_cores() >= 1
+    assert 2**26 < available_memory("cpu") < 2**50
+    assert bfloat16_is_fast("cpu") in (True, False)

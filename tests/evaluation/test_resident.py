@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+import torch
+
+from evoae_cli.evaluation.imagefile import LabelledImage, pixels, write_image_file
+from evoae_cli.evaluation.resident import Resident
+
+
+def images(dtype="uint8", channels=3, sizes=((40, 33), (32, 50), (37, 37))):
+    rng = np.random.default_rng(5)
+    top = {"uint8": 255, "uint16": 65535, "float32": 1}[dtype]
+    found = [
+        LabelledImage(f"{split}{number}", split, (rng.random((*size, channels)) * top).astype(dtype))
+        for split in ("train", "val", "test")
+        for number, size in enumerate(sizes)
+    ]
+    return found, (0.0,) * channels, (float(top),) * channels
+
+
+def resident_of(tmp_path, found, low, high, patch=16, n_val=7, n_test=6, study_seed=0):
+    image_file = write_image_file(found, low=low, high=high, source="test", cache=tmp_path)
+    return Resident(image_file, "cpu", patch, n_val, n_test, study_seed)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def is_slice_of(crop, found, split):
+    """Whether a crop in source depth, HxWxC, lies somewhere in an image of the split."""
+    side = crop.shape[0]
+    return any(
+        (np.lib.stride_tricks.sliding_window_view(image.pixels, crop.shape)[:, :, 0] == crop).all((2, 3, 4)).any()
+        for image in found
+        if image.split == split and min(image.pixels.shape[:2]) >= side
+    )
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_every_crop_is_a_slice_of_a_training_image(tmp_path, dtype, channels):
+    found, low, high = images(dtype, channels)
+    crops = resident_of(tmp_path, found, low, high).crops(12, 16, False, generator())
+    assert crops.shape == (12, channels, 16, 16)
+    assert crops.dtype == torch.float32
+    for crop in crops:
+        nhwc = crop.permute(1, 2, 0).double().numpy()
+        middle = high[0] / 2
+        if dtype == "float32":
+            scaled = [image._replace(pixels=(image.pixels - np.float32(0.5)) / np.float32(0.5)) for image in found]
+            assert is_slice_of(crop.permute(1, 2, 0).numpy(), scaled, "train")
+        else:
+            assert is_slice_of((nhwc * middle + middle).round(), found, "train")
+
+
+def test_flips_mirror_about_half_of_the_crops_and_change_nothing_else(tmp_path):
+    resident = resident_of(tmp_path, *images())
+    plain = resident.crops(64, 16, False, generator(3))
+    flipped = resident.crops(64, 16, True, generator(3))
+    same = [torch.equal(a, b) for a, b in zip(plain, flipped, strict=True)]
+    mirrored = [torch.equal(a.flip(2), b) for a, b in zip(plain, flipped, strict=True)]
+    assert all(a != b for a, b in zip(same, mirrored, strict=True))
+    assert 16 < sum(mirrored) < 48
+
+
+def test_the_generator_alone_decides_which_crops_come(tmp_path):
+    resident = resident_of(tmp_path, *images())
+    again = resident_of(tmp_path, *images(), n_val=2, study_seed=9)
+    torch.manual_seed(0)
+    first = resident.crops(8, 16, True, generator(1))
+    torch.manual_seed(1)
+    assert torch.equal(first, again.crops(8, 16, True, generator(1)))
+    assert not torch.equal(first, resident.crops(8, 16, True, generator(2)))
+
+
+def test_crops_reach_all_images_and_all_corners(tmp_path):
+    corner = np.zeros((20, 24, 1), np.uint8)
+    corner[0, 0] = corner[0, -1] = corner[-1, 0] = corner[-1, -1] = 255
+    found = [LabelledImage(split, split, corner + number) for number, split in enumerate(("val", "test"), 1)]
+    found += [LabelledImage("a", "train", corner), LabelledImage("b", "train", np.full((18, 18, 1), 100, np.uint8))]
+    crops = resident_of(tmp_path, found, (0.0,), (255.0,)).crops(600, 18, False, generator())
+    is_b = (crops > -0.5).all(dim=(1, 2, 3))
+    assert 240 < is_b.sum() < 360
+    bright = crops[~is_b] > 0.5
+    for row in (0, -1):
+        for column in (0, -1):
+            assert bright[:, 0, row, column].any()
+
+
+def test_crops_and_patches_lie_in_memory_as_channels_last(tmp_path):
+    resident = resident_of(tmp_path, *images())
+    for batch in (resident.crops(4, 16, True, generator()), resident.patches("val")):
+        assert batch.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_on_a_cpu_the_mapped_file_is_used_without_a_copy(tmp_path, monkeypatch):
+    found, low, high = images("uint16")
+    image_file = write_image_file(found, low=low, high=high, source="test", cache=tmp_path)
+    flat = pixels(image_file)
+    monkeypatch.setattr("evoae_cli.evaluation.resident.pixels", lambda _: flat)
+    resident = Resident(image_file, "cpu", 16, 2, 2, 0)
+    # A change seen through the map is seen through the crops: both are the same memory.
+    flat[:] = 65535
+    assert resident.crops(4, 16, False, generator()).min() == 1.0
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_patches_are_slices_of_their_split_and_the_same_every_time(tmp_path, split):
+    found, low, high = images()
+    resident = resident_of(tmp_path, found, low, high)
+    patches = resident.patches(split)
+    assert len(patches) == resident.n_patches(split) == {"val": 7, "test": 6}[split]
+    assert torch.equal(patches, resident_of(tmp_path, found, low, high).patches(split))
+    for patch in resident.to_pixels(patches):
+        assert is_slice_of(patch, found, split)
+
+
+def test_another_study_seed_draws_other_patches_and_val_does_not_depend_on_the_number_for_test(tmp_path):
+    first = resident_of(tmp_path, *images()).patches("val")
+    assert not torch.equal(first, resident_of(tmp_path, *images(), study_seed=1).patches("val"))
+    assert torch.equal(first, resident_of(tmp_path, *images(), n_test=2).patches("val"))
+
+
+def test_images_of_exactly_the_patch_give_one_patch_each_as_many_as_there_are(tmp_path):
+    found, low, high = images(sizes=((16, 16),) * 4)
+    resident = resident_of(tmp_path, found, low, high)
+    assert resident.n_patches("val") == 4
+    wanted = np.stack([image.pixels for image in found if image.split == "val"])
+    np.testing.assert_array_equal(resident.to_pixels(resident.patches("val")), wanted)
+
+
+def test_a_crop_larger_than_a_training_image_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="side 40 do not fit a training image of side 32"):
+        resident_of(tmp_path, *images()).crops(1, 40, False, generator())
+
+
+def test_its_repr_tells_what_it_holds(tmp_path):
+    assert repr(resident_of(tmp_path, *images())).startswith("<Resident 9 images (3 train, 3 val, 3 test)")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_gpu_gives_the_same_patches_and_crops_that_are_slices_too(tmp_path, dtype):
+    found, low, high = images(dtype)
+    image_file = write_image_file(found, low=low, high=high, source="test", cache=tmp_path)
+    on_cpu, on_gpu = (Resident(image_file, device, 16, 5, 5, 0) for device in ("cpu", "cuda"))
+    torch.testing.assert_close(on_gpu.patches("val").cpu(), on_cpu.patches("val"))
+    crops = on_gpu.crops(8, 16, False, torch.Generator("cuda").manual_seed(0))
+    assert crops.device.type == "cuda"
+    if dtype != "float32":
+        assert all(is_slice_of(crop, found, "train") for crop in on_gpu.to_pixels(crops))

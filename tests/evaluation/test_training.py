@@ -1,0 +1,135 @@
+import math
+
+import msgspec
+import pytest
+import torch
+from torch import Tensor
+
+from evoae_cli.evaluation.contract import NetworkSpec, Recipe
+from evoae_cli.evaluation.reproducible import reproducible, seeded
+from evoae_cli.evaluation.training import DivergedError, learning_rate, train
+from evoae_cli.genome.genotype import parse_genotype
+from evoae_cli.phenotype.autoencoder import Autoencoder, build
+
+RECIPE = Recipe(
+    epochs=2,
+    epoch_images=40,
+    batch_size=16,
+    crop=16,
+    flips=False,
+    lr=5e-3,
+    schedule="cosine",
+    precision="float32",
+    channels_last=True,
+)
+SPEC = NetworkSpec(channels=1, reductions=1, code_channels=None, decoder="same")
+
+
+class Ramps:
+    """Crops of grey ramps; remembers how many it gave, in which batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def crops(self, n: int, side: int, flips: bool, generator: torch.Generator) -> Tensor:
+        self.batches.append(n)
+        slope = torch.rand((n, 1, 1, 1), generator=generator)
+        return (slope * torch.linspace(-1, 1, side)).expand(n, 1, side, side)
+
+
+def trained(
+    recipe: Recipe, *, text: str = "3x3conv2d:4", seed: int = 1, n_parts: int = 1, noise_std: float = 0.2
+) -> tuple[Autoencoder, list[int], list[float]]:
+    images, shares = Ramps(), list[float]()
+    with reproducible(1), seeded(0, "cpu"):
+        network = build(parse_genotype(text), SPEC)
+        n_images = train(
+            network,
+            images,
+            recipe,
+            noise_std=noise_std,
+            seed=seed,
+            device="cpu",
+            n_parts=n_parts,
+            progress=shares.append,
+        )
+    assert n_images == sum(images.batches)
+    return network, images.batches, shares
+
+
+def error(network: Autoencoder) -> float:
+    clean = torch.linspace(-1, 1, 16).expand(1, 1, 16, 16) * 0.5
+    with torch.no_grad():
+        return float((network.eval()(clean) - clean).square().mean())
+
+
+def weights(network: Autoencoder) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_training_lowers_the_error(precision: str) -> None:
+    text = "3x3conv2d:16"
+    with seeded(0, "cpu"):
+        before = error(build(parse_genotype(text), SPEC))
+    recipe = msgspec.structs.replace(RECIPE, epochs=20, precision=precision)
+    assert error(trained(recipe, text=text)[0]) < 0.2 * before
+
+
+def test_the_budget_is_kept_to_the_image_and_the_last_batch_holds_the_rest() -> None:
+    assert trained(msgspec.structs.replace(RECIPE, epochs=1))[1] == [16, 16, 8]
+
+
+def test_progress_rises_to_1() -> None:
+    shares = trained(RECIPE)[2]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_the_seed_alone_decides_and_global_generators_are_untouched() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        state = torch.random.get_rng_state()
+        first = weights(trained(RECIPE, text="3x3conv2d:4,dropout2d")[0])
+        assert torch.equal(torch.random.get_rng_state(), state)
+        torch.manual_seed(4)
+        again = weights(trained(RECIPE, text="3x3conv2d:4,dropout2d")[0])
+    other = weights(trained(RECIPE, text="3x3conv2d:4,dropout2d", seed=2)[0])
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_micro_batches_take_the_same_steps_as_the_whole_batch() -> None:
+    recipe = msgspec.structs.replace(RECIPE, schedule="constant", lr=1e-3)
+    whole, parts = weights(trained(recipe)[0]), weights(trained(recipe, n_parts=3)[0])
+    assert torch.allclose(whole, parts, atol=1e-5)
+    assert not torch.allclose(whole, weights(trained(recipe, seed=2)[0]), atol=1e-5)
+
+
+def test_an_absurd_learning_rate_diverges_before_the_budget_is_spent() -> None:
+    recipe = msgspec.structs.replace(RECIPE, epochs=1000, lr=1e30, schedule="constant")
+    images = Ramps()
+    network = build(parse_genotype("3x3conv2d:4,3x3conv2d:4"), SPEC)
+    with pytest.raises(DivergedError, match=r"the loss was nan after \d+ of 2500 steps"):
+        train(network, images, recipe, noise_std=0.2, seed=1, device="cpu", n_parts=1, progress=lambda share: None)
+    assert len(images.batches) <= 100
+
+
+def test_the_cosine_warms_up_to_its_peak_and_ends_near_zero() -> None:
+    rates = [learning_rate(RECIPE, step, 100) for step in range(100)]
+    assert rates.index(max(rates)) == 9
+    assert max(rates) == RECIPE.lr
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert 0 < rates[-1] < 0.01 * RECIPE.lr
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3])
+def test_even_the_shortest_training_has_a_learning_rate(n_steps: int) -> None:
+    rates = [learning_rate(RECIPE, step, n_steps) for step in range(n_steps)]
+    assert all(0 < rate <= RECIPE.lr and math.isfinite(rate) for rate in rates)
+
+
+def test_a_constant_schedule_is_constant() -> None:
+    recipe = msgspec.structs.replace(RECIPE, schedule="constant")
+    assert {learning_rate(recipe, step, 10) for step in range(10)} == {RECIPE.lr}

@@ -1,0 +1,82 @@
+"""Image files written in their own depth, read back with the project's reader."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evoae_cli.errors import ImageError
+from evoae_cli.evaluation.readers import read_image
+from evoae_cli.report.pixels import check_holds, check_suffix, write_pixels
+
+
+def make_pixels(channels: int, dtype: str) -> "np.ndarray[tuple[int, int, int], np.dtype[np.generic]]":
+    values = np.random.default_rng(0).uniform(0, 1, (7, 11, channels))
+    scale = {"uint8": 255, "uint16": 65535, "float32": 1.0}[dtype]
+    return (values * scale).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "dtype"),
+    [
+        ("a.png", 1, "uint8"),
+        ("a.png", 3, "uint8"),
+        ("a.png", 1, "uint16"),
+        ("a.PNG", 3, "uint16"),
+        ("a.webp", 3, "uint8"),
+        *[
+            (name, channels, dtype)
+            for name in ("a.tif", "a.TIFF", "a.npy")
+            for channels in (1, 3)
+            for dtype in ("uint8", "uint16", "float32")
+        ],
+        ("a.npy", 5, "uint16"),
+        ("a.tif", 2, "uint16"),
+    ],
+)
+def test_what_was_written_is_read_back_to_the_last_bit(name: str, channels: int, dtype: str, tmp_path: Path) -> None:
+    pixels = make_pixels(channels, dtype)
+    write_pixels(tmp_path / name, pixels)
+    found = read_image(tmp_path / name)
+    assert found.dtype == pixels.dtype
+    assert np.array_equal(found, pixels)
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_jpeg_keeps_shape_and_picture(tmp_path: Path) -> None:
+    pixels = np.full((16, 16, 3), 90, np.uint8)
+    write_pixels(tmp_path / "a.jpg", pixels)
+    assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - pixels).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "dtype"),
+    [
+        ("a.jpg", 3, "uint16"),
+        ("a.webp", 1, "uint16"),
+        ("a.png", 3, "float32"),
+        ("a.png", 5, "uint8"),
+        ("a.jpeg", 2, "uint8"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_refused_and_leaves_no_file(
+    name: str, channels: int, dtype: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ImageError, match=r"cannot hold .*write \.tif or \.npy"):
+        write_pixels(tmp_path / name, make_pixels(channels, dtype))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a", "a.gif"])
+def test_an_unknown_ending_is_refused_with_the_known_ones(name: str) -> None:
+    with pytest.raises(ImageError, match=r"\.png.*\.npy"):
+        check_suffix(Path(name))
+    with pytest.raises(ImageError):
+        check_holds(Path(name), make_pixels(1, "uint8"))
+
+
+def test_a_new_file_is_as_public_as_others(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    write_pixels(tmp_path / "a.png", make_pixels(1, "uint8"))
+    assert (tmp_path / "a.png").stat().st_mode == (tmp_path / "other").stat().st_mode

@@ -1,0 +1,275 @@
+"""StudyConfig: every setting, its bounds, the presets, and the order in which they override each other."""
+
+import math
+from fractions import Fraction
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.contract import Objective
+from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.study.config import StudyConfig, field_meta, field_names, option_name, parse_noise, resolve
+from evoae_cli.study.presets import PRESETS, preset_settings
+
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+
+
+def refusal(objective: Objective, *layers: dict[str, Any]) -> str:
+    """The one line with which settings are refused."""
+    with pytest.raises(UsageError) as caught:
+        resolve(objective, *layers)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("name", field_names())
+def test_every_setting_says_what_it_means_and_where_help_shows_it(name: str) -> None:
+    meta = field_meta(name)
+    assert meta.description
+    assert meta.description[0].islower() or name in {"objective"} or meta.description.startswith("CPU")
+    assert meta.extra is not None
+    assert meta.extra["panel"]
+    assert isinstance(meta.extra["main"], bool)
+
+
+def test_help_shows_about_a_dozen_settings_at_first() -> None:
+    main = [name for name in field_names() if (field_meta(name).extra or {})["main"]]
+    assert 8 <= len(main) <= 14
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_every_preset_gives_every_setting_and_no_other(preset: Any, objective: Objective) -> None:
+    assert set(preset_settings(preset, objective)) == set(field_names()) - {"preset", "objective"}
+    assert resolve(objective, {"preset": preset}).preset == preset
+
+
+def test_quick_is_the_default_preset() -> None:
+    assert resolve("denoise") == resolve("denoise", {"preset": "quick"})
+
+
+def test_the_paper_preset_is_the_papers() -> None:
+    paper = resolve("denoise", {"preset": "paper"})
+    assert (paper.data, paper.lr, paper.batch_size, paper.schedule) == ("stl10", 1e-3, 32, "constant")
+    assert (paper.population, paper.generations, paper.epochs, paper.final_epochs) == (10, 20, 2, 20)
+    assert (paper.final_seeds, paper.keep_duplicates, paper.code_ratio) == (1, True, "paper")
+    space = SearchSpace(paper.kernels, paper.filters, paper.dropout, paper.max_layers)
+    assert space == SearchSpace()
+    assert resolve("manifold", {"preset": "paper"}).final_epochs == 40
+
+
+def test_manifold_has_two_reductions_and_a_quarter_for_a_code_in_both_presets() -> None:
+    for preset in PRESETS:
+        config = resolve("manifold", {"preset": preset})
+        assert (config.reductions, config.code_ratio, config.code_fraction) == (2, "1/4", Fraction(1, 4))
+        assert config.noise_std == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("preset", "fast", "--preset 'fast' is unknown; use quick or paper"),
+        ("seed", -1, "--seed -1 must be at least 0"),
+        ("seed", 2**63, f"--seed {2**63} must be at most {2**63 - 1}"),
+        ("data", "", "--data '' is empty"),
+        ("data", 3, "--data 3 must be a text"),
+        ("patch", 6, "--patch 6 must be at least 8"),
+        ("patch", 4098, "--patch 4098 must be at most 4096"),
+        ("crop", 6, "--crop 6 must be at least 8"),
+        ("train_images", 0, "--train-images 0 must be at least 1"),
+        ("val_images", 0, "--val-images 0 must be at least 1"),
+        ("test_images", 0, "--test-images 0 must be at least 1"),
+        ("flips", 1, "--flips 1 must be true or false"),
+        ("kernels", (), "--kernels () must have at least 1 value"),
+        ("kernels", (0, 3), "--kernels: 0 is out of range; use 1 to 99"),
+        ("kernels", (3, 3), "--kernels names a value twice: 3,3"),
+        ("kernels", "1,3", "--kernels '1,3' must be a list"),
+        ("filters", (), "--filters () must have at least 1 value"),
+        ("filters", (8, 5000), "--filters: 5000 is out of range; use 1 to 4096"),
+        ("max_layers", 0, "--max-layers 0 must be at least 1"),
+        ("max_layers", 101, "--max-layers 101 must be at most 100"),
+        ("reductions", 0, "--reductions 0 must be at least 1"),
+        ("reductions", 9, "--reductions 9 must be at most 8"),
+        ("code_ratio", "x", "--code-ratio 'x' is no number; write it as 1/4, 1/8 or paper"),
+        ("code_ratio", "2", "--code-ratio 2 makes the code larger than the image; use 1/4 or 1/8"),
+        ("decoder", "x", "--decoder 'x' is unknown; use same or mirrored"),
+        ("population", 1, "--population 1 must be at least 2"),
+        ("generations", -1, "--generations -1 must be at least 0"),
+        ("epochs", 0, "--epochs 0 must be at least 1"),
+        ("epochs", "3", "--epochs '3' must be a whole number"),
+        ("epochs", 2.5, "--epochs 2.5 must be a whole number"),
+        ("epochs", True, "--epochs True must be a whole number"),
+        ("final_epochs", 0, "--final-epochs 0 must be at least 1"),
+        ("finalists", 0, "--finalists 0 must be at least 1"),
+        ("final_seeds", 0, "--final-seeds 0 must be at least 1"),
+        ("batch_size", 0, "--batch-size 0 must be at least 1"),
+        ("lr", 0.0, "--lr 0.0 must be above 0"),
+        ("lr", math.nan, "--lr nan must be above 0"),
+        ("lr", 1.5, "--lr 1.5 must be at most 1"),
+        ("schedule", "x", "--schedule 'x' is unknown; use constant or cosine"),
+        ("precision", "fp16", "--precision 'fp16' is unknown; use auto, float32 or bfloat16"),
+        ("workers", 0, "--workers 0 must be at least 1"),
+        ("threads", 0, "--threads 0 must be at least 1"),
+        ("device", "", "--device '' is empty"),
+        ("range", (1,), "--range (1,) must have 2 values"),
+        ("range", (255, 0), "--range 255 0 is no range; give the lower value first, as --range 0 255"),
+        ("range", (0, math.nan), "--range 0 nan is no range; give the lower value first, as --range 0 255"),
+        ("heartbeat_interval_s", 0, "--heartbeat-interval-s 0 must be above 0"),
+        ("heartbeat_interval_s", math.inf, "--heartbeat-interval-s inf must be at most 86400"),
+        ("heartbeat_timeout_s", 0, "--heartbeat-timeout-s 0 must be above 0"),
+        ("heartbeat_timeout_s", 0.5, "--heartbeat-timeout-s 0.5 must be longer than --heartbeat-interval-s 1"),
+        ("start_timeout_s", 0, "--start-timeout-s 0 must be above 0"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_by_the_options_name(name: str, value: object, says: str) -> None:
+    assert refusal("denoise", {name: value}) == says
+
+
+def test_every_bound_in_the_metadata_is_tried_above() -> None:
+    tried = {mark.args[1][i][0] for mark in _marks() for i in range(len(mark.args[1]))}
+    bounded = {
+        name
+        for name in field_names()
+        if any(getattr(field_meta(name), bound) is not None for bound in ("ge", "gt", "le", "lt", "min_length"))
+    }
+    assert bounded <= tried
+
+
+def _marks() -> list[Any]:
+    return test_a_value_out_of_bounds_is_refused_by_the_options_name.pytestmark  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"patch": 97}, "--patch 97 is no multiple of 2, which --reductions 1 needs; nearest sizes: 96 or 98"),
+        (
+            {"crop": 50, "reductions": 2},
+            "--crop 50 is no multiple of 4, which --reductions 2 needs; nearest sizes: 48 or 52",
+        ),
+        (
+            {"patch": 8, "reductions": 4},
+            "--patch 8 is no multiple of 16, which --reductions 4 needs; nearest sizes: 16",
+        ),
+    ],
+)
+def test_a_side_that_the_reductions_do_not_divide_is_refused_with_the_nearest(
+    settings: dict[str, Any], says: str
+) -> None:
+    assert refusal("denoise", settings) == says
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
+    assert refusal("denoise", {"poplation": 3}) == "unknown setting 'poplation'; did you mean 'population'?"
+
+
+def test_a_setting_like_no_other_is_refused_with_all_names() -> None:
+    message = refusal("denoise", {"zzz": 3})
+    assert all(name in message for name in field_names())
+
+
+def test_options_override_the_file_and_the_file_the_preset() -> None:
+    file, options = {"preset": "paper", "epochs": 7, "batch_size": 5}, {"epochs": 9, "seed": None}
+    config = resolve("denoise", file, options)
+    assert (config.epochs, config.batch_size, config.lr, config.seed) == (9, 5, 1e-3, 0)
+
+
+def test_an_option_may_name_another_preset_than_the_file_which_then_fills_the_rest() -> None:
+    config = resolve("denoise", {"preset": "paper", "epochs": 7}, {"preset": "quick"})
+    assert (config.preset, config.epochs, config.data) == ("quick", 7, "photographs")
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_resolved_settings_resolve_to_themselves(objective: Objective) -> None:
+    config = resolve(objective, {"preset": "paper", "range": (0, 1), "workers": 3})
+    assert resolve(objective, msgspec.to_builtins(config)) == config
+
+
+def test_settings_of_another_objective_are_refused() -> None:
+    assert (
+        refusal("denoise", {"objective": "manifold"})
+        == "the settings are for 'manifold', not for denoise; give one objective"
+    )
+
+
+def test_an_unknown_objective_is_refused_with_the_choices() -> None:
+    assert refusal("blur", {}) == "objective 'blur' is unknown; use denoise or manifold"  # type: ignore[arg-type]
+
+
+def test_noise_defaults_to_the_papers_variance_of_one_third() -> None:
+    config = resolve("denoise")
+    assert (config.noise, config.sigma2) == (None, "1/3")
+    assert config.noise_std == pytest.approx(3**-0.5)
+
+
+def test_noise_on_the_8_bit_scale_replaces_the_papers_spelling() -> None:
+    config = resolve("denoise", {"noise": "gaussian:25"})
+    assert (config.noise, config.sigma2) == ("gaussian:25", None)
+    assert config.noise_std == pytest.approx(25 / 127.5)
+
+
+def test_noise_and_sigma2_together_are_refused() -> None:
+    assert refusal("denoise", {"noise": "gaussian:25", "sigma2": "1/3"}) == (
+        "noise is given twice, as --noise gaussian:25 and --sigma2 1/3; give one of them"
+    )
+
+
+def test_an_option_for_noise_replaces_the_files_whichever_spelling_each_used() -> None:
+    assert resolve("denoise", {"sigma2": "1/9"}, {"noise": "gaussian:5"}).sigma2 is None
+    back = resolve("denoise", {"noise": "gaussian:5"}, {"sigma2": "1/9"})
+    assert (back.noise, back.sigma2) == (None, "1/9")
+    assert back.noise_std == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    "text", ["gaussian", "gaussian:", "gaussian:0", "gaussian:-5", "gaussian:nan", "poisson:3", "25", ""]
+)
+def test_noise_that_is_not_understood_is_refused_with_an_example(text: str) -> None:
+    assert refusal("denoise", {"noise": text}).startswith(f"--noise {text!r} is not understood; write gaussian:25")
+
+
+@pytest.mark.parametrize("text", ["x", "1/0", "nan", "inf", "1e999999999", "9" * 5000, "", "1/3/3"])
+def test_a_variance_that_is_no_number_is_refused_with_an_example(text: str) -> None:
+    assert refusal("denoise", {"sigma2": text}) == f"--sigma2 {text!r} is no number; write it as 1/3 or 0.25"
+
+
+def test_a_variance_out_of_range_is_refused() -> None:
+    assert refusal("denoise", {"sigma2": "-1/3"}) == "--sigma2 '-1/3' must be above 0; write it as 1/3 or 0.25"
+    assert refusal("denoise", {"sigma2": "100"}) == "--sigma2 100 is out of range; use at most 62"
+    assert resolve("denoise", {"noise": "gaussian:1000"}).noise_std == pytest.approx(1000 / 127.5)
+
+
+@pytest.mark.parametrize(("name", "value"), [("noise", "gaussian:25"), ("sigma2", "1/9")])
+def test_noise_for_manifold_is_refused_since_it_adds_none(name: str, value: str) -> None:
+    assert refusal("manifold", {name: value}) == (
+        f"manifold adds no noise; leave {option_name(name)} out, or search for denoise"
+    )
+
+
+def test_crops_are_no_larger_than_a_smaller_patch_unless_said_so() -> None:
+    assert resolve("denoise", {"patch": 16}).crop == 16
+    assert resolve("denoise", {"patch": 32, "crop": 40}).crop == 40
+    assert resolve("denoise", {"patch": 128}).crop == 32
+
+
+def test_the_papers_form_of_the_code_has_no_ratio() -> None:
+    assert resolve("manifold", {"code_ratio": "paper"}).code_fraction is None
+    assert resolve("manifold", {"code_ratio": "0.125"}).code_fraction == Fraction(1, 8)
+
+
+def test_settings_cannot_be_changed_after_they_were_resolved() -> None:
+    with pytest.raises(AttributeError):
+        resolve("denoise").epochs = 3  # type: ignore[misc]
+
+
+def test_a_stored_config_with_a_field_too_many_is_refused() -> None:
+    stored = msgspec.to_builtins(resolve("denoise")) | {"surprise": 1}
+    with pytest.raises(msgspec.ValidationError, match="surprise"):
+        msgspec.convert(stored, StudyConfig)
+
+
+def test_noise_is_read_as_a_standard_deviation() -> None:
+    assert parse_noise("gaussian:12.5") == 12.5

@@ -1,0 +1,142 @@
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+
+import msgspec
+import pytest
+
+from evoae_cli.bench.noop import Command
+from evoae_cli.broker.broker import Broker
+from evoae_cli.broker.task import Task
+from evoae_cli.errors import EvoaeError
+from evoae_cli.outcome import Outcome
+from evoae_cli.worker.dispatcher import Timing, WorkerSpec
+from evoae_cli.worker.pool import Pool
+
+TIMING = Timing(heartbeat_interval_s=0.05, heartbeat_timeout_s=10.0, start_timeout_s=60.0)
+
+
+def a_pool(broker: Broker, runner: str, on_failure: Callable[[Exception], None], n_workers: int = 1) -> Pool:
+    specs = [WorkerSpec(device="cpu", threads=1)] * n_workers
+    return Pool(broker, specs, runner, TIMING, logs=None, on_failure=on_failure)
+
+
+def own_runner(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> str:
+    name = f"runner_of_{folder.name}"
+    (folder / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(folder)
+    return f"{name}:start"
+
+
+def ended(broker: Broker) -> list[tuple[int, Outcome, int]]:
+    result = broker.results.get()
+    assert result is not None
+    return [(result.task_id, result.outcome, result.attempt)]
+
+
+def test_a_worker_that_sends_rubbish_is_killed_and_its_task_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = f"""
+import os, signal, stat
+from evoae_cli.worker import channel
+def start(device, threads):
+    def run(payload, progress):
+        try:
+            os.close(os.open({str(tmp_path / "once")!r}, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return "ok", b"", ""
+        write = channel.write_frame
+        channel.write_frame = lambda fd, body: (os.write(fd, b"\\xff" * 100), signal.pause())
+        return "ok", b"", ""
+    return device, run
+"""
+    failures: SimpleQueue[Exception] = SimpleQueue()
+    broker = Broker(10.0)
+    pool = a_pool(broker, own_runner(tmp_path, monkeypatch, code), failures.put)
+    broker.submit([Task(id=1, payload=b"")])
+    pool.wake()
+    assert ended(broker) == [(1, Outcome.OK, 2)]
+    pool.stop()
+    assert failures.empty()
+
+
+def test_a_lease_that_its_living_worker_never_renews_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = f"""
+import os, signal
+def start(device, threads):
+    from evoae_cli.worker.heartbeat import Heart
+    if not os.path.exists({str(tmp_path / "once")!r}):
+        open({str(tmp_path / "once")!r}, "w").close()
+        Heart.begin = lambda heart, lease_id: signal.pause()
+    return device, lambda payload, progress: ("ok", b"", "")
+"""
+    failures: SimpleQueue[Exception] = SimpleQueue()
+    broker = Broker(0.5)
+    pool = a_pool(broker, own_runner(tmp_path, monkeypatch, code), failures.put)
+    broker.submit([Task(id=1, payload=b"")])
+    pool.wake()
+    assert ended(broker) == [(1, Outcome.OK, 2)]
+    pool.stop()
+    assert failures.empty()
+
+
+def test_an_error_of_the_dispatcher_is_told_and_ends_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: SimpleQueue[Exception] = SimpleQueue()
+    broker = Broker(10.0)
+    pool = a_pool(broker, "evoae_cli.bench.noop:start", failures.put)
+    broker.submit([Task(id=1, payload=b"")])
+    pool.wake()
+    broker.results.get()
+    pid = pool.view()[0].pid
+
+    def broken(worker: str, timeout_s: float = 0.0) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(broker, "lease", broken)
+    pool.wake()
+    assert isinstance(failures.get(), KeyError)
+    pool.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_no_room_for_a_process_is_a_failed_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("multiprocessing.util.spawnv_passfds", no_room)
+    failures: SimpleQueue[Exception] = SimpleQueue()
+    n_open = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else None
+    pool = a_pool(Broker(10.0), "evoae_cli.bench.noop:start", failures.put)
+    failure = failures.get()
+    assert isinstance(failure, EvoaeError)
+    assert "Resource temporarily unavailable" in str(failure)
+    pool.stop()
+    if n_open is not None:
+        assert len(os.listdir("/proc/self/fd")) <= n_open + 1, "the resource tracker's pipe may be new"
+
+
+def test_the_third_attempt_of_a_task_runs_while_nothing_else_does(tmp_path: Path) -> None:
+    failures: SimpleQueue[Exception] = SimpleQueue()
+    broker = Broker(10.0)
+    pool = a_pool(broker, "evoae_cli.bench.noop:start", failures.put, n_workers=2)
+    bell = tmp_path / "bell"
+    os.mkfifo(bell)
+    poison = Task(id=1, payload=msgspec.json.encode(Command(tell=str(bell), sleep_s=3600.0)))
+    broker.submit([poison, *(Task(id=number, payload=b"") for number in range(2, 50))])
+    pool.wake()
+    for _ in range(2):
+        os.kill(int(bell.read_text()), signal.SIGKILL)
+    pid = int(bell.read_text())
+    assert broker.counts().n_leased == 1
+    broker.submit([Task(id=50, payload=b"")])
+    pool.wake()
+    assert broker.lease("another") is None
+    os.kill(pid, signal.SIGKILL)
+    results = [broker.results.get() for _ in range(50)]
+    assert [result.task_id for result in results if result is not None and result.outcome is Outcome.CRASHED] == [1]
+    pool.stop()
+    assert failures.empty()

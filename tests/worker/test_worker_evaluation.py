@@ -1,0 +1,88 @@
+"""The adapter between a task's bytes and the science, on a real image file."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from evoae_cli.evaluation.contract import (
+    Evaluation,
+    EvaluationRequest,
+    ImagesRef,
+    NetworkSpec,
+    Recipe,
+    References,
+    ReferencesRequest,
+)
+from evoae_cli.evaluation.hardware import device_model
+from evoae_cli.evaluation.imagefile import LabelledImage, write_image_file
+from evoae_cli.outcome import Outcome
+from evoae_cli.worker.evaluation import start
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> ImagesRef:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1), dtype=np.uint8)
+    labelled = [
+        LabelledImage(split, split, pixels) for split, pixels in zip(("train", "val", "test"), noise, strict=True)
+    ]
+    file = write_image_file(labelled, low=(0.0,), high=(255.0,), source="noise", cache=tmp_path)
+    return ImagesRef(path=str(file.path), fingerprint=file.fingerprint, patch=16, n_val=2, n_test=2)
+
+
+def request(images: ImagesRef, lr: float) -> EvaluationRequest:
+    return EvaluationRequest(
+        genotype="3x3conv2d:4,3x3conv2d:4",
+        objective="denoise",
+        stage="search",
+        study_seed=0,
+        seed=1,
+        network=NetworkSpec(channels=1, reductions=1, code_channels=None, decoder="same"),
+        recipe=Recipe(
+            epochs=1,
+            epoch_images=32,
+            batch_size=8,
+            crop=16,
+            flips=False,
+            lr=lr,
+            schedule="constant",
+            precision="float32",
+            channels_last=True,
+        ),
+        images=images,
+        noise_std=0.3,
+        threads=1,
+    )
+
+
+def test_a_request_comes_back_as_its_evaluation(images: ImagesRef) -> None:
+    model, run = start("cpu", 1)
+    assert model == device_model("cpu")
+    outcome, payload, reason = run(msgspec.msgpack.encode(request(images, 1e-3)), lambda share: None)
+    evaluation = msgspec.msgpack.decode(payload, type=Evaluation)
+    assert (outcome, reason) == (Outcome.OK, "")
+    assert evaluation.fitness > 0
+    assert evaluation.genotype == "3x3conv2d:4,3x3conv2d:4"
+
+
+def test_a_failed_evaluation_is_named_in_the_outcome_and_the_reason(images: ImagesRef) -> None:
+    _, run = start("cpu", 1)
+    outcome, payload, reason = run(msgspec.msgpack.encode(request(images, 1e30)), lambda share: None)
+    evaluation = msgspec.msgpack.decode(payload, type=Evaluation)
+    assert (outcome, evaluation.outcome) == (Outcome.DIVERGED, Outcome.DIVERGED)
+    assert reason == evaluation.reason != ""
+
+
+def test_references_are_measured_too(images: ImagesRef) -> None:
+    _, run = start("cpu", 1)
+    asked = ReferencesRequest(objective="manifold", split="val", study_seed=0, images=images, noise_std=0.0, threads=1)
+    outcome, payload, _ = run(msgspec.msgpack.encode(asked), lambda share: None)
+    assert outcome is Outcome.OK
+    assert msgspec.msgpack.decode(payload, type=References).baseline_name == "constant image"
+
+
+def test_bytes_that_are_no_request_are_refused() -> None:
+    _, run = start("cpu", 1)
+    with pytest.raises(msgspec.ValidationError):
+        run(msgspec.msgpack.encode({"type": "nonsense"}), lambda share: None)
