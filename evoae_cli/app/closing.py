@@ -25,6 +25,7 @@ def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType
     lines = [
         Text(f"{summary['objective']}: {scores['psnr_db']:.1f} dB on {split}", style="bold green"),
         Text(shorten(against(summary, split), width)),
+        Text(shorten(f"noise: {summary['noise']}", width)),
         Text(shorten(best["genotype"], width)),
         Text(shorten(f"fitness {scores['fitness']:.1f}, SSIM {scores['ssim']:.3f}, {_sizes(best)}", width)),
         Text(shorten(f"{counts_text(Counts(**summary['counts']))}, in {clock(summary['active_s'])}", width)),
@@ -33,7 +34,7 @@ def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType
         *[Text(f"  {line}", style="cyan") for line in next_lines(summary["objective"], folder)],
     ]
     if summary["state"] == "exhausted":
-        lines.insert(5, Text(shorten("every architecture of the search space was trained", width)))
+        lines.insert(6, Text(shorten("every architecture of the search space was trained", width)))
     return Group(*lines)
 
 

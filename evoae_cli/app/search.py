@@ -78,10 +78,12 @@ def resolved_config(objective: str | None, file: Path | None, settings: dict[str
 
 def _start(config: StudyConfig, name: str | None, show: Show) -> int:
     from evoae_cli.app.opening import opening
+    from evoae_cli.study.lines import noise_text
     from evoae_cli.study.locate import new_study_folder
 
     folder = new_study_folder(name, config.objective)
     show.say(opening(config, folder, *_at_hand(config)), "bold")
+    show.say(f"noise: {noise_text(config)}")
     with show.preparing("loading PyTorch and the images"):
         from evoae_cli.study.study import Study
 

@@ -25,7 +25,8 @@ def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[st
 def study_lines(summary: dict[str, Any], folder: Path) -> list[str]:
     """One study; `summary` is the object of `evoae show --json`."""
     preset, best, counts = summary["settings"]["preset"], summary["best"], summary["counts"]
-    lines = [f"{folder}: {summary['objective']}, {summary['state']}, seed {summary['seed']}, preset {preset}", ""]
+    lines = [f"{folder}: {summary['objective']}, {summary['state']}, seed {summary['seed']}, preset {preset}"]
+    lines += [f"noise: {summary['noise']}", ""]
     if best is None:
         lines.append("no candidate has been evaluated yet")
     else:

@@ -128,6 +128,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     code_values: int = 0
     """Numbers in the code of one `patch` x `patch` image."""
     images_seen: int = 0
+    micro_batches: int = 1
+    """Parts into which each batch fell because memory was short; above 1 the last digits differ."""
     train_s: float = 0.0
     evaluate_s: float = 0.0
     weights: str | None = None

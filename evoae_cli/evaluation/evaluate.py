@@ -77,6 +77,7 @@ def evaluate(request: EvaluationRequest, device: str, progress: Progress = lambd
         device=device_model(device),
         dtype=request.recipe.precision,
         torch=str(torch.__version__),
+        micro_batches=n_parts,
         **msgspec.structs.asdict(findings),
     )
 

@@ -121,10 +121,11 @@ class BestWriter:
         self._thread.start()
 
     def put(self, best: Best) -> None:
-        """Ask for `best` to be written; returns at once."""
+        """Ask for `best` to be written, unless the writer was closed; returns at once."""
         with self._changed:
-            self._wanted = best
-            self._changed.notify_all()
+            if not self._is_closed:
+                self._wanted = best
+                self._changed.notify_all()
 
     def flush(self) -> None:
         """Wait until what was put last has been written."""

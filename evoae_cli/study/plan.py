@@ -13,6 +13,7 @@ from evoae_cli.genome.genotype import Genotype
 from evoae_cli.genome.variation import mutate, random_genotype
 from evoae_cli.phenotype.cost import cost, training_bytes
 from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.lines import noise_text
 from evoae_cli.study.progress import Progress
 from evoae_cli.study.requests import Requests
 from evoae_cli.study.setup import Setup, prepare, search_space
@@ -43,7 +44,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         facts = {
             "images": setup.images.summary(),
             "fingerprint": setup.images.fingerprint,
-            "noise": "none (manifold)" if config.objective == "manifold" else noise_text(config),
+            "noise": noise_text(config),
             "code": f"{code} values for an image of {self.image_values:,}",
             "workers": devices,
             "candidates": f"at most about {self.n_candidates}, then {config.finalists} finalists",
@@ -71,12 +72,6 @@ def plan(config: StudyConfig, warn: Callable[[str], None]) -> Plan:
             estimated_s=estimate_s(requests, sample, len(setup.devices), operations_s),
             worker_bytes=max(training_bytes(genotype, requests.network, requests.recipe(1)) for genotype in sample),
         )
-
-
-def noise_text(config: StudyConfig) -> str:
-    """The noise on both scales: `gaussian, standard deviation 73.6 of 255, variance 0.333 on [-1, 1]`."""
-    std = config.noise_std
-    return f"gaussian, standard deviation {std * 127.5:.4g} on 0..255, variance {std**2:.4g} on [-1, 1]"
 
 
 def sample_genotypes(config: StudyConfig) -> list[Genotype]:

@@ -71,10 +71,13 @@ class Store:
 
     @classmethod
     def create(cls, folder: Path) -> Self:
-        """Make the database of a new study in an existing folder."""
+        """Make the database of a new study in an existing folder. Raises EvoaeError if it cannot be written."""
         path = folder / DATABASE
-        db = _connect(path)
-        db.executescript("BEGIN;" + _SCHEMA + f"PRAGMA user_version={FORMAT};COMMIT;")
+        try:
+            db = _connect(path)
+            db.executescript("BEGIN;" + _SCHEMA + f"PRAGMA user_version={FORMAT};COMMIT;")
+        except sqlite3.Error as error:
+            raise EvoaeError(f"cannot make {path}: {error}; make room or choose another --study") from error
         return cls(db, path)
 
     @classmethod

@@ -1,6 +1,7 @@
 """One study on disk: made, opened, run, stopped, watched."""
 
 import contextlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -26,7 +27,8 @@ from evoae_cli.study.snapshot import Snapshot, State
 from evoae_cli.study.store import Store
 from evoae_cli.study.summary import summary
 
-_RUNNER = "evoae_cli.worker.evaluation:start"
+RUNNER = "evoae_cli.worker.evaluation:start"
+"""What the workers of a study run: real evaluations."""
 
 
 class StudyEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +56,7 @@ OnEvent = Callable[[StudyEvent], None]
 class Study:
     """A study on disk, made by `create` or `open`; `run` does the work; other threads may call `snapshot`."""
 
-    def __init__(self, folder: Path, setup: Setup, store: Store, lock: StudyLock) -> None:
+    def __init__(self, folder: Path, setup: Setup, store: Store, lock: StudyLock, runner: str = RUNNER) -> None:
         self.folder = folder
         self.config = setup.config
         self.images = setup.images
@@ -64,7 +66,7 @@ class Study:
         self._requests = setup.requests(folder)
         self._engine: Engine = LocalEngine(
             [WorkerSpec(device=device, threads=self.config.threads) for device in setup.devices],
-            _RUNNER,
+            runner,
             heartbeat_interval_s=self.config.heartbeat_interval_s,
             heartbeat_timeout_s=self.config.heartbeat_timeout_s,
             start_timeout_s=self.config.start_timeout_s,
@@ -83,8 +85,10 @@ class Study:
         self._on_event: OnEvent = lambda event: None
 
     @classmethod
-    def create(cls, config: StudyConfig, folder: Path, *, warn: Callable[[str], None]) -> Self:
+    def create(cls, config: StudyConfig, folder: Path, *, warn: Callable[[str], None], runner: str = RUNNER) -> Self:
         """Make a new study in `folder`. Nothing is written there before settings and images have been found good.
+
+        `runner` names, as `module:function`, what its workers run in place of real evaluations: for benchmarks.
 
         Raises UsageError, ImageError or StudyError in one line.
         """
@@ -94,16 +98,26 @@ class Study:
             lock = StudyLock(folder)
         except OSError as error:
             raise StudyError(f"cannot write to {folder}: {error.strerror}; choose another --study") from None
-        (folder / "weights").mkdir(exist_ok=True)
-        store = Store.create(folder)
-        store.put_meta(
-            settings=msgspec.to_builtins(setup.config),
-            fingerprint=setup.images.fingerprint,
-            state="running",
-            active_s=0.0,
-        )
-        write_settings(folder, setup.config, setup.images)
-        return cls(folder, setup, store, lock)
+        try:
+            (folder / "weights").mkdir(exist_ok=True)
+            store = Store.create(folder)
+            store.put_meta(
+                settings=msgspec.to_builtins(setup.config),
+                fingerprint=setup.images.fingerprint,
+                state="running",
+                active_s=0.0,
+            )
+            write_settings(folder, setup.config, setup.images)
+        except BaseException as error:
+            # The folder was new or empty, and the lock is ours: what lies there is ours too, and of no use to anyone.
+            lock.release()
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise EvoaeError(
+                    f"cannot write to {folder}: {error.strerror}; make room or choose another --study"
+                ) from error
+            raise
+        return cls(folder, setup, store, lock, runner)
 
     @classmethod
     def open(cls, folder: Path, *, warn: Callable[[str], None], **changes: Any) -> Self:
@@ -113,7 +127,13 @@ class Study:
         """
         if not is_study(folder):
             raise StudyError(f"{folder} is no study; list studies: evoae list")
-        lock = StudyLock(folder)
+        try:
+            lock = StudyLock(folder)
+        except OSError as error:
+            raise StudyError(
+                f"cannot write to {folder}: {error.strerror}; a study is resumed where it can be written"
+            ) from None
+        store: Store | None = None
         try:
             store = Store.open(folder)
             settings = store.meta("settings")
@@ -135,6 +155,8 @@ class Study:
                 store.put_meta(settings=msgspec.to_builtins(config))
                 write_settings(folder, config, setup.images)
         except BaseException:
+            if store is not None:
+                store.close()
             lock.release()
             raise
         return cls(folder, setup, store, lock)
@@ -153,13 +175,15 @@ class Study:
             with Publisher(self.folder, self.snapshot):
                 state = self._lead(writer)
                 self._finish(state)
-        except EvoaeError as error:
+        except (EvoaeError, OSError) as error:
             self._board.state = "failed"
             # Where the store itself is what failed, its last committed state stands.
             with contextlib.suppress(EvoaeError):
                 self._store.put_event("failed", str(error))
                 self._store.put_meta(state="failed")
-            raise
+            if isinstance(error, EvoaeError):
+                raise
+            raise EvoaeError(f"cannot go on: {error}; all that was stored is safe, resume it later") from error
         finally:
             self._engine.stop()
             writer.abandon()

@@ -7,7 +7,9 @@ import msgspec
 
 from evoae_cli.errors import StudyError
 from evoae_cli.evaluation.contract import Evaluation
+from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.files import lock_holder
+from evoae_cli.study.lines import noise_text
 from evoae_cli.study.locate import LIVE
 from evoae_cli.study.snapshot import Counts, Snapshot, State
 from evoae_cli.study.store import Record, Store
@@ -40,6 +42,7 @@ def summary(folder: Path) -> dict[str, Any]:
             "state": state_of(folder, store),
             "seed": settings["seed"],
             "settings": settings,
+            "noise": noise_text(msgspec.convert(settings, StudyConfig)),
             "fingerprint": store.meta("fingerprint"),
             "active_s": store.meta("active_s", 0.0),
             "best": _best(store),

@@ -36,6 +36,7 @@ def make_summary(**changes: Any) -> dict[str, Any]:
         "state": "done",
         "seed": 7,
         "settings": {"preset": "quick"},
+        "noise": "gaussian, standard deviation 73.6 on 0..255 (variance 0.333 on [-1, 1])",
         "active_s": 200.0,
         "best": {**best, "test": SCORES | {"psnr_db": 24.9}},
         "counts": counts,
@@ -55,6 +56,7 @@ def test_the_closing_screen_tells_the_result_on_test_and_what_it_was_up_against(
     lines = closing_lines(make_summary(), 80)
     assert lines[0] == "denoise: 24.9 dB on test"
     assert lines[1] == "noisy 12.3, wavelet 23.9, non-local means 25.6"
+    assert lines[2] == "noise: gaussian, standard deviation 73.6 on 0..255 (variance 0.333 on [-1, 1])"
     assert f"model: {FOLDER}/best" in lines
 
 

@@ -1,0 +1,53 @@
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import SMALL
+
+from evoae_cli import search
+from evoae_cli.errors import UsageError
+from evoae_cli.study.config import field_names
+from evoae_cli.study.summary import history
+
+CALL = f"""
+from evoae_cli import load, search
+print("once")
+result = search("denoise", study=FOLDER, workers=2, **{SMALL!r})
+network = load(result.folder)
+print(result.state, type(network).__name__)
+"""
+
+
+def test_search_takes_every_setting_by_name() -> None:
+    taken = set(inspect.signature(search).parameters)
+    assert taken == {"objective", "study", "progress"} | set(field_names())
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean 'generations'"):
+        search("denoise", study=tmp_path / "s", generation=3)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("is_piped", [False, True])
+def test_a_script_without_a_main_guard_runs_once_and_shows_tqdm(
+    finished_study: Path, tmp_path: Path, is_piped: bool
+) -> None:
+    script = CALL.replace("FOLDER", repr(str(tmp_path / "s")))
+    (tmp_path / "script.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "-" if is_piped else str(tmp_path / "script.py")],
+        input=script if is_piped else None,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "once\ndone Autoencoder\n"
+    assert "evaluation" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert history(tmp_path / "s") == history(finished_study)
