@@ -10,13 +10,10 @@ import typer
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
-from evoae_cli.study.config import field_meta, field_names, field_type, option_name, resolve
+from evoae_cli.study.config import CHANGEABLE, field_meta, field_names, field_type, option_name, resolve
 
 SETTINGS = tuple(name for name in field_names() if name != "objective")
 """The objective is the command's argument; every other setting is an option."""
-
-CHANGES = ("generations", "workers", "device")
-"""What may change when a study goes on, since the history up to there stays as it is."""
 
 _MAIN_PANEL = "Settings"
 
@@ -31,7 +28,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def with_changes(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command` options for the settings that a study may change when it goes on; like `with_settings`."""
-    return _extended(command, CHANGES, [_option(name, is_new=False) for name in CHANGES])
+    return _extended(command, CHANGEABLE, [_option(name, is_new=False) for name in CHANGEABLE])
 
 
 def _extended(

@@ -27,6 +27,10 @@ def _field(text: str, *, panel: str, main: bool = False, **bounds: Any) -> msgsp
     return msgspec.Meta(description=text, extra={"panel": panel, "main": main}, **bounds)
 
 
+CHANGEABLE = ("generations", "workers", "device")
+"""Settings that may change when a study is resumed: they leave what it has found so far as it is."""
+
+
 class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of one study, resolved. Build it with `resolve`, which fills what is not given from a preset.
 

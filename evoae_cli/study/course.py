@@ -129,7 +129,8 @@ class Course:
         """Hand a new best to `best/`; drop the weights of a candidate that is none."""
         if found.weights is None:
             return
-        weights = Path(found.weights)
+        # Not the path that was stored: a study may have been moved since.
+        weights = weights_file(self.folder, "search", found.genotype, 0)
         if not is_best:
             weights.unlink(missing_ok=True)
         elif weights.exists() and found.fitness > self.board.fitness_on_disk:
@@ -142,10 +143,10 @@ class Course:
         if state["generation"] <= self.board.closed_generation:
             return
         self.board.closed_generation = state["generation"]
-        self.store.put_generation(state["generation"], state, self.board.meta(self.evolution))
+        is_new = self.store.put_generation(state["generation"], state, self.board.meta(self.evolution))
         if all(individual.fitness == 0.0 for individual in self.evolution.population):
             raise EvoaeError(f"every candidate failed; the last one: {self.board.last_reason}")
-        if self.desk.n_open or not self.evolution.is_finished:
+        if is_new:
             self.say("generation", lines.generation_line(self.snapshot()))
 
     # ---- finalists ----

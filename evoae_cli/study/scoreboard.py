@@ -138,7 +138,7 @@ class Scoreboard:
             n_done=progress.n_search + progress.n_final + progress.n_tested,
             n_expected=progress.n_expected(evolution.generation, n_open, self.is_search_over),
             elapsed_s=self._active_s(),
-            remaining_s=progress.remaining_s(evolution.generation, n_open, self._n_workers, self.is_search_over),
+            remaining_s=self._remaining_s(evolution.generation, n_open),
             baseline="noisy" if self._config.objective == "denoise" else "constant image",
             baseline_db=references.baseline.psnr_db if references else None,
             best_db=self._best_db,
@@ -148,6 +148,11 @@ class Scoreboard:
             fitness_by_generation=evolution.fitness_by_generation,
             counts=self.counts(evolution),
         )
+
+    def _remaining_s(self, generation: int, n_open: int) -> float | None:
+        if self.state != "running" or self.phase == "finished":
+            return None
+        return self._progress.remaining_s(generation, n_open, self._n_workers, self.is_search_over)
 
     def _active_s(self) -> float:
         return self._active_before_s + time.monotonic() - self._started_at

@@ -128,8 +128,8 @@ class Store:
             )
             _put_meta(db, meta)
 
-    def put_generation(self, number: int, state: dict[str, Any], meta: dict[str, Any]) -> None:
-        """Commit the search's state at the end of a generation.
+    def put_generation(self, number: int, state: dict[str, Any], meta: dict[str, Any]) -> bool:
+        """Commit the search's state at the end of a generation; False if it was there already.
 
         Raises StudyError if another state was stored for it: the code that replays it is not the code that made it.
         """
@@ -140,9 +140,12 @@ class Store:
                 f"generation {number} of {self.path} replays differently with this version of evoae; "
                 "resume it with the version named in its study.toml"
             )
+        if stored is not None:
+            return False
         with self._transaction() as db:
-            db.execute("INSERT OR IGNORE INTO generations VALUES (?,?)", (number, text))
+            db.execute("INSERT INTO generations VALUES (?,?)", (number, text))
             _put_meta(db, meta)
+        return True
 
     def put_meta(self, **values: Any) -> None:
         """Commit values under their names."""

@@ -13,13 +13,14 @@ from evoae_cli.engine.protocol import Engine
 from evoae_cli.errors import EvoaeError, StudyError
 from evoae_cli.strategy.evolution import Evolution
 from evoae_cli.study.best import Best, BestWriter, write_best, write_history
-from evoae_cli.study.config import StudyConfig, resolve
+from evoae_cli.study.config import CHANGEABLE, StudyConfig, resolve
 from evoae_cli.study.course import Course, StopFlags, Stopped
 from evoae_cli.study.desk import Desk
 from evoae_cli.study.files import StudyLock
 from evoae_cli.study.locate import BEST, is_study
 from evoae_cli.study.model import WEIGHTS
 from evoae_cli.study.publisher import Publisher
+from evoae_cli.study.requests import weights_file
 from evoae_cli.study.scoreboard import Scoreboard
 from evoae_cli.study.settingsfile import write_settings
 from evoae_cli.study.setup import Setup, prepare, search_space
@@ -93,11 +94,10 @@ class Study:
         Raises UsageError, ImageError or StudyError in one line.
         """
         setup = prepare(config, warn)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = StudyLock(folder)
-        except OSError as error:
-            raise StudyError(f"cannot write to {folder}: {error.strerror}; choose another --study") from None
+        lock = _locked(folder, is_new=True)
+        if is_study(folder):
+            lock.release()
+            raise StudyError(f"study {folder} was made by another process meanwhile; choose another --study")
         try:
             (folder / "weights").mkdir(exist_ok=True)
             store = Store.create(folder)
@@ -109,7 +109,7 @@ class Study:
             )
             write_settings(folder, setup.config, setup.images)
         except BaseException as error:
-            # The folder was new or empty, and the lock is ours: what lies there is ours too, and of no use to anyone.
+            # The folder was new or empty when the lock became ours: what lies there is ours, and of no use to anyone.
             lock.release()
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, OSError):
@@ -121,18 +121,15 @@ class Study:
 
     @classmethod
     def open(cls, folder: Path, *, warn: Callable[[str], None], **changes: Any) -> Self:
-        """Continue a study. `changes` leave the history's beginning as it is: generations, workers, device.
+        """Continue a study. `changes` leave the history's beginning as it is: any of `CHANGEABLE`.
 
         Raises StudyError if there is none, another process has it, or its images are no longer the same.
         """
+        if fixed := sorted(set(changes) - set(CHANGEABLE)):
+            raise StudyError(f"{fixed[0]} cannot change in a study that has begun; only {', '.join(CHANGEABLE)} can")
         if not is_study(folder):
             raise StudyError(f"{folder} is no study; list studies: evoae list")
-        try:
-            lock = StudyLock(folder)
-        except OSError as error:
-            raise StudyError(
-                f"cannot write to {folder}: {error.strerror}; a study is resumed where it can be written"
-            ) from None
+        lock = _locked(folder, is_new=False)
         store: Store | None = None
         try:
             store = Store.open(folder)
@@ -151,6 +148,7 @@ class Study:
                     f"these are {setup.images.fingerprint[:12]}; bring back the old ones or start a new study"
                 )
             (folder / "weights").mkdir(exist_ok=True)
+            store.put_event("resumed", f"from state {store.meta('state')}")
             if msgspec.to_builtins(config) != settings:
                 store.put_meta(settings=msgspec.to_builtins(config))
                 write_settings(folder, config, setup.images)
@@ -249,14 +247,15 @@ class Study:
     def _drop_stray_weights(self) -> None:
         """Delete what a killed run left below `weights/`: all but the best candidate's and the finalists'."""
         best = self._store.best("search")
+        kept = weights_file(self.folder, "search", best.evaluation.genotype, 0) if best is not None else None
         for path in (self.folder / "weights").iterdir():
-            is_kept = path.name.startswith("final-") or (best is not None and str(path) == best.evaluation.weights)
-            if path.suffix != ".safetensors" or not is_kept:
+            if path.suffix != ".safetensors" or not (path == kept or path.name.startswith("final-")):
                 path.unlink(missing_ok=True)
 
     def _finish(self, state: State) -> None:
         self._board.state = state
-        self._board.phase = "finished"
+        if state != "interrupted":
+            self._board.phase = "finished"
         if (self.folder / BEST).is_dir():
             write_history(self.folder, self._store)
         self._store.put_meta(state=state, **self._board.meta(self._evolution))
@@ -273,3 +272,14 @@ class Study:
 
     def _say(self, kind: str, line: str) -> None:
         self._on_event(StudyEvent(kind=kind, line=line))
+
+
+def _locked(folder: Path, *, is_new: bool) -> StudyLock:
+    """The lock of a study's folder, which is made if the study is new. Raises StudyError if that cannot be."""
+    try:
+        if is_new:
+            folder.mkdir(parents=True, exist_ok=True)
+        return StudyLock(folder)
+    except OSError as error:
+        remedy = "choose another --study" if is_new else "make it writable, or resume a copy"
+        raise StudyError(f"cannot write to {folder}: {error.strerror}; {remedy}") from None

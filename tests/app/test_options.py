@@ -7,11 +7,11 @@ import pytest
 from typer.main import get_command
 
 from evoae_cli.app.main import app
-from evoae_cli.app.options import CHANGES, SETTINGS, parsed
+from evoae_cli.app.options import SETTINGS, parsed
 from evoae_cli.app.resume import resume
 from evoae_cli.app.search import resolved_config, search
 from evoae_cli.errors import UsageError
-from evoae_cli.study.config import field_meta, field_names, resolve
+from evoae_cli.study.config import CHANGEABLE, field_meta, field_names, resolve
 
 OWN = {"study", "config", "dry_run", "as_json", "quiet", "debug", "help_all"}
 
@@ -38,8 +38,8 @@ def test_no_option_has_a_default_so_that_given_and_not_given_can_be_told_apart()
 
 
 def test_what_resume_may_change_are_settings() -> None:
-    assert set(CHANGES) < set(SETTINGS)
-    assert set(CHANGES) <= set(inspect.signature(resume).parameters)
+    assert set(CHANGEABLE) < set(SETTINGS)
+    assert set(CHANGEABLE) <= set(inspect.signature(resume).parameters)
 
 
 @pytest.mark.parametrize(

@@ -287,3 +287,19 @@ def test_the_same_photographs_have_the_same_fingerprint_in_every_study(finished_
         warn=refuse,
     )
     assert images.fingerprint == summary(finished_study)["fingerprint"]
+
+
+def test_only_what_leaves_the_history_as_it_is_may_change_on_resume(finished_study: Path) -> None:
+    with pytest.raises(StudyError, match="lr cannot change in a study that has begun"):
+        Study.open(finished_study, warn=refuse, lr=0.1)
+
+
+def test_a_study_that_was_moved_goes_on_where_it_was(finished_study: Path, tmp_path: Path) -> None:
+    def stop_early(study: Study, event: StudyEvent) -> None:
+        if event.kind == "generation":
+            study.request_stop()
+
+    run_with(created(tmp_path / "before"), stop_early)
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert resume(tmp_path / "after", progress=False).state == "done"
+    assert_same_course(tmp_path / "after", finished_study)

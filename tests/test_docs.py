@@ -1,0 +1,195 @@
+"""What the documents say can be done: commands parse, links lead somewhere, Python code runs."""
+
+import json
+import re
+import shlex
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+import pytest
+from conftest import SMALL
+from PIL import Image
+from typer.main import get_command
+
+import evoae_cli
+from evoae_cli.app.main import app
+from evoae_cli.app.options import SETTINGS, parsed
+from evoae_cli.evaluation.contract import Evaluation
+from evoae_cli.study.config import CHANGEABLE, resolve
+from evoae_cli.study.snapshot import State
+from evoae_cli.study.summary import summary
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OUTPUT = ("text", "json", "toml", "python", "csv", "sql")
+"""Languages of blocks that hold no command lines."""
+
+
+class Command(NamedTuple):
+    where: str
+    words: tuple[str, ...]
+    """What follows `evoae`."""
+    is_whole: bool
+    """It stands in a block, to be copied; what stands within a sentence may be a part."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: evoae {' '.join(self.words)}"
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """(language, content) of each fenced block."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands_in(path: Path) -> Iterator[Command]:
+    """Every command line of evoae in a document."""
+    text = path.read_text(encoding="utf-8")
+    for language, block in blocks(text):
+        if language not in OUTPUT:
+            yield from (Command(path.name, words, True) for words in calls(re.sub(r" # .*", "", block)))
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    for span in re.findall(r"`(evoae [^`]+)`", prose):
+        yield from (Command(path.name, words, False) for words in calls(" ".join(span.split())))
+
+
+def calls(shell: str) -> Iterator[tuple[str, ...]]:
+    """What follows `evoae` in each call of it: `cd x && evoae show y | jq` -> `("show", "y")`."""
+    lexer = shlex.shlex(shell.replace("\\\n", " "), posix=True, punctuation_chars="&|;>\n")
+    lexer.whitespace_split, lexer.whitespace, lexer.commenters = True, " \t", ""
+    words: list[str] = []
+    for word in [*lexer, ";"]:
+        if set(word) <= set("&|;>\n"):
+            # A program may stand behind variables that are set for it, and in a folder.
+            while words and "=" in words[0]:
+                words.pop(0)
+            if words and words[0].rpartition("/")[2] == "evoae":
+                yield tuple(words[1:])
+            words = []
+        else:
+            words.append(word)
+
+
+COMMANDS = [command for path in DOCUMENTS for command in commands_in(path)]
+
+
+def test_the_documents_hold_commands() -> None:
+    assert {"README.md", "tutorial.md"} <= {command.where for command in COMMANDS}
+    assert {"search", "resume", "show", "list", "denoise", "doctor"} <= {name for c in COMMANDS for name in c.words[:1]}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_every_command_line_in_the_documents_parses(command: Command) -> None:
+    root: Any = get_command(app)
+    name, *words = command.words
+    if name.startswith("-"):
+        assert name in {"--help", "-h", *(option for parameter in root.params for option in parameter.opts)}
+        return
+    if name == "COMMAND":
+        return
+    assert name in root.commands
+    context = root.commands[name].make_context(name, [], resilient_parsing=True)
+    context.resilient_parsing = False
+    parser = root.commands[name].make_parser(context)
+    given, rest, _ = parser.parse_args([word for word in words if word not in ("--help", "-h")])
+    assert rest == []
+    if command.is_whole and not {"--help", "-h", "--help-all"} & set(words):
+        missing = [p.name for p in root.commands[name].params if p.required and not isinstance(given.get(p.name), str)]
+        assert missing == []
+        check_settings(name, given)
+
+
+def check_settings(name: str, given: dict[str, Any]) -> None:
+    """Raise UsageError for values that no study takes."""
+    names = {"search": SETTINGS, "resume": CHANGEABLE}.get(name, ())
+    values = {key: parsed(key, given[key]) for key in names if isinstance(given.get(key), str | tuple | bool)}
+    if isinstance(given.get("objective"), str):
+        resolve(given["objective"], values)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_to_a_file_and_every_anchor_to_a_heading(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        assert target.exists(), f"{path.name} links to {link}"
+        assert target.is_relative_to(ROOT)
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), f"{path.name} links to {link}"
+
+
+def anchors(text: str) -> set[str]:
+    """What the headings of a document are called in links, by the rules of GitHub."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_python_in_the_documents_compiles(path: Path) -> None:
+    for language, block in blocks(path.read_text(encoding="utf-8")):
+        if language == "python":
+            compile(block, path.name, "exec")
+
+
+def test_the_python_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With less of everything, so that it takes seconds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EVOAE_RUNS")
+    (tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        Image.fromarray(rng.integers(0, 255, (65, 64, 3), dtype=np.uint8)).save(tmp_path / "photos" / f"{number}.png")
+    Image.fromarray(rng.integers(0, 255, (65, 67, 3), dtype=np.uint8)).save(tmp_path / "noisy.png")
+    real, n_searches = evoae_cli.search, 0
+
+    def small_search(objective: Any = "denoise", **settings: Any) -> Any:
+        nonlocal n_searches
+        n_searches += 1
+        return real(objective, **settings | SMALL | {"generations": 0, "finalists": 1, "progress": False})
+
+    def small_resume(study: Any, **changes: Any) -> Any:
+        return real_resume(study, progress=False, **changes | {"generations": 1})
+
+    real_resume = evoae_cli.resume
+    monkeypatch.setattr(evoae_cli, "search", small_search, raising=False)
+    monkeypatch.setattr(evoae_cli, "resume", small_resume, raising=False)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    for language, block in blocks(page):
+        if language == "python":
+            exec(compile(block, "python.md", "exec"), names)
+    assert n_searches >= 1
+    assert (tmp_path / "clean.png").is_file()
+
+
+def test_the_format_page_names_all_that_a_study_holds(finished_study: Path) -> None:
+    page = (ROOT / "docs" / "study-format.md").read_text(encoding="utf-8")
+    names = {name for code in re.findall(r"`([^`\n]+)`", page) for name in re.split(r"[ ,/]+", code)}
+    model = json.loads((finished_study / "best" / "model.json").read_text())
+    with closing(sqlite3.connect(f"file:{finished_study / 'study.db'}?mode=ro", uri=True)) as db:
+        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        columns = [row[1] for table in tables for row in db.execute(f"PRAGMA table_info({table})")]
+        keys = [row[0] for row in db.execute("SELECT key FROM meta")]
+        [state] = db.execute("SELECT state FROM generations WHERE number=0").fetchone()
+    told = summary(finished_study)
+    inner = [told["best"], told["finalists"][0], told["counts"], json.loads(state), model["network"], model["pixels"]]
+    held = {*tables, *columns, *keys, *model, *model["trained_on"], *told, *(key for part in inner for key in part)}
+    held |= set(Evaluation.__struct_fields__) | set(get_args(State)) - {"stopping"}
+    assert held - names - set(re.findall(r"^### (\w+)$", page, re.MULTILINE)) == set()
+    files = {path.name for path in (finished_study, finished_study / "best") for path in path.iterdir()}
+    assert files - names - {"best", "weights", "logs"} == set()
+
+
+def test_the_python_on_the_format_page_reads_a_study(finished_study: Path) -> None:
+    names: dict[str, Any] = {}
+    for language, block in blocks((ROOT / "docs" / "study-format.md").read_text(encoding="utf-8")):
+        if language == "python":
+            exec(compile(block, "study-format.md", "exec"), names)
+    found = list(names["candidates"](finished_study))
+    assert len(found) == summary(finished_study)["counts"]["trained"]
+    assert names["describe"](finished_study / "best")["genotype"] in {genotype for _, genotype, _, _ in found}
