@@ -11,7 +11,17 @@ HOUSE = Path(__file__).parent.parent / "evoae_cli"
 # Lowest first. The contract and the engine's protocol are plain values in which rooms speak to each other, so they lie
 # below those that do.
 FLOORS = (
-    *("version", "errors", "outcome", "evaluation.contract", "genome", "strategy", "phenotype", "evaluation"),
+    *(
+        "version",
+        "errors",
+        "outcome",
+        "wholefile",
+        "evaluation.contract",
+        "genome",
+        "strategy",
+        "phenotype",
+        "evaluation",
+    ),
     *("broker", "engine.protocol", "hosts", "worker", "engine", "study", "report", "bench", "app"),
     *("__init__", "__main__"),
 )

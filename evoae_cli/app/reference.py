@@ -15,8 +15,8 @@ from evoae_cli.app.options import SETTINGS, bare_type
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.config import StudyConfig, field_meta, option_name, resolve
-from evoae_cli.study.files import write_whole
 from evoae_cli.study.presets import Preset
+from evoae_cli.wholefile import write_whole
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "commands.md"
 

@@ -1,8 +1,8 @@
 """evaluate: the one function a worker runs. A request in, an Evaluation out, the same bits whatever ran before."""
 
 import functools
-import os
 import time
+from pathlib import Path
 
 import msgspec
 import safetensors.torch
@@ -23,6 +23,7 @@ from evoae_cli.genome.genotype import parse_genotype
 from evoae_cli.outcome import Outcome
 from evoae_cli.phenotype.autoencoder import Autoencoder, build
 from evoae_cli.phenotype.cost import cost
+from evoae_cli.wholefile import write_whole
 
 _MICRO_BATCHES = 4
 """Into how many parts a batch falls when it did not fit in memory at once."""
@@ -116,27 +117,8 @@ def inputs_and_targets(
 
 def write_weights(network: Autoencoder, path: str) -> None:
     """Write a network's weights, as safetensors on the CPU, so that `path` always holds a whole file or none."""
-    # Copies of their own memory: safetensors refuses tensors that share theirs, as parts of one vector do.
-    state = {
-        name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in network.state_dict().items()
-    }
-    aside = f"{path}.{os.getpid()}.part"
-    try:
-        with open(aside, "wb") as file:
-            file.write(safetensors.torch.save(state))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        if os.path.exists(aside):
-            os.unlink(aside)
-        raise
-    # The renaming itself is safe only once the folder is synced.
-    folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    write_whole(Path(path), safetensors.torch.save(state))
 
 
 def _attempt(request: EvaluationRequest, device: str, n_parts: int, progress: Progress) -> _Findings:

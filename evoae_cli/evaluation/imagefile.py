@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from evoae_cli.errors import ImageError
 from evoae_cli.evaluation.contract import Split
+from evoae_cli.wholefile import sync_folder
 
 Depth = Literal["uint8", "uint16", "float32"]
 Pixels = npt.NDArray[Any]
@@ -120,7 +121,7 @@ def write_image_file(
                 # Workers of other users of the host may read it, nobody may write it.
                 os.fchmod(file.fileno(), 0o444)
                 os.replace(file.name, path)
-                _sync_folder(cache)
+                sync_folder(cache)
         finally:
             Path(file.name).unlink(missing_ok=True)
     return _image_file(path, fingerprint, source, index)
@@ -216,11 +217,3 @@ def _is_whole(path: Path) -> bool:
 
 def _image_file(path: Path, fingerprint: str, source: str, index: _Index) -> ImageFile:
     return ImageFile(path=str(path), fingerprint=fingerprint, source=source, **msgspec.structs.asdict(index))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

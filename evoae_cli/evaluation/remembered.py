@@ -12,6 +12,7 @@ from pathlib import Path
 from evoae_cli.errors import ImageError
 from evoae_cli.evaluation.imagefile import SUFFIX, ImageFile, open_image_file, writing_to
 from evoae_cli.version import __version__
+from evoae_cli.wholefile import write_whole
 
 _MEMORY = ".evoae-source"
 
@@ -43,6 +44,4 @@ def recall(cache: Path, key: str, source: str) -> ImageFile | None:
 def remember(cache: Path, key: str, image_file: ImageFile) -> None:
     """Note what `recall` gives from now on. Raises ImageError where the cache cannot be written."""
     with writing_to(cache):
-        aside = cache / f".{key}.{os.getpid()}.part"
-        aside.write_text(image_file.fingerprint)
-        aside.replace(cache / f"{key}{_MEMORY}")
+        write_whole(cache / f"{key}{_MEMORY}", image_file.fingerprint.encode(), is_synced=False)

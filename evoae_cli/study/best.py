@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from evoae_cli.evaluation.contract import Evaluation
-from evoae_cli.study.files import write_whole
 from evoae_cli.study.locate import BEST
 from evoae_cli.study.model import load_model, save_model
 from evoae_cli.study.pictures import fitness_png, preview_png
@@ -19,6 +18,7 @@ from evoae_cli.study.requests import Requests
 from evoae_cli.study.settingsfile import versions
 from evoae_cli.study.store import Store
 from evoae_cli.study.summary import score_figures
+from evoae_cli.wholefile import write_whole
 
 _N_PREVIEW = 4
 

@@ -9,8 +9,8 @@ import msgspec
 
 from evoae_cli.errors import StudyError
 from evoae_cli.evaluation.contract import NetworkSpec
-from evoae_cli.study.files import write_whole
 from evoae_cli.study.locate import BEST, is_study, study_path
+from evoae_cli.wholefile import write_whole
 
 if TYPE_CHECKING:
     from evoae_cli.phenotype.autoencoder import Autoencoder

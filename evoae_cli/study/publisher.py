@@ -9,9 +9,9 @@ from typing import Self
 
 import msgspec
 
-from evoae_cli.study.files import write_whole
 from evoae_cli.study.locate import LIVE
 from evoae_cli.study.snapshot import Snapshot
+from evoae_cli.wholefile import write_whole
 
 _INTERVAL_S = 1.0
 

@@ -153,7 +153,7 @@ class Store:
             _put_meta(db, values)
 
     def put_event(self, kind: str, text: str) -> None:
-        """Commit a line of the study's diary: warnings, interruptions, resumes."""
+        """Commit a line of the study's diary: `warning`, `resumed`, `interrupted` or `failed`."""
         with self._transaction() as db:
             db.execute("INSERT INTO events (at, kind, text) VALUES (?,?,?)", (time.time(), kind, text))
 

@@ -16,8 +16,8 @@ from evoae_cli.study.best import Best, BestWriter, write_best, write_history
 from evoae_cli.study.config import CHANGEABLE, StudyConfig, resolve
 from evoae_cli.study.course import Course, StopFlags, Stopped
 from evoae_cli.study.desk import Desk
-from evoae_cli.study.files import StudyLock
 from evoae_cli.study.locate import BEST, is_study
+from evoae_cli.study.lock import StudyLock
 from evoae_cli.study.model import WEIGHTS
 from evoae_cli.study.publisher import Publisher
 from evoae_cli.study.requests import weights_file

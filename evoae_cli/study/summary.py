@@ -8,9 +8,9 @@ import msgspec
 from evoae_cli.errors import StudyError
 from evoae_cli.evaluation.contract import Evaluation
 from evoae_cli.study.config import StudyConfig
-from evoae_cli.study.files import lock_holder
 from evoae_cli.study.lines import noise_text
 from evoae_cli.study.locate import LIVE
+from evoae_cli.study.lock import lock_holder
 from evoae_cli.study.snapshot import Counts, Snapshot, State
 from evoae_cli.study.store import Record, Store
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and the lock that gives a study one writer."""
+"""The lock that gives a study one writer."""
 
 import fcntl
 import os
@@ -7,24 +7,6 @@ from types import TracebackType
 from typing import Self
 
 from evoae_cli.errors import StudyError
-
-
-def write_whole(path: Path, content: bytes, *, is_synced: bool = True) -> None:
-    """Write `content` so that `path` is never seen half-written: aside, synced, renamed.
-
-    `is_synced=False` leaves out the sync, for files that are renewed every second and lost without harm.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as file:
-            file.write(content)
-            if is_synced:
-                file.flush()
-                os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
 
 
 class StudyLock:

@@ -1,0 +1,34 @@
+"""Files that are whole or absent, whatever happens while they are written."""
+
+import os
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes, *, is_synced: bool = True) -> None:
+    """Write `content` so that `path` is never seen half-written: aside, synced, renamed.
+
+    `is_synced=False` leaves out the syncs, for files that are renewed often and lost without harm. Raises OSError, and
+    leaves no file of its own, where it cannot write.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            if is_synced:
+                file.flush()
+                os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    if is_synced:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last through a power cut: a renaming is safe only once its folder is synced."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
