@@ -1,7 +1,11 @@
 """Files that are whole or absent, whatever happens while they are written."""
 
 import os
+import threading
 from pathlib import Path
+
+PART = ".part"
+"""Ending of what is being written; such a file that is left over is of no use."""
 
 
 def write_whole(path: Path, content: bytes, *, is_synced: bool = True) -> None:
@@ -10,7 +14,8 @@ def write_whole(path: Path, content: bytes, *, is_synced: bool = True) -> None:
     `is_synced=False` leaves out the syncs, for files that are renewed often and lost without harm. Raises OSError, and
     leaves no file of its own, where it cannot write.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Two threads of one process may write the same file, so the process id alone is not enough.
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{PART}")
     try:
         with aside.open("wb") as file:
             file.write(content)

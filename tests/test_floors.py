@@ -16,6 +16,7 @@ FLOORS = (
         "errors",
         "outcome",
         "wholefile",
+        "draws",
         "evaluation.contract",
         "genome",
         "strategy",

@@ -10,7 +10,7 @@ from rich.text import Text
 from evoae_cli.app.common import command_line
 from evoae_cli.app.screen import counts_text
 from evoae_cli.app.wording import clock, shorten
-from evoae_cli.study.locate import BEST, SETTINGS
+from evoae_cli.study.locate import BEST, SETTINGS, study_path
 from evoae_cli.study.snapshot import Counts
 
 
@@ -50,20 +50,27 @@ def against(summary: dict[str, Any], split: str) -> str:
 
 def next_lines(objective: str, folder: Path) -> list[str]:
     """Four lines to copy: look closer, use the model, load it in Python, search on."""
-    use = command_line("evoae", "denoise", folder, "noisy.png", "-o", "clean.png")
-    again = command_line("evoae", "search", objective, "--config", folder / SETTINGS, "--seed", "1")
+    name = _short(folder)
+    use = command_line("evoae", "denoise", name, "noisy.png", "-o", "clean.png")
+    again = command_line("evoae", "search", "--config", folder / SETTINGS, "--seed", "1")
     return [
-        command_line("evoae", "show", folder, "--history"),
+        command_line("evoae", "show", name, "--history"),
         use if objective == "denoise" else again,
-        _in_python(folder),
+        _in_python(name),
         command_line("evoae", "search", objective, "--data", "FOLDER"),
     ]
 
 
-def _in_python(folder: Path) -> str:
-    program = f"from evoae_cli import load; print(load({str(folder)!r}))"
+def _short(folder: Path) -> str:
+    """The study's name where that is enough to find it, so that lines with the default name fit 80 columns."""
+    is_name = not folder.name.startswith("-") and study_path(folder.name) == folder
+    return folder.name if is_name else str(folder)
+
+
+def _in_python(name: str) -> str:
+    program = f"import evoae_cli as e; print(e.load({name!r}))"
     # Double quotes are easier to read and to change, where the path has nothing that a shell would replace in them.
-    is_plain = re.fullmatch(r"[\w./ -]+", str(folder)) is not None
+    is_plain = re.fullmatch(r"[\w./ -]+", name) is not None
     return f'python -c "{program}"' if is_plain else command_line("python", "-c", program)
 
 

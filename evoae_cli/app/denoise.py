@@ -22,7 +22,7 @@ def denoise(
     """Clean one image with a trained denoiser; its size and depth are kept."""
     check_paths(image, output, is_forced=force)
     from evoae_cli.evaluation.readers import read_image
-    from evoae_cli.report.pixels import check_holds, write_pixels
+    from evoae_cli.report.pixels import check_holds, has_alpha, write_pixels
     from evoae_cli.study.model import find_model
 
     folder = find_model(model)
@@ -30,6 +30,8 @@ def denoise(
     check_holds(output, pixels)
 
     show = Show(stderr_console(), quiet, is_json=False)
+    if has_alpha(image):
+        show.warn(f"{image} has transparency (an alpha channel), which is left out of {output}")
     with show.preparing(f"denoising {image}"):
         from evoae_cli.report.apply import denoise_array
         from evoae_cli.study.model import load_model

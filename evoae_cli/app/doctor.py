@@ -2,6 +2,7 @@
 
 import os
 import platform
+import tempfile
 from pathlib import Path
 
 import typer
@@ -12,6 +13,7 @@ from evoae_cli.app.running import Show
 from evoae_cli.app.tables import columns
 from evoae_cli.app.wording import size
 from evoae_cli.errors import EvoaeError
+from evoae_cli.evaluation.contract import Precision, Split
 
 
 def doctor(debug: Debug = False) -> None:
@@ -30,32 +32,65 @@ def doctor(debug: Debug = False) -> None:
         raise typer.Exit(1)
 
 
-def train_tiny(device: str, n_steps: int = 20) -> str | None:
-    """Train a tiny network for a moment on random images; None if its loss falls, else one line that says why not."""
-    import torch
-
-    from evoae_cli.evaluation.contract import NetworkSpec
-    from evoae_cli.genome.genotype import parse_genotype
-    from evoae_cli.phenotype.autoencoder import build
-
-    spec = NetworkSpec(channels=1, reductions=1, code_channels=None, decoder="same")
+def train_tiny(device: str, n_steps: int = 60) -> str | None:
+    """Train a tiny network as a search would, in each precision it might use; None if that works, else one line."""
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            network = build(parse_genotype("3x3conv2d:8"), spec).to(device)
-            image = (torch.rand(4, 1, 16, 16) * 2 - 1).to(device)
-        optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
-        losses = []
-        for _ in range(n_steps):
-            optimizer.zero_grad()
-            loss = torch.nn.functional.mse_loss(network(image), image)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
-            optimizer.step()
-            losses.append(loss.item())
+        from evoae_cli.evaluation.hardware import bfloat16_is_fast
+
+        precisions: tuple[Precision, ...] = ("float32", "bfloat16") if bfloat16_is_fast(device) else ("float32",)
+        with tempfile.TemporaryDirectory(prefix="evoae-doctor-") as folder:
+            failures = [failure_in(Path(folder), device, precision, n_steps) for precision in precisions]
     except Exception as error:
         # Whatever the driver, the build or the memory does wrong is what doctor is there to tell.
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return None if losses[-1] < losses[0] else f"the loss did not fall ({losses[0]:.3g} to {losses[-1]:.3g})"
+    return next((failure for failure in failures if failure is not None), None)
+
+
+def failure_in(folder: Path, device: str, precision: Precision, n_steps: int) -> str | None:
+    """What is wrong with one evaluation of a tiny network on grey ramps; None if nothing is."""
+    import numpy as np
+
+    from evoae_cli.evaluation.contract import EvaluationRequest, ImagesRef, NetworkSpec, Recipe
+    from evoae_cli.evaluation.evaluate import evaluate
+    from evoae_cli.evaluation.imagefile import LabelledImage, write_image_file
+    from evoae_cli.outcome import Outcome
+
+    ramp = np.add.outer(np.arange(32), np.arange(32)).astype(np.uint8)[..., None] * 4
+    splits: tuple[Split, ...] = ("train", "val", "test")
+    images = [LabelledImage(split, split, ramp) for split in splits]
+    file = write_image_file(images, low=(0.0,), high=(255.0,), source="doctor", cache=folder)
+    batch_size = 8
+    found = evaluate(
+        EvaluationRequest(
+            genotype="3x3conv2d:8",
+            objective="manifold",
+            stage="search",
+            study_seed=0,
+            seed=0,
+            network=NetworkSpec(channels=1, reductions=1, code_channels=None, decoder="same"),
+            recipe=Recipe(
+                epochs=1,
+                epoch_images=n_steps * batch_size,
+                batch_size=batch_size,
+                crop=16,
+                flips=True,
+                lr=1e-2,
+                schedule="cosine",
+                precision=precision,
+                channels_last=True,
+            ),
+            images=ImagesRef(path=file.path, fingerprint=file.fingerprint, patch=32, n_val=1, n_test=1),
+            noise_std=0.0,
+            threads=1,
+        ),
+        device,
+    )
+    if found.outcome is not Outcome.OK:
+        return f"in {precision}: {found.outcome}, {found.reason}"
+    # What answers with the ramp's mean grey has learnt nothing.
+    limit = float((ramp / 127.5).var()) / 4
+    mse = 1 / found.fitness
+    return None if mse < limit else f"in {precision}: it does not learn (mean squared error {mse:.2g})"
 
 
 def _devices() -> list[str]:

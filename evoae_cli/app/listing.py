@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from evoae_cli.app.common import Debug, Json
-from evoae_cli.app.console import say, stderr_console, warn
+from evoae_cli.app.console import result_width, say, stderr_console, warn
 from evoae_cli.errors import EvoaeError
 from evoae_cli.study.locate import list_studies, runs_folder
 
@@ -29,4 +29,4 @@ def list_(as_json: Json = False, debug: Debug = False) -> None:
     else:
         from evoae_cli.app.tables import studies_lines
 
-        sys.stdout.write("\n".join(studies_lines(found)) + "\n")
+        sys.stdout.write("\n".join(studies_lines(found, result_width())) + "\n")

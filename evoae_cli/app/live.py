@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.control import Control
 from rich.live import Live
+from rich.segment import Segment
 
 from evoae_cli.app.screen import render
 from evoae_cli.study.snapshot import Snapshot
@@ -13,25 +15,50 @@ REFRESHES_PER_SECOND = 4
 """Times advance smoothly, and a slow connection keeps up."""
 
 
-class _Screen:
-    """Pulls a snapshot each time it is drawn, so a changed window size is honoured too."""
+class _Screen(RenderHook):
+    """Pulls a snapshot each time it is drawn, so a changed window size is honoured too.
 
-    def __init__(self, pull: Callable[[], Snapshot]) -> None:
+    Terminals that become narrower break the last frame's lines, and some tell the new width only some frames later, so
+    that nobody can say how many rows to go back over. As a hook of the console this then clears the window once.
+    """
+
+    def __init__(self, console: Console, pull: Callable[[], Snapshot]) -> None:
+        self._console = console
         self._pull = pull
+        self._frame_width = 0
+        """Columns of the longest line of the last frame."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield render(self._pull(), options.max_width, console.height)
+        drawn = render(self._pull(), options.max_width, console.height)
+        lines = console.render_lines(drawn, options.update(height=None), pad=False)
+        self._frame_width = max(map(Segment.get_line_length, lines), default=0)
+        for line in lines:
+            yield from line
+            yield Segment.line()
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Called by the console with what it is about to print."""
+        if self._frame_width <= self._console.width or not self._console.is_terminal:
+            return renderables
+        self._frame_width = 0
+        return [Control.clear(), Control.home(), *renderables]
 
 
 @contextmanager
 def live_screen(console: Console, pull: Callable[[], Snapshot]) -> Iterator[None]:
     """Within the block the screen stands at the bottom of the terminal; what `console` prints appears above it."""
+    screen = _Screen(console, pull)
     live = Live(
-        _Screen(pull),
+        screen,
         console=console,
         refresh_per_second=REFRESHES_PER_SECOND,
         transient=True,
         vertical_overflow="crop",
     )
-    with live:
-        yield
+    # Before Live's own hook, which puts its way back in front of what it is given.
+    console.push_render_hook(screen)
+    try:
+        with live:
+            yield
+    finally:
+        console.pop_render_hook()

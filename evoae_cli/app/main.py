@@ -1,11 +1,11 @@
 """The console entry `evoae`: runs a command and turns what it raises into one line and an exit code."""
 
-import os
+import contextlib
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TextIO, cast
 
 import typer
 from rich.console import Console
@@ -13,24 +13,26 @@ from typer.main import get_command
 
 from evoae_cli.app import denoise, doctor, listing, resume, search, show
 from evoae_cli.app.common import Session
-from evoae_cli.app.console import say, stderr_console
-from evoae_cli.app.options import show_help
+from evoae_cli.app.console import ResultStream, fill_streams, let_go, say, stderr_console
+from evoae_cli.app.helptext import PlainCommand, PlainGroup, show_help
+from evoae_cli.app.signals import Ended, ending_in_order, exit_code
 from evoae_cli.errors import EvoaeError
 from evoae_cli.version import __version__
 
 app = typer.Typer(
     name="evoae",
+    cls=PlainGroup,
     help="Design autoencoders by evolution, and train them.",
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("search")(search.search)
-app.command("resume")(resume.resume)
-app.command("show")(show.show)
-app.command("list")(listing.list_)
-app.command("denoise")(denoise.denoise)
-app.command("doctor")(doctor.doctor)
+app.command("search", cls=PlainCommand)(search.search)
+app.command("resume", cls=PlainCommand)(resume.resume)
+app.command("show", cls=PlainCommand)(show.show)
+app.command("list", cls=PlainCommand)(listing.list_)
+app.command("denoise", cls=PlainCommand)(denoise.denoise)
+app.command("doctor", cls=PlainCommand)(doctor.doctor)
 
 
 def _print_version(is_asked: bool) -> None:
@@ -55,29 +57,40 @@ def _root(
 
 def run(argv: Sequence[str] | None = None, platform: str = sys.platform) -> None:
     """Run `evoae` with `argv` (None: the command line's) and exit: 0 done, 1 failed, 2 wrong use, 130, 143 stopped."""
-    sys.exit(_exit_code(list(sys.argv[1:] if argv is None else argv), platform))
-
-
-def _exit_code(argv: list[str], platform: str) -> int:
-    console = stderr_console()
     if platform == "win32":
-        say(console, "evoae does not run on Windows; use Linux, macOS, or WSL2 on Windows")
-        return 2
-    session = Session()
+        say(stderr_console(), "evoae does not run on Windows; use Linux, macOS, or WSL2 on Windows")
+        sys.exit(2)
+    if not fill_streams():
+        say(stderr_console(), "evoae: stdout is closed; send it somewhere, as > /dev/null", "red")
+        sys.exit(1)
+    results = ResultStream(sys.stdout)
+    with contextlib.redirect_stdout(cast(TextIO, results)):
+        code = _exit_code(list(sys.argv[1:] if argv is None else argv), results)
+    for stream in (sys.stdout, sys.stderr):
+        let_go(stream)
+    sys.exit(code)
+
+
+def _exit_code(argv: list[str], results: ResultStream) -> int:
+    console, session = stderr_console(), Session()
     try:
-        code = get_command(app).main(args=argv, prog_name="evoae", standalone_mode=False, obj=session)
-        # A reader of stdout that went away is noticed here, not by the interpreter on its way out.
-        sys.stdout.flush()
+        with ending_in_order():
+            code = get_command(app).main(args=argv, prog_name="evoae", standalone_mode=False, obj=session)
+        # A full disk, and a reader that went away, are noticed here, not by the interpreter on its way out.
+        results.flush()
     except EvoaeError as error:
         say(console, f"evoae: {_one_line(error)}", "red")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except Ended as end:
+        return exit_code(end.signum)
     except Exception as error:
-        return _failed(error, session, console)
+        if error is not results.error:
+            return _failed(error, session, console)
+        if not isinstance(error, BrokenPipeError):
+            say(console, f"evoae: cannot write the result to stdout: {error.strerror}", "red")
+        return 1
     return code if isinstance(code, int) else 0
 
 

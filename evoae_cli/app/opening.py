@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from evoae_cli.app.beforehand import Workers
 from evoae_cli.app.wording import about, several
+from evoae_cli.evaluation.photographs import PHOTOGRAPHS
 from evoae_cli.study.config import StudyConfig
 
 _PIXELS_PER_S = 1.0e6
@@ -12,15 +14,20 @@ _START_S = 15.0
 """Loading torch, preparing the images, tuning the classical methods."""
 
 
-def opening(config: StudyConfig, folder: Path, n_cpu_workers: int | None, n_photographs: int | None) -> str:
+def opening(config: StudyConfig, folder: Path, workers: Workers | None) -> str:
     """`denoise in runs/x: 2 workers, 12 photographs, about 4 min`.
 
-    `n_cpu_workers` is None where GPUs run the study: no time is foretold there, since they differ too much.
+    No time is foretold for GPUs, since they differ too much, and nothing of workers that only PyTorch can count.
     """
-    parts = [several(n_cpu_workers, "worker") if n_cpu_workers is not None else "one worker per GPU"]
-    parts.append(several(n_photographs, "photograph") if n_photographs is not None else f"images from {config.data}")
-    if n_cpu_workers is not None:
-        parts.append(about(estimate_s(config, n_cpu_workers)))
+    parts = []
+    if workers is not None:
+        parts.append(several(workers.number, "worker") + (" on GPU" if workers.is_on_gpu else ""))
+    if config.data == "photographs":
+        parts.append(several(len({photograph.scene for photograph in PHOTOGRAPHS}), "photograph"))
+    else:
+        parts.append(f"images from {config.data}")
+    if workers is not None and not workers.is_on_gpu:
+        parts.append(about(estimate_s(config, workers.number)))
     return f"{config.objective} in {folder}: {', '.join(parts)}"
 
 

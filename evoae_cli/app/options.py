@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
+from evoae_cli.app.helptext import show_help
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
-from evoae_cli.study.config import CHANGEABLE, field_meta, field_names, field_type, option_name, resolve
+from evoae_cli.study.checks import one_of, option_name
+from evoae_cli.study.config import CHANGEABLE, field_meta, field_names, field_type, resolve
 
 SETTINGS = tuple(name for name in field_names() if name != "objective")
 """The objective is the command's argument; every other setting is an option."""
@@ -65,7 +67,7 @@ def _option(name: str, is_new: bool = True) -> inspect.Parameter:
         declared, accepted, metavar = f"{declared}/--no-{declared[2:]}", bool, ""
     elif get_origin(kind) is Literal:
         choices = [str(choice) for choice in get_args(kind)]
-        metavar, completions = "|".join(choices), completion(choices)
+        metavar, completions = "KIND", completion(choices)
     elif get_origin(kind) is tuple:
         is_list = get_args(kind)[1] is Ellipsis
         accepted, metavar = (str, "N,N,...") if is_list else (tuple[str, str], "LO HI")
@@ -114,13 +116,6 @@ def _show_all(ctx: typer.Context, is_asked: bool) -> None:
     raise typer.Exit
 
 
-def show_help(ctx: typer.Context) -> None:
-    """Print the help of the command: typer prints it while it makes it, or returns it where rich is switched off."""
-    text = ctx.get_help()
-    if text:
-        typer.echo(text)
-
-
 def bare_type(name: str) -> Any:
     """The type of a setting without its metadata and without None: `Annotated[int | None, ...]` -> `int`."""
 
@@ -144,7 +139,7 @@ def parsed(name: str, given: Any) -> Any:
         return given
     if get_origin(kind) is Literal:
         if given not in get_args(kind):
-            raise UsageError(f"{option_name(name)} {given!r} is unknown; choose {' or '.join(get_args(kind))}")
+            raise UsageError(f"{option_name(name)} {given!r} is unknown; use {one_of(get_args(kind))}")
         return given
     if get_origin(kind) is not tuple:
         return _number(name, given, kind)

@@ -14,7 +14,8 @@ from evoae_cli.app.main import app
 from evoae_cli.app.options import SETTINGS, bare_type
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Objective
-from evoae_cli.study.config import StudyConfig, field_meta, option_name, resolve
+from evoae_cli.study.checks import option_name
+from evoae_cli.study.config import StudyConfig, field_meta, resolve
 from evoae_cli.study.presets import Preset
 from evoae_cli.wholefile import write_whole
 

@@ -8,6 +8,7 @@ from evoae_cli.app.common import Debug, Json, Quiet, StudyName, chosen_study
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.options import with_changes
 from evoae_cli.app.running import Show, run_study
+from evoae_cli.study.config import resolve
 
 
 @with_changes
@@ -20,6 +21,8 @@ def resume(
     settings: dict[str, Any],
 ) -> None:
     """Continue a study to the same end as if it had not been interrupted."""
+    # What is wrong with the changes themselves is said before anything slow; which objective it is makes no difference.
+    resolve("denoise", settings)
     show = Show(stderr_console(), quiet, as_json)
     folder = chosen_study(study, show.console)
     with show.preparing(f"resuming {folder}"):

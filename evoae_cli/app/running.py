@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from evoae_cli.app.closing import closing
 from evoae_cli.app.common import command_line
 from evoae_cli.app.console import can_redraw, say, warn
-from evoae_cli.app.lines import write_event
+from evoae_cli.app.lines import Narrator, ticking, write_event
 from evoae_cli.app.live import live_screen
 from evoae_cli.app.signals import exit_code, interruptible
 
@@ -30,7 +30,7 @@ class Show:
 
     @contextmanager
     def preparing(self, what: str) -> Iterator[None]:
-        """Say that something takes a while: a spinner where the terminal can, else one line."""
+        """Say that something takes a while: a spinner where the terminal can, else lines that count the seconds."""
         if self.is_quiet:
             yield
         elif can_redraw(self.console):
@@ -38,7 +38,8 @@ class Show:
                 yield
         else:
             say(self.console, what)
-            yield
+            with ticking(lambda passed_s: say(self.console, f"{what}: {passed_s:.0f} s")):
+                yield
 
     def say(self, text: str, style: str | None = None) -> None:
         """One line on stderr, unless all is to be quiet."""
@@ -53,10 +54,17 @@ class Show:
 def run_study(study: "Study", show: Show) -> int:
     """Run `study` to its end or to the first Ctrl-C, and print the result on stdout. Returns the exit code."""
     is_live = not show.is_quiet and can_redraw(show.console)
-    screen = live_screen(show.console, study.snapshot) if is_live else nullcontext()
+    screen: AbstractContextManager[None] = nullcontext()
+    narrator: Narrator | None = None
+    if is_live:
+        screen = live_screen(show.console, study.snapshot)
+    elif not show.is_quiet:
+        narrator = Narrator(show.console, study.snapshot)
+        narrator.tick(0)
+        screen = ticking(narrator.tick)
     with interruptible(study.request_stop, study.kill) as interruption:
         with screen:
-            result = study.run(_listener(show, is_live))
+            result = study.run(_listener(show, narrator))
         # Until the result is out, a late Ctrl-C must not tear it.
         _conclude(result, show)
     if interruption.signum is not None and result.state == "interrupted":
@@ -64,11 +72,13 @@ def run_study(study: "Study", show: Show) -> int:
     return 1 if result.state == "failed" else 0
 
 
-def _listener(show: Show, is_live: bool) -> "Callable[[StudyEvent], None]":
-    """What to do with each event. The live screen shows all but warnings by itself."""
+def _listener(show: Show, narrator: Narrator | None) -> "Callable[[StudyEvent], None]":
+    """What to do with each event. The live screen, which needs no `narrator`, shows all but warnings by itself."""
 
     def hear(event: "StudyEvent") -> None:
-        if event.kind == "warning" or not (is_live or show.is_quiet):
+        if narrator is not None:
+            narrator.before_event()
+        if event.kind == "warning" or narrator is not None:
             write_event(show.console, event)
 
     return hear

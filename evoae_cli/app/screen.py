@@ -27,7 +27,8 @@ def render(snapshot: Snapshot, width: int, height: int = 24) -> RenderableType:
     lines += _workers(snapshot.workers, width, room - n_best)
     lines += [Text(), *_architectures(snapshot.best[:n_best], width)] if n_best else []
     lines += [Text(), _counts(snapshot.counts, width)]
-    lines += [Text(shorten(message, width), style="yellow") for message in [_message(snapshot)] if message]
+    if snapshot.state == "stopping":
+        lines.append(Text(shorten(_stopping(snapshot), width), style="yellow"))
     return Group(*lines)
 
 
@@ -82,8 +83,7 @@ def _progress(snapshot: Snapshot, width: int) -> Text:
     else:
         left = f", {about(snapshot.remaining_s)} left" if snapshot.remaining_s is not None else ""
         right = f"  {snapshot.n_done:,} of {snapshot.n_expected:,}{left}"
-    share = snapshot.n_done / snapshot.n_expected if snapshot.n_expected else 0.0
-    return Text.assemble(_bar(share, max(width - len(right), 0)), right)[:width]
+    return Text.assemble(_bar(snapshot.share, max(width - len(right), 0)), right)[:width]
 
 
 def _bar(share: float, width: int) -> Text:
@@ -133,8 +133,6 @@ def _counts(counts: Counts, width: int) -> Text:
     return Text(shorten(counts_text(counts), width), style="red" if counts.failed else "")
 
 
-def _message(snapshot: Snapshot) -> str:
-    if snapshot.message or snapshot.state != "stopping":
-        return snapshot.message
+def _stopping(snapshot: Snapshot) -> str:
     n = sum(worker.state == "training" for worker in snapshot.workers)
     return f"stopping: waiting for {several(n, 'evaluation')}; Ctrl-C again ends at once"

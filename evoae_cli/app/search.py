@@ -16,8 +16,6 @@ from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.config import StudyConfig, resolve
 
 _OBJECTIVES = get_args(Objective)
-_NVIDIA = Path("/proc/driver/nvidia/gpus")
-"""One entry for each GPU that the driver serves: known at once, while torch takes seconds to say."""
 
 
 @with_settings
@@ -77,12 +75,15 @@ def resolved_config(objective: str | None, file: Path | None, settings: dict[str
 
 
 def _start(config: StudyConfig, name: str | None, show: Show) -> int:
+    from evoae_cli.app.beforehand import check_source, check_writable, workers_at_hand
     from evoae_cli.app.opening import opening
     from evoae_cli.study.lines import noise_text
     from evoae_cli.study.locate import new_study_folder
 
     folder = new_study_folder(name, config.objective)
-    show.say(opening(config, folder, *_at_hand(config)), "bold")
+    check_writable(folder)
+    check_source(config)
+    show.say(opening(config, folder, workers_at_hand(config)), "bold")
     show.say(f"noise: {noise_text(config)}")
     with show.preparing("loading PyTorch and the images"):
         from evoae_cli.study.study import Study
@@ -91,18 +92,10 @@ def _start(config: StudyConfig, name: str | None, show: Show) -> int:
     return run_study(study, show)
 
 
-def _at_hand(config: StudyConfig) -> tuple[int | None, int | None]:
-    """CPU workers (None where GPUs do the work) and photographs (None for other data), told without torch."""
-    from evoae_cli.evaluation.photographs import PHOTOGRAPHS
-    from evoae_cli.study.setup import default_cpu_workers
-
-    n_photographs = len({photograph.scene for photograph in PHOTOGRAPHS}) if config.data == "photographs" else None
-    may_use_gpu = config.device.startswith("cuda") or (config.device == "auto" and any(_NVIDIA.glob("*")))
-    n_workers = None if may_use_gpu else config.workers or default_cpu_workers(config.threads)
-    return n_workers, n_photographs
-
-
 def _dry_run(config: StudyConfig, show: Show) -> int:
+    from evoae_cli.app.beforehand import check_source
+
+    check_source(config)
     with show.preparing("measuring a few steps"):
         from evoae_cli.study.plan import plan
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from evoae_cli.app.common import Debug, Json, StudyName, chosen_study
-from evoae_cli.app.console import can_redraw, say, stderr_console
+from evoae_cli.app.console import can_redraw, result_width, say, stderr_console
 
 _LOOK_EVERY_S = 1.0
 """A running study publishes a snapshot about once a second."""
@@ -42,7 +42,8 @@ def show(
     if as_json:
         sys.stdout.write(json.dumps(found if rows is None else {**found, "history": rows}) + "\n")
         return
-    lines = study_lines(found, folder) + (["", *history_lines(rows)] if rows else [])
+    width = result_width()
+    lines = study_lines(found, folder, width) + (["", *history_lines(rows, width)] if rows else [])
     sys.stdout.write("\n".join(lines) + "\n")
 
 

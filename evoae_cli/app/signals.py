@@ -1,12 +1,34 @@
-"""What Ctrl-C and its kin do while a study runs: the first asks it to stop in order, the second ends it at once."""
+"""What Ctrl-C and its kin do: while a study runs the first asks it to stop in order, the second ends it at once.
+
+At other times each ends the command, with its temporary files removed on the way out.
+"""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Ended(BaseException):
+    """SIGTERM or SIGHUP came while no study was running."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Within the block SIGTERM and SIGHUP raise `Ended`, as SIGINT raises KeyboardInterrupt; ignored ones stay so."""
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        raise Ended(signum)
+
+    with _handling((signal.SIGTERM, signal.SIGHUP), handle):
+        yield
 
 
 @dataclass
@@ -32,12 +54,18 @@ def interruptible(request_stop: Callable[[], None], kill: Callable[[], None]) ->
         else:
             kill()
 
-    previous = {signum: signal.getsignal(signum) for signum in _SIGNALS}
+    with _handling(_SIGNALS, handle):
+        yield interruption
+
+
+@contextmanager
+def _handling(signals: Sequence[signal.Signals], handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    previous = {signum: signal.getsignal(signum) for signum in signals}
     caught = [signum for signum, handler in previous.items() if handler != signal.SIG_IGN]
     for signum in caught:
         signal.signal(signum, handle)
     try:
-        yield interruption
+        yield
     finally:
         for signum in caught:
             signal.signal(signum, previous[signum])

@@ -1,18 +1,28 @@
-"""What `show` and `list` print, as lines that are never broken, so that a pipe gets whole ones."""
+"""What `show` and `list` print, as lines: whole ones for a file or a pipe, fitted to the width of a terminal.
 
+There genotypes, in the last column, give way; text is broken between words, so that what is to be copied stays whole.
+"""
+
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from evoae_cli.app.closing import against
 from evoae_cli.app.screen import counts_text
-from evoae_cli.app.wording import clock, db
+from evoae_cli.app.wording import clock, db, shorten
 from evoae_cli.study.locate import BEST
 from evoae_cli.study.snapshot import Counts
 
+_LEAST = 7
+"""Columns that a genotype keeps however narrow the terminal."""
 
-def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
-    """Rows as lines with aligned cells, those of the columns in `right` to the right."""
+
+def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = (), width: int | None = None) -> list[str]:
+    """Rows as lines with aligned cells, those of the columns in `right` to the right; the last one is fitted."""
+    if width is not None:
+        taken = sum(max(map(len, column)) + 2 for column in [*zip(*rows, strict=True)][:-1])
+        rows = [[*row[:-1], shorten(row[-1], max(width - taken, _LEAST))] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
     def line(row: Sequence[str]) -> str:
@@ -22,7 +32,7 @@ def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[st
     return [line(row) for row in rows]
 
 
-def study_lines(summary: dict[str, Any], folder: Path) -> list[str]:
+def study_lines(summary: dict[str, Any], folder: Path, width: int | None = None) -> list[str]:
     """One study; `summary` is the object of `evoae show --json`."""
     preset, best, counts = summary["settings"]["preset"], summary["best"], summary["counts"]
     lines = [f"{folder}: {summary['objective']}, {summary['state']}, seed {summary['seed']}, preset {preset}"]
@@ -37,18 +47,25 @@ def study_lines(summary: dict[str, Any], folder: Path) -> list[str]:
         if summary["references"][split] is not None:
             lines.append(f"references on {split}: {against(summary, split)}")
     if summary["finalists"]:
-        lines += ["", "finalists, ranked on val", *_finalist_lines(summary["finalists"])]
+        lines += ["", "finalists, ranked on val", *_finalist_lines(summary["finalists"], width)]
     became = counts_text(Counts(**counts))
-    return [*lines, "", f"{counts['proposed']:,} proposed, {became}, {clock(summary['active_s'])}"]
+    lines += ["", f"{counts['proposed']:,} proposed, {became}, {clock(summary['active_s'])}"]
+    return [part for line in lines for part in _broken(line, width)]
 
 
-def history_lines(rows: Sequence[Sequence[Any]]) -> list[str]:
+def _broken(line: str, width: int | None) -> list[str]:
+    if width is None or len(line) <= width:
+        return [line]
+    return textwrap.wrap(line, max(width, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def history_lines(rows: Sequence[Sequence[Any]], width: int | None = None) -> list[str]:
     """Every evaluation, in the fixed order of `rows`: `[generation, genotype, outcome, fitness]`."""
     head = ["generation", "fitness", "outcome", "genotype"]
-    return columns([head, *[[str(g), f"{f:.2f}", str(o), str(text)] for g, text, o, f in rows]], right=(0, 1))
+    return columns([head, *[[str(g), f"{f:.2f}", str(o), str(text)] for g, text, o, f in rows]], (0, 1), width)
 
 
-def studies_lines(found: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+def studies_lines(found: Sequence[tuple[str, dict[str, Any]]], width: int | None = None) -> list[str]:
     """One line for each study: name, objective, state, trained candidates and the best so far."""
     rows = [["study", "objective", "state", "trained", "best", "genotype"]]
     for study, summary in found:
@@ -57,11 +74,11 @@ def studies_lines(found: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
         trained = f"{summary['counts']['trained']:,}"
         row = [study, summary["objective"], summary["state"], trained, db(scores.get("psnr_db"))]
         rows.append([*row, best.get("genotype", "")])
-    return columns(rows, right=(3, 4))
+    return columns(rows, (3, 4), width)
 
 
 def _score_lines(best: dict[str, Any]) -> list[str]:
-    rows = [["", "fitness", "PSNR", "pooled PSNR", "SSIM"]]
+    rows = [["", "fitness", "PSNR", "pooled", "SSIM"]]
     for name, scores in (("val", best), ("test", best["test"])):
         if scores and "fitness" in scores:
             figures = [f"{scores['fitness']:.2f}", db(scores["psnr_db"]), db(scores["psnr_pooled_db"])]
@@ -69,10 +86,10 @@ def _score_lines(best: dict[str, Any]) -> list[str]:
     return columns(rows, right=(1, 2, 3, 4))
 
 
-def _finalist_lines(finalists: Sequence[dict[str, Any]]) -> list[str]:
+def _finalist_lines(finalists: Sequence[dict[str, Any]], width: int | None) -> list[str]:
     rows = []
     for number, final in enumerate(finalists, start=1):
         is_ok = "fitness" in final
         figures = [f"{final['fitness']:.2f}", db(final["psnr_db"])] if is_ok else [final["outcome"], final["reason"]]
         rows.append([str(number), *figures, f"{final['parameters']:,}", final["genotype"]])
-    return columns([["", "fitness", "PSNR", "parameters", "genotype"], *rows], right=(0, 1, 2, 3))
+    return columns([["", "fitness", "PSNR", "parameters", "genotype"], *rows], (0, 1, 2, 3), width)

@@ -8,11 +8,26 @@ from typing import Literal, NoReturn, Protocol
 
 import msgspec
 
+from evoae_cli.errors import EvoaeError
 from evoae_cli.outcome import Outcome
 from evoae_cli.worker import channel
 from evoae_cli.worker.process import Progress, Run
 
 Ending = Literal["half", "whole", "twice"]
+ErrorType = Literal["AcceleratorError", "EvoaeError", "MemoryError", "RuntimeError", "ValueError"]
+
+
+class AcceleratorError(RuntimeError):
+    """Stands for PyTorch's error of that name, which a runner without PyTorch cannot raise."""
+
+
+_ERRORS: dict[ErrorType, type[Exception]] = {
+    "AcceleratorError": AcceleratorError,
+    "EvoaeError": EvoaeError,
+    "MemoryError": MemoryError,
+    "RuntimeError": RuntimeError,
+    "ValueError": ValueError,
+}
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -29,8 +44,11 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Number of a signal that the worker sends itself: 9 kills it, 19 freezes it."""
     exit_code: int | None = None
     """The worker exits with it, without a report."""
+    reads: str | None = None
+    """A path of a file to read."""
     error: str | None = None
-    """Message of a ValueError."""
+    """Message of an error of the type `error_type`."""
+    error_type: ErrorType = "ValueError"
     after_report: Ending | None = None
     """The worker kills itself in the midst of writing its report, or right after; or writes it twice, and lives."""
     outcome: Outcome = Outcome.OK
@@ -91,8 +109,10 @@ def _act(command: Command, progress: Progress) -> None:
         os.kill(os.getpid(), command.signal)
     if command.exit_code is not None:
         os._exit(command.exit_code)
+    if command.reads is not None:
+        Path(command.reads).read_bytes()
     if command.error is not None:
-        raise ValueError(command.error)
+        raise _ERRORS[command.error_type](command.error)
     if command.after_report is not None:
         channel.write_frame = _ending(command.after_report, channel.write_frame)
 

@@ -58,10 +58,24 @@ class Broker:
         with self._changed:
             return self._ledger.renew(lease_id, self._clock())
 
-    def report(self, lease_id: int, outcome: Outcome, payload: bytes = b"", reason: str = "") -> TaskResult | None:
+    def extend(self, gap_s: float) -> None:
+        """Let every lease run `gap_s` longer, after a pause in which nobody could hear a heartbeat."""
+        with self._changed:
+            self._ledger.extend(gap_s)
+
+    def report(
+        self,
+        lease_id: int,
+        outcome: Outcome,
+        payload: bytes = b"",
+        reason: str = "",
+        *,
+        is_host_failure: bool = False,
+    ) -> TaskResult | None:
         """End a leased task, and put its result into `results`; None where the report was dropped (and counted)."""
         with self._changed:
-            result = self._ledger.report(lease_id, outcome, payload, reason, self._clock())
+            now = self._clock()
+            result = self._ledger.report(lease_id, outcome, payload, reason, now, is_host_failure=is_host_failure)
             # Under the lock, so that results stand in the order in which tasks ended; `put` never waits.
             if result is not None:
                 self.results.put(result)
@@ -78,10 +92,13 @@ class Broker:
             self._settle([lost] if lost else [])
         return lost
 
-    def expire(self) -> list[Lost]:
-        """Put the tasks of all leases that ran out back to the front, or end them."""
+    def expire(self, by: float | None = None) -> list[Lost]:
+        """Put the tasks of all leases that ran out back to the front, or end them.
+
+        `by` is the moment, on the broker's clock, until which the caller has listened for heartbeats; None is now.
+        """
         with self._changed:
-            lost = self._ledger.expire(self._clock())
+            lost = self._ledger.expire(self._clock() if by is None else by)
             self._settle(lost)
         return lost
 

@@ -187,13 +187,28 @@ class Ledger:
         self._leased.move_to_end(lease_id)
         return True
 
-    def report(self, lease_id: int, outcome: Outcome, payload: bytes, reason: str, now: float) -> TaskResult | None:
+    def extend(self, gap_s: float) -> None:
+        """Let every lease run `gap_s` longer: for so long nobody could hear a heartbeat, so silence proves nothing."""
+        for entry in self._leased.values():
+            entry.state = next_state(entry.state, Event.RENEW)
+            entry.expires_at += gap_s
+
+    def report(
+        self,
+        lease_id: int,
+        outcome: Outcome,
+        payload: bytes,
+        reason: str,
+        now: float,
+        *,
+        is_host_failure: bool = False,
+    ) -> TaskResult | None:
         """End a leased task; None where the lease is not held (late, duplicate or unknown), which is only counted."""
         entry = self._leased.get(lease_id)
         if entry is None:
             self._count_dropped(lease_id)
             return None
-        return self._end(entry, Event.REPORT, outcome, payload, reason, now)
+        return self._end(entry, Event.REPORT, outcome, payload, reason, now, is_host_failure)
 
     def lose(self, worker: str, reason: str, now: float, has_begun: bool = True) -> Lost | None:
         """Take the lease from a lost worker; None if it held none. `reason` says in one line how it was lost.
@@ -267,7 +282,14 @@ class Ledger:
         return Lost(lease, reason, None)
 
     def _end(
-        self, entry: _Entry, event: Event, outcome: Outcome, payload: bytes, reason: str, now: float
+        self,
+        entry: _Entry,
+        event: Event,
+        outcome: Outcome,
+        payload: bytes,
+        reason: str,
+        now: float,
+        is_host_failure: bool = False,
     ) -> TaskResult:
         lease = _held(entry)
         entry.state = next_state(entry.state, event)
@@ -279,6 +301,7 @@ class Ledger:
             outcome=outcome,
             payload=payload,
             reason=reason,
+            is_host_failure=is_host_failure,
             worker=lease.worker,
             attempt=lease.attempt,
             run_s=now - entry.granted_at,

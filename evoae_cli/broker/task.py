@@ -38,6 +38,9 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the runner returned; empty when the task crashed."""
     reason: str = ""
     """One line for people, where the outcome is not `ok`."""
+    is_host_failure: bool = False
+    """The host could not run it: disk full, file missing, no permission. It says nothing of the task, which may be
+    tried again."""
     worker: str = ""
     """Name of the last worker that ran it."""
     attempt: int = 1

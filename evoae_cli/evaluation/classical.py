@@ -16,10 +16,13 @@ Pixels = NDArray[np.float32]
 Method = Callable[[Pixels, float, float], Pixels]
 """Image, standard deviation of its noise on the [0, 1] scale, strength -> cleaned image."""
 
-# Multiples of the noise's standard deviation, around the best on photographs of BSDS500: with sigma^2 = 1/3 that is 0.9
-# for total variation and 0.45 for non-local means.
-_TV_STRENGTHS = (0.5, 0.7, 0.9, 1.2)
-_NLM_STRENGTHS = (0.3, 0.45, 0.6, 0.8)
+# Multiples of the noise's standard deviation. For noise from 0.05 to 1 on [-1, 1], the best on the photographs lies
+# between the ends, and the best of these within 0.2 dB of the best of a finer grid (measured).
+_TV_STRENGTHS = (0.5, 0.7, 0.9, 1.1, 1.4, 2.0)
+_NLM_STRENGTHS = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+_TV_TOLERANCE = 1e-6
+"""Change of energy at which total variation's iteration ends. scikit-image's default, 2e-4, ends it too early: under
+noise of variance 1/3 that costs 0.4 dB on the photographs, and 1e-5 still 0.4 dB at some strengths (measured)."""
 
 
 def references(clean: Tensor, noisy: Tensor, std: float, tune_clean: Tensor, tune_noisy: Tensor) -> dict[str, Scores]:
@@ -61,7 +64,7 @@ def wavelet(image: Pixels, std: float, strength: float) -> Pixels:
 def total_variation(image: Pixels, std: float, strength: float) -> Pixels:
     """Chambolle's algorithm; its weight is a multiple of the noise's standard deviation."""
     cleaned: Pixels = denoise_tv_chambolle(  # type: ignore[no-untyped-call]  # scikit-image types a few of its functions
-        image, weight=strength * std, channel_axis=-1
+        image, weight=strength * std, eps=_TV_TOLERANCE, channel_axis=-1
     )
     return cleaned
 

@@ -1,7 +1,9 @@
 """evaluate: the one function a worker runs. A request in, an Evaluation out, the same bits whatever ran before."""
 
+import contextlib
 import functools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -9,13 +11,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from evoae_cli.errors import UsageError
+from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, ImagesRef, Progress, Scores, Split, derive_seed
 from evoae_cli.evaluation.hardware import device_model
 from evoae_cli.evaluation.imagefile import open_image_file
 from evoae_cli.evaluation.memory import free_memory, is_memory_error
 from evoae_cli.evaluation.metrics import scores
 from evoae_cli.evaluation.objective import fixed_noise
+from evoae_cli.evaluation.readers import first_line
 from evoae_cli.evaluation.reproducible import reproducible, seeded
 from evoae_cli.evaluation.resident import Resident
 from evoae_cli.evaluation.training import DivergedError, train
@@ -27,8 +30,9 @@ from evoae_cli.wholefile import write_whole
 
 _MICRO_BATCHES = 4
 """Into how many parts a batch falls when it did not fit in memory at once."""
-_CHUNK_PIXELS = 2 * 96 * 96
-"""Pixels scored at once: fewer than a training step sees, so scoring does not decide the memory a worker needs."""
+_CHUNK_PIXELS = {"cpu": 2 * 96 * 96, "cuda": 64 * 96 * 96}
+"""Pixels scored at once. On a CPU fewer than a training step sees, so scoring does not decide the memory a worker
+needs; a GPU wants to be filled. Each image is scored on its own, so what is found does not depend on it."""
 _TRAINING_SHARE = 0.97
 """Share of the progress that training makes up; scoring is the rest."""
 
@@ -49,23 +53,27 @@ def evaluate(request: EvaluationRequest, device: str, progress: Progress = lambd
     """Train the request's genotype from scratch (`search`, `final`) or load its weights (`test`), and score it.
 
     NaN ends as `diverged`; memory that runs out, also in micro-batches, as `oom`: both are results. Raises UsageError
-    for a genotype that cannot be read or an image file that is not the request's.
+    for a genotype that cannot be read or an image file that is not the request's, EvoaeError where the images
+    themselves do not fit in memory: no candidate is to blame for that.
     """
     genotype = parse_genotype(request.genotype)
     findings = _Findings(outcome=Outcome.OOM)
+    split: Split = "test" if request.stage == "test" else "val"
     with reproducible(request.threads):
+        resident = resident_for(request.images, device, request.study_seed)
+        noisy, clean = inputs_and_targets(request.images, device, request.study_seed, split, request.noise_std)
         for n_parts in (1, _MICRO_BATCHES):
             try:
-                findings = _attempt(request, device, n_parts, progress)
+                findings = _attempt(request, resident, noisy, clean, n_parts, progress)
             except (RuntimeError, MemoryError) as error:
                 if not is_memory_error(error):
                     raise
-                memory_error = str(error).strip() or "no memory"
+                memory_error = first_line(error)
             else:
                 break
             free_memory(device)
         else:
-            reason = f"memory ran out, also in micro-batches: {memory_error.splitlines()[0][:300]}"
+            reason = f"memory ran out, also in micro-batches: {memory_error[:300]}"
             findings = _Findings(outcome=Outcome.OOM, reason=reason)
     price = cost(genotype, request.network, request.images.patch)
     return Evaluation(
@@ -86,33 +94,43 @@ def evaluate(request: EvaluationRequest, device: str, progress: Progress = lambd
 def score(network: Autoencoder, noisy: Tensor, clean: Tensor, n_parts: int = 1) -> Scores:
     """Scores of a network on [n, C, H, W] images, in evaluation mode and float32. The network is left in that mode."""
     network.eval()
-    chunk = max(1, _CHUNK_PIXELS // (n_parts * clean.shape[-1] * clean.shape[-2]))
+    pixels = _CHUNK_PIXELS.get(clean.device.type, _CHUNK_PIXELS["cpu"])
+    chunk = max(1, pixels // (n_parts * clean.shape[-1] * clean.shape[-2]))
     with torch.inference_mode():
         return scores(torch.cat([network(part) for part in torch.split(noisy, chunk)]), clean)
 
 
 @functools.lru_cache(maxsize=2)
 def resident_for(images: ImagesRef, device: str, study_seed: int) -> Resident:
-    """A study's images on a device, kept between evaluations. Raises UsageError for another study's file."""
+    """A study's images on a device, kept between evaluations.
+
+    Raises UsageError for another study's file, EvoaeError where they do not fit in memory.
+    """
     image_file = open_image_file(images.path)
     if image_file.fingerprint != images.fingerprint:
         raise UsageError(
             f"{images.path} holds other images ({image_file.fingerprint[:12]}) than the study "
             f"({images.fingerprint[:12]}); delete the file, so that it is made again"
         )
-    return Resident(image_file, device, images.patch, images.n_val, images.n_test, study_seed)
+    with _fitting(device):
+        return Resident(image_file, device, images.patch, images.n_val, images.n_test, study_seed)
 
 
 @functools.lru_cache(maxsize=4)
 def inputs_and_targets(
     images: ImagesRef, device: str, study_seed: int, split: Split, noise_std: float
 ) -> tuple[Tensor, Tensor]:
-    """Fixed noisy inputs and clean targets of `val` or `test`, each [n, C, patch, patch] on the device; read only."""
+    """Fixed noisy inputs and clean targets of `val` or `test`, each [n, C, patch, patch] on the device; read only.
+
+    Raises EvoaeError where they do not fit in memory.
+    """
     assert split != "train"
-    clean = resident_for(images, device, study_seed).patches(split)
-    if noise_std == 0.0:
-        return clean, clean
-    return clean + fixed_noise(tuple(clean.shape), noise_std, study_seed, split).to(device), clean
+    resident = resident_for(images, device, study_seed)
+    with _fitting(device):
+        clean = resident.patches(split)
+        if noise_std == 0.0:
+            return clean, clean
+        return clean + fixed_noise(tuple(clean.shape), noise_std, study_seed, split).to(device), clean
 
 
 def write_weights(network: Autoencoder, path: str) -> None:
@@ -121,11 +139,20 @@ def write_weights(network: Autoencoder, path: str) -> None:
     write_whole(Path(path), safetensors.torch.save(state))
 
 
-def _attempt(request: EvaluationRequest, device: str, n_parts: int, progress: Progress) -> _Findings:
-    recipe = request.recipe
-    resident = resident_for(request.images, device, request.study_seed)
-    split: Split = "test" if request.stage == "test" else "val"
-    noisy, clean = inputs_and_targets(request.images, device, request.study_seed, split, request.noise_std)
+@contextlib.contextmanager
+def _fitting(device: str) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:
+        if not is_memory_error(error):
+            raise
+        raise EvoaeError(f"the images do not fit on {device}: {first_line(error)}") from error
+
+
+def _attempt(
+    request: EvaluationRequest, resident: Resident, noisy: Tensor, clean: Tensor, n_parts: int, progress: Progress
+) -> _Findings:
+    recipe, device = request.recipe, str(resident.device)
 
     # Weights are drawn on the CPU, so every device starts from the same ones.
     with seeded(derive_seed(request.seed, "weights"), "cpu"):
@@ -158,7 +185,7 @@ def _attempt(request: EvaluationRequest, device: str, n_parts: int, progress: Pr
     found = score(network, noisy, clean, n_parts)
     evaluated = time.perf_counter()
     if not found.fitness > 0:
-        reason = f"the mean squared error on {split} is {found.mse}"
+        reason = f"the mean squared error on {'test' if request.stage == 'test' else 'val'} is {found.mse}"
         return _Findings(outcome=Outcome.DIVERGED, reason=reason, train_s=trained - started)
 
     weights = None

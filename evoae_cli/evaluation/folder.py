@@ -11,6 +11,7 @@ from evoae_cli.evaluation.readers import SUFFIXES, UnreadableImageError, read_im
 from evoae_cli.evaluation.sources import SourceImage
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_MOST_REASONS = 3
 _KINDS = "PNG, JPEG, TIFF, WebP or NPY"
 
 
@@ -25,21 +26,22 @@ def folder_images(folder: Path, warn: Callable[[str], None]) -> Iterator[SourceI
     images = [name for name in files if Path(name).suffix.lower() in SUFFIXES]
     if not images:
         raise ImageError(_nothing_found(folder, files))
-    unreadable: list[str] = []
+    unreadable: dict[str, list[str]] = {}
     n_tried = 0
     for name, split in _with_splits(folder, images, warn):
         n_tried += 1
         try:
             pixels = read_image(folder / name)
         except UnreadableImageError as error:
-            unreadable.append(f"{_printable(name)} ({error.reason})")
+            unreadable.setdefault(error.reason, []).append(_printable(name))
             continue
         yield SourceImage(_printable(name), split, pixels)
     if not unreadable:
         return
-    if len(unreadable) == n_tried:
-        raise ImageError(f"none of the {n_of(n_tried, 'image')} in {folder} can be read: {listed(unreadable)}")
-    warn(f"{n_of(len(unreadable), 'file')} skipped, unreadable: {listed(unreadable)}")
+    n_unreadable = sum(map(len, unreadable.values()))
+    if n_unreadable == n_tried:
+        raise ImageError(f"none of the {n_of(n_tried, 'image')} in {folder} can be read: {_by_reason(unreadable)}")
+    warn(f"{n_of(n_unreadable, 'file')} skipped, unreadable: {_by_reason(unreadable)}")
 
 
 def listed(names: list[str], most: int = 5) -> str:
@@ -51,6 +53,14 @@ def listed(names: list[str], most: int = 5) -> str:
 def n_of(count: int, noun: str) -> str:
     """`1 file`, `2 files`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _by_reason(unreadable: dict[str, list[str]]) -> str:
+    """`a.png, b.png (the file is empty); c.tif (damaged)`: names under their reason, the commonest first."""
+    groups = sorted(unreadable.items(), key=lambda group: -len(group[1]))
+    shown = [f"{listed(names)} ({reason})" for reason, names in groups[:_MOST_REASONS]]
+    rest = sum(len(names) for _, names in groups[_MOST_REASONS:])
+    return "; ".join([*shown, *([f"{rest} more for other reasons"] if rest else [])])
 
 
 def files_below(folder: Path) -> list[str]:

@@ -52,8 +52,13 @@ def bfloat16_is_fast(device: str) -> bool:
     if device.startswith("cuda"):
         # Compute capability 8.0, Ampere, is the first with bfloat16 tensor cores.
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    flags = _cpu_flags()
-    return "amx_bf16" in flags or "avx512_bf16" in flags
+    return has_bfloat16_instructions(_read("/proc/cpuinfo"))
+
+
+def has_bfloat16_instructions(cpuinfo: str) -> bool:
+    """Whether Linux's description of a CPU names such instructions; without one bfloat16 is not used."""
+    match = re.search(r"^flags\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return match is not None and not {"amx_bf16", "avx512_bf16"}.isdisjoint(match[1].split())
 
 
 def available_memory(device: str) -> int:
@@ -88,12 +93,6 @@ def _cpu_model() -> str:
         return _sysctl("machdep.cpu.brand_string")
     match = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
     return match[1].strip() if match else ""
-
-
-def _cpu_flags() -> frozenset[str]:
-    """The CPU's instruction sets by Linux's names; empty elsewhere, where bfloat16 is then not used."""
-    match = re.search(r"^flags\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
-    return frozenset(match[1].split()) if match else frozenset()
 
 
 def _meminfo_available() -> int | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evoae_cli.draws import generator, permutation
 from evoae_cli.errors import ImageError, UsageError
 from evoae_cli.evaluation import torchvision_sets
 from evoae_cli.evaluation.contract import Split, derive_seed
@@ -58,7 +59,7 @@ def prepare_images(
         n_warned += 1
         warn(warning)
 
-    images, folder = _open(source, data_root=data_root, download=download, seed=seed, warn=note, cache=cache)
+    images, folder = _open(source, data_root=data_root, download=download, seed=seed, warn=note)
     settings = (source, seed, patch, crop, pixel_range)
     key = None if folder is None else source_key(folder, files_below(folder), *settings)
     image_file = None if key is None else recall(cache, key, source)
@@ -84,19 +85,20 @@ def _write(
         _check_depth(spool.drafts)
         channels = _common_channels(spool.drafts)
         splits = _splits(spool.drafts, source, seed)
-        low, high = _limits(spool.drafts, splits, channels, pixel_range)
+        low, high = _limits(spool.drafts, splits, channels, pixel_range, source)
         return write_image_file(spool.images(splits, channels), low=low, high=high, source=source, cache=cache)
 
 
 def _open(
-    source: str, *, data_root: str | None, download: bool, seed: int, warn: Warn, cache: Path
+    source: str, *, data_root: str | None, download: bool, seed: int, warn: Warn
 ) -> tuple[Iterator[SourceImage], Path | None]:
     """The images, read as they are asked for, and the folder of files that they depend on, if it is there already."""
     if source == "photographs":
         # A quarter of a second to read, and they change only with the packages: not worth remembering.
         return photograph_images(), None
     if source in torchvision_sets.NAMES:
-        root = cache / "datasets" if data_root is None else Path(os.path.expanduser(data_root))
+        # Not below `cache`, which may be another place for a while.
+        root = cache_folder() / "datasets" if data_root is None else Path(os.path.expanduser(data_root))
         images = torchvision_sets.torchvision_images(source, root, download=download, seed=seed, warn=warn)
         place = torchvision_sets.data_folder(source, root)
         return images, place if place.is_dir() else None
@@ -178,7 +180,8 @@ def _splits(drafts: list[Draft], source: str, seed: int) -> list[Split]:
             f"{source} has only {found} to split; at least {len(missing)} are needed ({', '.join(missing)})"
         )
     n_each = max(1, round(len(still_open) / 10))
-    drawn = iter(np.random.default_rng(derive_seed(seed, "split")).permutation(still_open))
+    order = permutation(len(still_open), generator(derive_seed(seed, "split")))
+    drawn = (still_open[place] for place in order)
     for split in missing:
         if split != "train":
             for number in islice(drawn, n_each):
@@ -187,14 +190,30 @@ def _splits(drafts: list[Draft], source: str, seed: int) -> list[Split]:
 
 
 def _limits(
-    drafts: list[Draft], splits: list[Split], channels: int, pixel_range: tuple[float, float] | None
+    drafts: list[Draft], splits: list[Split], channels: int, pixel_range: tuple[float, float] | None, source: str
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Pixel values mapped to -1 and to 1, per channel."""
-    if pixel_range is not None:
-        return (pixel_range[0],) * channels, (pixel_range[1],) * channels
+    """Pixel values mapped to -1 and to 1, per channel. Raises ImageError where that leaves nothing to see."""
     training = [draft for draft, split in zip(drafts, splits, strict=True) if split == "train"]
-    low = np.min([np.broadcast_to(draft.low, channels) for draft in training], axis=0)
-    high = np.max([np.broadcast_to(draft.high, channels) for draft in training], axis=0)
+    lows, highs = (
+        np.stack([np.broadcast_to(values, channels) for values in column])
+        for column in ([draft.low for draft in training], [draft.high for draft in training])
+    )
+    low, high = lows.min(axis=0), highs.max(axis=0)
+    if (low == high).all():
+        values = ",".join(f"{value:g}" for value in dict.fromkeys(low.tolist()))
+        raise ImageError(
+            f"all pixels of the training images of {source} are equal ({values}); there is nothing to learn"
+        )
+    if pixel_range is not None:
+        bottom, top = pixel_range
+        if ((highs <= bottom) | (lows >= top)).all():
+            raise ImageError(
+                f"--range {bottom:g} {top:g} leaves nothing to see: the training images of {source} hold values "
+                f"from {low.min():g} to {high.max():g}"
+            )
+        return (bottom,) * channels, (top,) * channels
+    if training[0].dtype == "uint8":
+        return (0.0,) * channels, (255.0,) * channels
     # A channel that is the same everywhere still needs two limits that differ.
     high = np.where(high > low, high, low + 1.0)
     return tuple(low.tolist()), tuple(high.tolist())

@@ -1,5 +1,6 @@
 """Telling that memory ran out, and getting it back."""
 
+import errno
 import gc
 
 import torch
@@ -22,6 +23,9 @@ def is_memory_error(error: BaseException) -> bool:
     """Whether `error` says that the CPU's or the GPU's memory was not enough."""
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
+    if isinstance(error, OSError):
+        # A file that cannot be mapped.
+        return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
 
 

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
+
+from evoae_cli.draws import draw, generator, permutation, sample
 
 Positions = npt.NDArray[np.int64]
 """[n, 3]: number of the image, top, left."""
@@ -20,7 +23,7 @@ def patch_positions(sizes: Sequence[tuple[int, int]], patch: int, n: int, seed: 
     As many from each image as from any other, as far as they go. Patches of one image do not overlap unless all images
     together have no room for `n` that do not.
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     shapes = np.array(sizes, dtype=np.int64).reshape(-1, 2)
     n_apart = (shapes // patch).prod(axis=1)
     room = n_apart if n_apart.sum() >= n else _n_positions(shapes, patch)
@@ -37,12 +40,13 @@ def _n_positions(shapes: npt.NDArray[np.int64], patch: int) -> npt.NDArray[np.in
     return n_positions
 
 
-def _shared_out(n: int, room: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def _shared_out(n: int, room: npt.NDArray[np.int64], rng: Generator) -> npt.NDArray[np.int64]:
     """Share `n` among images as evenly as their room allows; which images get one more is drawn."""
     counts = np.zeros_like(room)
     n_left = min(n, int(room.sum()))
     while n_left:
-        still_open = rng.permutation(np.flatnonzero(counts < room))
+        still_open = np.flatnonzero(counts < room)
+        still_open = still_open[permutation(len(still_open), rng)]
         share, n_more = divmod(n_left, len(still_open))
         wanted = np.full(len(still_open), share)
         wanted[:n_more] += 1
@@ -52,13 +56,13 @@ def _shared_out(n: int, room: npt.NDArray[np.int64], rng: np.random.Generator) -
     return counts
 
 
-def _within(height: int, width: int, patch: int, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def _within(height: int, width: int, patch: int, count: int, rng: Generator) -> npt.NDArray[np.int64]:
     """[count, 2] different (top, left) in one image: cells of a grid from a drawn origin, or any if too few."""
     n_rows, n_columns = height // patch, width // patch
     if count <= n_rows * n_columns:
-        cells = rng.choice(n_rows * n_columns, count, replace=False)
-        top = rng.integers(height - n_rows * patch + 1)
-        left = rng.integers(width - n_columns * patch + 1)
+        cells = np.array(sample(n_rows * n_columns, count, rng), dtype=np.int64)
+        top = draw(height - n_rows * patch + 1, rng)
+        left = draw(width - n_columns * patch + 1, rng)
         return np.column_stack([top + cells // n_columns * patch, left + cells % n_columns * patch])
-    places = rng.choice((height - patch + 1) * (width - patch + 1), count, replace=False)
+    places = np.array(sample((height - patch + 1) * (width - patch + 1), count, rng), dtype=np.int64)
     return np.column_stack(np.divmod(places, width - patch + 1))

@@ -26,11 +26,6 @@ def to_signal(pixels: Tensor, low: Sequence[float], high: Sequence[float]) -> Te
     return signal.sub_(middle).div_(half).clamp_(-1.0, 1.0)
 
 
-def to_unit(x: Tensor) -> Tensor:
-    """[-1, 1] -> [0, 1]; not clipped."""
-    return (x + 1.0) * 0.5
-
-
 def to_pixels(x: Tensor, low: Sequence[float], high: Sequence[float], dtype: Depth) -> npt.NDArray[Any]:
     """Images [..., C, H, W] on [-1, 1] as pixels [..., H, W, C] in the source's depth, clipped and rounded."""
     nhwc: npt.NDArray[np.float64] = x.detach().movedim(-3, -1).to("cpu", torch.float64).clamp(-1.0, 1.0).numpy()

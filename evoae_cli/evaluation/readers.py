@@ -54,7 +54,7 @@ def read_image(path: Path) -> Pixels:
     except PermissionError as error:
         raise UnreadableImageError(path, "permission denied") from error
     except Exception as error:  # A damaged file can make a decoder raise anything.
-        raise UnreadableImageError(path, _first_line(error)) from error
+        raise UnreadableImageError(path, first_line(error)) from error
 
 
 def _decode(path: Path) -> npt.NDArray[Any]:
@@ -201,5 +201,6 @@ def _as_pixels(array: npt.NDArray[Any]) -> Pixels:
     return pixels
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
     return (str(error).splitlines() or [""])[0].strip() or type(error).__name__

@@ -9,8 +9,8 @@ from evoae_cli.evaluation.metrics import scores
 from evoae_cli.evaluation.objective import corrupt
 from evoae_cli.evaluation.reproducible import reproducible
 
-_N_TUNING = 4
-"""Training crops on which the classical methods are tuned: more change the chosen strength no further."""
+_N_TUNING = 16
+"""Training crops on which the classical methods are tuned, drawn from all images: fewer may miss their variety."""
 _N_MEAN, _MEAN_SIDE = 256, 8
 """Crops, and their side, over which the training images' mean colour is taken."""
 
@@ -27,10 +27,10 @@ def _measure(request: ReferencesRequest) -> References:
     noisy, clean = inputs_and_targets(images, "cpu", request.study_seed, split, std)
     generator = torch.Generator().manual_seed(derive_seed(request.study_seed, "tuning of the classical methods"))
     if request.objective == "manifold":
-        training = resident.crops(_N_MEAN, _MEAN_SIDE, False, generator)
+        training = resident.sampler(_MEAN_SIDE, False, generator).crops(_N_MEAN)
         constant = training.mean(dim=(0, 2, 3), keepdim=True).expand_as(clean)
         return References(baseline_name="constant image", baseline=scores(constant, clean), methods={})
-    tune_clean = resident.crops(_N_TUNING, images.patch, False, generator)
+    tune_clean = resident.sampler(images.patch, False, generator).crops(_N_TUNING)
     tune_noisy = corrupt(tune_clean, std, generator)
     return References(
         baseline_name="noisy",

@@ -12,6 +12,9 @@ from evoae_cli.evaluation.imagefile import ImageFile, pixels
 from evoae_cli.evaluation.patches import patch_positions
 from evoae_cli.evaluation.pixelscale import to_pixels, to_signal
 
+_AHEAD = 4096
+"""Images whose order is drawn at once at least, so that a handful of images costs no sort in every batch."""
+
 
 class Resident:
     """The flat pixel array of an image file: on a CPU the mapped file itself, without a copy; on a GPU copied once.
@@ -50,31 +53,29 @@ class Resident:
     def __repr__(self) -> str:
         return f"<Resident {self.image_file.summary()}, on {self.device}>"
 
-    def n_patches(self, split: Split) -> int:
-        """How many patches `patches(split)` gives: as many as were asked for, or all that differ."""
-        return len(self._patch_starts[split][0])
+    def sampler(self, side: int, flips: bool, generator: torch.Generator) -> "Sampler":
+        """Random training crops of one training; every draw comes from `generator`, which lives on the same device.
 
-    def crops(self, n: int, side: int, flips: bool, generator: torch.Generator) -> Tensor:
-        """Draw `n` random training crops, [n, C, side, side] float32 on [-1, 1], in channels_last memory.
-
-        Images are drawn uniformly, then the place within the image; with `flips` each crop is mirrored left to right
-        with probability 1/2. All draws come from `generator`, which lives on the same device. Raises ValueError for a
-        side larger than a training image.
+        Raises ValueError for a side larger than a training image.
         """
         if side > self._least_side:
             raise ValueError(f"crops of side {side} do not fit a training image of side {self._least_side}")
+        return Sampler(self, side, flips, generator)
+
+    def training_crops(self, image: Tensor, side: int, flips: bool, generator: torch.Generator) -> Tensor:
+        """One crop of each of the training images numbered `image` [n], as `Sampler.crops` gives them."""
+        n = len(image)
         # Remainders of 62-bit numbers are uniform to 1 in 10^13, and no float can round up to the size itself.
-        draws = torch.randint(2**62, (4, n), generator=generator, device=self.device)
-        image = draws[0] % len(self._train_offsets)
+        draws = torch.randint(2**62, (3, n), generator=generator, device=self.device)
         widths = self._train_widths[image]
-        top = draws[1] % (self._train_heights[image] - (side - 1))
-        left = draws[2] % (widths - (side - 1))
+        top = draws[0] % (self._train_heights[image] - (side - 1))
+        left = draws[1] % (widths - (side - 1))
         starts = self._train_offsets[image] + (top * widths + left) * self.image_file.channels
         nhwc = self._gather(starts, widths, side)
         if flips:
             # Both versions, then one of them per crop by its number: four times as fast as torch.where on bytes.
             both = torch.stack((nhwc, nhwc.flip(2))).view(2 * n, -1)
-            chosen = torch.arange(n, device=self.device) + n * (draws[3] % 2)
+            chosen = torch.arange(n, device=self.device) + n * (draws[2] % 2)
             nhwc = both.index_select(0, chosen).view(nhwc.shape)
         return self._as_signal(nhwc)
 
@@ -109,3 +110,38 @@ class Resident:
         widths = np.array([image.width for image in images])[positions[:, 0]]
         starts = offsets + (positions[:, 1] * widths + positions[:, 2]) * self.image_file.channels
         return torch.from_numpy(starts).to(self.device), torch.from_numpy(widths).to(self.device)
+
+
+class Sampler:
+    """Random crops in passes over the training images: each pass takes every image once, in a fresh random order.
+
+    A pass goes on across batches, so an epoch of as many crops as there are images sees each of them.
+    """
+
+    def __init__(self, resident: Resident, side: int, flips: bool, generator: torch.Generator) -> None:
+        self._resident, self._side, self._flips, self._generator = resident, side, flips, generator
+        # The images to come, from place `_at` on; `_at` is a plain number, so that no step waits for a GPU.
+        self._order = torch.empty(0, dtype=torch.int64, device=resident.device)
+        self._at = 0
+
+    def crops(self, n: int) -> Tensor:
+        """The next `n` crops, [n, C, side, side] float32 on [-1, 1], in channels_last memory.
+
+        The place within the image is drawn uniformly; with flips each crop is mirrored left to right with probability
+        1/2.
+        """
+        return self._resident.training_crops(self._next_images(n), self._side, self._flips, self._generator)
+
+    def _next_images(self, n: int) -> Tensor:
+        while self._at + n > len(self._order):
+            self._order = torch.cat((self._order[self._at :], self._passes()))
+            self._at = 0
+        self._at += n
+        return self._order[self._at - n : self._at]
+
+    def _passes(self) -> Tensor:
+        """The order of some whole passes: random keys, sorted within each pass."""
+        n_images = self._resident.image_file.n_images("train")
+        shape = (max(1, _AHEAD // n_images), n_images)
+        keys = torch.randint(2**62, shape, generator=self._generator, device=self._resident.device)
+        return keys.argsort(dim=1, stable=True).flatten()

@@ -27,8 +27,9 @@ class Draft(NamedTuple):
     shape: tuple[int, int, int]
     dtype: str
     low: tuple[float, ...]
-    """Smallest pixel value per channel; left at 0 for 8 bits, whose limits are fixed."""
+    """Smallest pixel value per channel."""
     high: tuple[float, ...]
+    """Largest pixel value per channel."""
     position: int
     """In the spool, in bytes."""
 
@@ -61,11 +62,8 @@ class Spool:
         """Take an image in. Raises ImageError when the disk is full."""
         data = np.ascontiguousarray(image.pixels)
         height, width, channels = data.shape
-        low: tuple[float, ...] = (0.0,) * channels
-        high: tuple[float, ...] = (255.0,) * channels
-        if data.dtype != np.uint8:
-            low = tuple(float(value) for value in data.min(axis=(0, 1)))
-            high = tuple(float(value) for value in data.max(axis=(0, 1)))
+        low = tuple(float(value) for value in data.min(axis=(0, 1)))
+        high = tuple(float(value) for value in data.max(axis=(0, 1)))
         with writing_to(self._cache):
             position = self._file.tell()
             self._file.write(data.data)

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from evoae_cli.draws import generator, sample
 from evoae_cli.errors import ImageError
 from evoae_cli.evaluation.contract import derive_seed
+from evoae_cli.evaluation.readers import first_line
 from evoae_cli.evaluation.sources import SourceImage
 
 
@@ -63,7 +65,7 @@ def torchvision_images(
             warn(f"{name} in {folder} has {len(found)} {split} images, not the published {expected}; used as it is")
     in_val = np.zeros(len(train), dtype=bool)
     n_val = max(1, len(train) // 10)
-    in_val[np.random.default_rng(derive_seed(seed, name, "split")).permutation(len(train))[:n_val]] = True
+    in_val[sample(len(train), n_val, generator(derive_seed(seed, name, "split")))] = True
     for number, image in enumerate(train):
         yield SourceImage(f"train/{number:05}", "val" if in_val[number] else "train", image)
     for number, image in enumerate(test):
@@ -95,11 +97,11 @@ def _arrays(
         # urllib's errors are OSErrors; torchvision raises RuntimeError for a download with a wrong checksum.
         action = "downloaded" if download and not _has_files(folder, published) else "read"
         raise ImageError(
-            f"{name} could not be {action} ({_first_line(error)}); unpack it in {root} yourself, or use another --data"
+            f"{name} could not be {action} ({first_line(error)}); unpack it in {root} yourself, or use another --data"
         ) from error
     except Exception as error:  # Damaged files make their readers raise anything.
         raise ImageError(
-            f"{name} in {folder} is damaged ({_first_line(error)}); delete that folder and add --download"
+            f"{name} in {folder} is damaged ({first_line(error)}); delete that folder and add --download"
         ) from error
     if not len(train) or not len(test):
         raise ImageError(f"{name} in {folder} has no images; delete that folder and add --download")
@@ -148,7 +150,3 @@ def _refuse_code(folder: Path, published: _Published) -> None:
     for file in published.files:
         with (folder / file).open("rb") as stream:
             _PlainUnpickler(stream, encoding="latin1").load()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0].strip() or type(error).__name__

@@ -21,10 +21,17 @@ _MAX_WARM_UP = 200
 
 
 class Crops(Protocol):
+    """Random crops without end."""
+
+    def crops(self, n: int) -> Tensor:
+        """The next n, [n, C, side, side] float32 on [-1, 1]."""
+
+
+class TrainingImages(Protocol):
     """Training images on the device."""
 
-    def crops(self, n: int, side: int, flips: bool, generator: torch.Generator) -> Tensor:
-        """n random crops, [n, C, side, side] float32 on [-1, 1]."""
+    def sampler(self, side: int, flips: bool, generator: torch.Generator) -> Crops:
+        """Crops of one training, with all that is random in them from `generator`."""
 
 
 class DivergedError(Exception):
@@ -43,7 +50,7 @@ def learning_rate(recipe: Recipe, step: int, n_steps: int) -> float:
 
 def train(
     network: nn.Module,
-    images: Crops,
+    images: TrainingImages,
     recipe: Recipe,
     *,
     noise_std: float,
@@ -62,6 +69,7 @@ def train(
     check_every = max(1, n_steps // _N_CHECKS)
     micro_batch = math.ceil(recipe.batch_size / n_parts)
     generator = torch.Generator(device).manual_seed(derive_seed(seed, "crops and noise"))
+    sampler = images.sampler(recipe.crop, recipe.flips, generator)
     adam = Adam(network)
     half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
     memory_format = torch.channels_last if recipe.channels_last else torch.contiguous_format
@@ -71,7 +79,7 @@ def train(
         for step in range(n_steps):
             # The last batch holds what is left of the budget.
             n = min(recipe.batch_size, n_images - step * recipe.batch_size)
-            clean = images.crops(n, recipe.crop, recipe.flips, generator).contiguous(memory_format=memory_format)
+            clean = sampler.crops(n).contiguous(memory_format=memory_format)
             noisy = corrupt(clean, noise_std, generator)
 
             # The loss is a mean over the whole batch, so each micro-batch weighs by its share of it.

@@ -1,14 +1,14 @@
 """Variation: how new genotypes come from old ones (Algorithms 2 and 3).
 
-Every random decision is one call of `_draw`, and takes exactly one 64-bit word of PCG64. numpy promises that the words
-of a bit generator never change, which it does not promise of `Generator.integers`; so a seed means the same search with
-every version of numpy.
+Every random decision is one call of `draw`, and takes exactly one 64-bit word of PCG64; so a seed means the same search
+with every version of numpy.
 """
 
 from collections.abc import Sequence
 
 from numpy.random import Generator
 
+from evoae_cli.draws import draw
 from evoae_cli.genome.genotype import Genotype
 from evoae_cli.genome.layers import Layer, SearchSpace
 
@@ -21,7 +21,7 @@ def random_genotype(space: SearchSpace, rng: Generator) -> Genotype:
 def distinct_genotypes(n: int, space: SearchSpace, rng: Generator) -> list[Genotype]:
     """`n` minimal genotypes, no two equal, in random order; fewer where the space has fewer layers than `n`."""
     layers = list(space.choices)
-    return [Genotype((layers.pop(_draw(len(layers), rng)),)) for _ in range(min(n, len(layers)))]
+    return [Genotype((layers.pop(draw(len(layers), rng)),)) for _ in range(min(n, len(layers)))]
 
 
 def mutate(genotype: Genotype, space: SearchSpace, rng: Generator) -> Genotype:
@@ -32,7 +32,7 @@ def mutate(genotype: Genotype, space: SearchSpace, rng: Generator) -> Genotype:
     module = genotype.module
     if len(module) < space.max_layers and _is_heads(rng):
         return Genotype((*module, _random_layer(space, rng)))
-    position = _draw(len(module), rng)
+    position = draw(len(module), rng)
     return Genotype((*module[:position], _random_layer(space, rng), *module[position + 1 :]))
 
 
@@ -43,7 +43,7 @@ def crossover(first: Genotype, second: Genotype, space: SearchSpace, rng: Genera
     empty, (0, n2), is numbered last and left out of the draw, which is the same as drawing again.
     """
     n1, n2 = len(first.module), len(second.module)
-    pair = _draw((n1 + 1) * (n2 + 1) - 1, rng)
+    pair = draw((n1 + 1) * (n2 + 1) - 1, rng)
     i1, i2 = n1 - pair // (n2 + 1), pair % (n2 + 1)
     return Genotype((first.module[:i1] + second.module[i2:])[: space.max_layers])
 
@@ -74,19 +74,13 @@ def _another(position: int, n: int, rng: Generator) -> int:
     """A random position of `n` other than `position`, where there is one."""
     if n == 1:
         return position
-    drawn = _draw(n - 1, rng)
+    drawn = draw(n - 1, rng)
     return drawn if drawn < position else drawn + 1
 
 
 def _random_layer(space: SearchSpace, rng: Generator) -> Layer:
-    return space.choices[_draw(len(space.choices), rng)]
+    return space.choices[draw(len(space.choices), rng)]
 
 
 def _is_heads(rng: Generator) -> bool:
-    return _draw(2, rng) == 1
-
-
-def _draw(n: int, rng: Generator) -> int:
-    """A random integer in 0..n-1: the high bits of n times one 64-bit word. Uneven by at most n / 2^64."""
-    word = int(rng.bit_generator.random_raw())
-    return (word * n) >> 64
+    return draw(2, rng) == 1

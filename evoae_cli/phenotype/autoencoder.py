@@ -139,7 +139,7 @@ def code_channels_for(channels: int, reductions: int, ratio: Fraction) -> int:
     if code_channels.denominator != 1 or code_channels < 1:
         possible = ", ".join(f"1/{n}" for n in range(2, whole + 1) if whole % n == 0)
         raise UsageError(
-            f"a code ratio of {ratio} gives {float(code_channels):g} code channels ({channels}-channel images, "
+            f"--code-ratio {ratio} gives {float(code_channels):g} code channels ({channels}-channel images, "
             f"{reductions} reduction{'s' * (reductions > 1)}); possible are {possible} and other multiples of 1/{whole}"
         )
     return int(code_channels)

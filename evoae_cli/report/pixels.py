@@ -1,8 +1,7 @@
 """Writes one array as an image file, in its own depth. What a format cannot hold is refused, never squeezed."""
 
-import os
+import io
 import struct
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.errors import ImageError
+from evoae_cli.errors import EvoaeError, ImageError
+from evoae_cli.wholefile import write_whole
 
 Pixels = npt.NDArray[Any]
 
@@ -38,47 +38,62 @@ def check_holds(path: Path, pixels: Pixels) -> None:
         raise ImageError(f"{path}: {suffix} cannot hold {pixels.shape[2]} channels; write .tif or .npy")
 
 
-def write_pixels(path: Path, pixels: Pixels) -> None:
-    """Write an image [H, W, C] whole or not at all, without loss except as JPEG. Raises ImageError if it cannot."""
-    check_holds(path, pixels)
-    try:
-        descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    except OSError as error:
-        raise ImageError(f"cannot write {path}: {error.strerror}") from None
-    os.close(descriptor)
-    try:
-        _encode(Path(aside), pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-        # mkstemp makes files private; this one is as public as any other that the person writes.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(aside, 0o666 & ~umask)
-        os.replace(aside, path)
-    finally:
-        Path(aside).unlink(missing_ok=True)
-
-
-def _encode(path: Path, pixels: Pixels) -> None:
+def has_alpha(path: Path) -> bool:
+    """Whether a readable image file has transparency, which reading leaves out."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        np.save(path, pixels, allow_pickle=False)
+        return False
+    if suffix in _TIFF:
+        import tifffile
+
+        alpha = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
+        with tifffile.TiffFile(path) as tiff:
+            return any(kind in alpha for kind in tiff.pages.first.extrasamples)
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return image.mode in ("RGBA", "LA", "La", "PA") or "transparency" in image.info
+
+
+def write_pixels(path: Path, pixels: Pixels) -> None:
+    """Write an image [H, W, C] whole or not at all, without loss except as JPEG.
+
+    Raises ImageError if the format or the folder cannot take it, EvoaeError if the disk is full.
+    """
+    check_holds(path, pixels)
+    try:
+        # Encoded in memory first: Pillow does not notice a disk that is full.
+        write_whole(path, _encoded(path.suffix.lower(), pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
+    except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(f"cannot write {path}: {error.strerror}") from None
+    except OSError as error:
+        raise EvoaeError(f"cannot write {path} ({error.strerror or error}); make room, or write elsewhere") from error
+
+
+def _encoded(suffix: str, pixels: Pixels) -> bytes:
+    if suffix == ".png" and pixels.dtype == np.uint16 and pixels.ndim == 3:
+        return _deep_colour_png(pixels)
+    file = io.BytesIO()
+    if suffix == ".npy":
+        np.save(file, pixels, allow_pickle=False)
     elif suffix in _TIFF:
         import tifffile
 
         is_colour = pixels.ndim == 3 and pixels.shape[2] == 3
         tifffile.imwrite(
-            path,
+            file,
             pixels,
             photometric="rgb" if is_colour else "minisblack",
             planarconfig="contig" if pixels.ndim == 3 else None,
             compression="zlib",
         )
-    elif suffix == ".png" and pixels.dtype == np.uint16 and pixels.ndim == 3:
-        path.write_bytes(_deep_colour_png(pixels))
     else:
         from PIL import Image
 
-        quality: dict[str, Any] = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True}}
-        Image.fromarray(pixels).save(path, **quality.get(suffix, {}))
+        kind = {".jpg": "JPEG", ".jpeg": "JPEG"}.get(suffix, suffix[1:].upper())
+        quality: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
+        Image.fromarray(pixels).save(file, kind, **quality.get(kind, {}))
+    return file.getvalue()
 
 
 def _deep_colour_png(pixels: npt.NDArray[np.uint16]) -> bytes:

@@ -21,6 +21,7 @@ from evoae_cli.study.summary import score_figures
 from evoae_cli.wholefile import write_whole
 
 _N_PREVIEW = 4
+_PATIENCE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,16 @@ def description(requests: Requests, best: Best) -> dict[str, Any]:
     }
 
 
-def write_best(folder: Path, requests: Requests, best: Best, store: Store) -> None:
-    """Write all of `best/`: the model first, then what shows it."""
+def write_best(
+    folder: Path, requests: Requests, best: Best, store: Store, is_abandoned: Callable[[], bool] = lambda: False
+) -> None:
+    """Write all of `best/`: the model first, then what shows it, unless `is_abandoned` says to leave that out."""
     target = folder / BEST
     save_model(target, best.weights, description(requests, best))
-    write_whole(target / "preview.png", _preview(target, requests))
-    write_history(folder, store)
+    if not is_abandoned():
+        write_whole(target / "preview.png", _preview(target, requests))
+    if not is_abandoned():
+        write_history(folder, store)
 
 
 def write_history(folder: Path, store: Store) -> None:
@@ -109,7 +114,8 @@ class BestWriter:
     Only the newest best is written when several come while one is drawn.
     """
 
-    def __init__(self, write: Callable[[Best], None], on_error: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[Best, Callable[[], bool]], None], on_error: Callable[[str], None]) -> None:
+        """`write` gets the best, and a function to ask between two files whether to leave the rest out."""
         self._write = write
         self._on_error = on_error
         # All that is shared with the thread, under the one condition.
@@ -117,6 +123,7 @@ class BestWriter:
         self._wanted: Best | None = None
         self._is_writing = False
         self._is_closed = False
+        self._is_abandoned = False
         self._thread = threading.Thread(target=self._run, name="evoae-best", daemon=True)
         self._thread.start()
 
@@ -136,14 +143,15 @@ class BestWriter:
         """Write what was put last, and stop the thread. Idempotent."""
         self.flush()
         self.abandon()
-        self._thread.join()
 
     def abandon(self) -> None:
-        """Begin nothing more and wait for nothing: whatever is being written stays whole or absent. Idempotent."""
+        """Begin nothing more; wait only for the file that is being written. Idempotent."""
         with self._changed:
-            self._is_closed = True
+            self._is_closed = self._is_abandoned = True
             self._wanted = None
             self._changed.notify_all()
+        # Bounded, as the last file may be a picture: ending must not wait for long, and every file is whole or absent.
+        self._thread.join(_PATIENCE_S)
 
     def _run(self) -> None:
         while True:
@@ -153,7 +161,7 @@ class BestWriter:
                     return
                 best, self._wanted, self._is_writing = self._wanted, None, True
             try:
-                self._write(best)
+                self._write(best, lambda: self._is_abandoned)
             except Exception as error:
                 # A picture that cannot be drawn must not end a search; its end writes `best/` once more, and raises.
                 self._on_error(f"best/ could not be renewed: {type(error).__name__}: {error}")

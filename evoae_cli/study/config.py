@@ -6,7 +6,6 @@ The command's options, the arguments of `search(...)` and the keys of `study.tom
 import difflib
 import functools
 import math
-import re
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args, get_type_hints
@@ -15,11 +14,8 @@ import msgspec
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Decoder, Objective, Schedule
-from evoae_cli.genome.layers import MAX_FILTERS, MAX_KERNEL
+from evoae_cli.study.checks import check_together, parse_fraction, parse_noise, refusal
 from evoae_cli.study.presets import Preset, preset_settings
-
-MAX_NOISE = 1000
-"""Largest standard deviation of the noise, on the 0..255 scale: nothing of an image is left under it."""
 
 
 def _field(text: str, *, panel: str, main: bool = False, **bounds: Any) -> msgspec.Meta:
@@ -62,9 +58,13 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         int, _field("side of the validation and test images, in pixels", panel="Images", main=True, ge=8, le=4096)
     ]
     crop: Annotated[int, _field("side of the random training crops, in pixels", panel="Images", ge=8, le=4096)]
-    train_images: Annotated[int, _field("training crops drawn in one epoch", panel="Images", ge=1)]
-    val_images: Annotated[int, _field("validation images; they decide selection and ranking", panel="Images", ge=1)]
-    test_images: Annotated[int, _field("test images; read once, for the reported figures", panel="Images", ge=1)]
+    train_images: Annotated[int, _field("training crops drawn in one epoch", panel="Images", ge=1, le=10_000_000)]
+    val_images: Annotated[
+        int, _field("validation images; they decide selection and ranking", panel="Images", ge=1, le=100_000)
+    ]
+    test_images: Annotated[
+        int, _field("test images; read once, for the reported figures", panel="Images", ge=1, le=100_000)
+    ]
     flips: Annotated[bool, _field("mirror training crops left to right at random", panel="Images")]
 
     noise: Annotated[
@@ -76,8 +76,18 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         _field("the paper's spelling: variance on the [-1, 1] scale, as 1/3", panel="Noise"),
     ]
 
-    kernels: Annotated[tuple[int, ...], _field("kernel sizes of the search space", panel="Search space", min_length=1)]
-    filters: Annotated[tuple[int, ...], _field("filter counts of the search space", panel="Search space", min_length=1)]
+    kernels: Annotated[
+        tuple[int, ...],
+        _field(
+            "kernel sizes to choose from; with filters and dropout, quick has 10 layer choices, paper the paper's 17",
+            panel="Search space",
+            min_length=1,
+        ),
+    ]
+    filters: Annotated[
+        tuple[int, ...],
+        _field("filter counts to choose from, each with each kernel size", panel="Search space", min_length=1),
+    ]
     dropout: Annotated[bool, _field("whether 2-D dropout (p=0.5) is a layer choice", panel="Search space")]
     max_layers: Annotated[int, _field("most layers in a module", panel="Search space", ge=1, le=100)]
     reductions: Annotated[
@@ -88,36 +98,47 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         _field(
             "size of the code as a share of the image, as 1/4 or 1/8; paper for the paper's unbounded code",
             panel="Search space",
+            main=True,
         ),
     ]
     decoder: Annotated[
-        Decoder, _field("the decoder's module: same order (the paper's), or mirrored", panel="Search space")
+        Decoder, _field("order of the decoder's layers: same (the paper's), or mirrored", panel="Search space")
     ]
 
-    population: Annotated[int, _field("architectures kept in a generation", panel="Evolution", main=True, ge=2)]
-    generations: Annotated[int, _field("rounds of variation and selection", panel="Evolution", main=True, ge=0)]
+    population: Annotated[
+        int, _field("architectures kept in a generation", panel="Evolution", main=True, ge=2, le=10_000)
+    ]
+    generations: Annotated[
+        int, _field("rounds of variation and selection", panel="Evolution", main=True, ge=0, le=1_000_000)
+    ]
     keep_duplicates: Annotated[
         bool, _field("let equal architectures stand in the population twice (the paper's list)", panel="Evolution")
     ]
 
-    epochs: Annotated[int, _field("epochs a candidate is trained", panel="Training", main=True, ge=1)]
-    final_epochs: Annotated[int, _field("epochs a finalist is trained, from scratch", panel="Training", ge=1)]
-    finalists: Annotated[int, _field("best candidates that are trained to the end", panel="Training", ge=1)]
-    final_seeds: Annotated[int, _field("how often each finalist is trained, with other seeds", panel="Training", ge=1)]
-    batch_size: Annotated[int, _field("crops in one step", panel="Training", ge=1)]
+    epochs: Annotated[int, _field("epochs a candidate is trained", panel="Training", main=True, ge=1, le=1_000_000)]
+    final_epochs: Annotated[
+        int, _field("epochs a finalist is trained, from scratch", panel="Training", ge=1, le=1_000_000)
+    ]
+    finalists: Annotated[int, _field("best candidates that are trained to the end", panel="Training", ge=1, le=1000)]
+    final_seeds: Annotated[
+        int, _field("how often each finalist is trained, with other seeds", panel="Training", ge=1, le=1000)
+    ]
+    batch_size: Annotated[int, _field("crops in one step", panel="Training", ge=1, le=65_536)]
     lr: Annotated[float, _field("peak learning rate of Adam", panel="Training", gt=0, le=1)]
-    schedule: Annotated[Schedule, _field("of the learning rate: constant, or cosine with warm-up", panel="Training")]
+    schedule: Annotated[Schedule, _field("of the learning rate: constant, or cosine (with warm-up)", panel="Training")]
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        _field("of training: auto takes bfloat16 where the hardware is fast at it", panel="Training"),
+        _field("of training: float32, bfloat16, or auto (bfloat16 where the hardware is fast at it)", panel="Training"),
     ]
     channels_last: Annotated[bool, _field("keep a pixel's channels together in memory", panel="Training")]
 
     workers: Annotated[
-        Annotated[int, msgspec.Meta(ge=1)] | None,
+        Annotated[int, msgspec.Meta(ge=1, le=1024)] | None,
         _field("worker processes; otherwise one per GPU, or per core", panel="Machine", main=True),
     ]
-    threads: Annotated[int, _field("CPU threads of one evaluation; changes the last digits", panel="Machine", ge=1)]
+    threads: Annotated[
+        int, _field("CPU threads of one evaluation; changes the last digits", panel="Machine", ge=1, le=1024)
+    ]
     device: Annotated[
         str, _field("auto, cpu, cuda, or a list as cuda:0,cuda:2", panel="Machine", main=True, min_length=1)
     ]
@@ -193,110 +214,20 @@ def resolve(objective: Objective, *layers: Mapping[str, Any]) -> StudyConfig:
     if "noise" in given:
         base["sigma2"] = None
     values = {"preset": preset} | base | given
-    if "crop" not in given and isinstance(values["patch"], int):
-        # Images that were said to hold patches of this size need not hold larger crops.
-        values["crop"] = min(values["crop"], values["patch"])
+    if "crop" not in given:
+        # The reductions must divide it, and images said to hold patches of this size need not hold larger crops.
+        step = 2 ** _checked("reductions", values["reductions"])
+        values["crop"] = min(-(-values["crop"] // step) * step, _checked("patch", values["patch"]))
     config = StudyConfig(**{name: _checked(name, values[name]) for name in field_names()})
-    _check_together(config)
+    check_together(config)
     return config
-
-
-def parse_noise(text: str) -> float:
-    """`gaussian:25` -> 25.0, a standard deviation on the 0..255 scale. Raises UsageError."""
-    kind, _, strength = text.partition(":")
-    try:
-        std = float(strength)
-    except ValueError:
-        std = math.nan
-    if kind != "gaussian" or not 0 < std <= MAX_NOISE:
-        raise UsageError(
-            f"--noise {text!r} is not understood; write gaussian:25 (standard deviation, up to {MAX_NOISE})"
-        )
-    return std
-
-
-def parse_fraction(name: str, text: str) -> Fraction:
-    """`1/3` or `0.25` as an exact, positive fraction. Raises UsageError that names the setting."""
-    option, example = option_name(name), "1/4, 1/8 or paper" if name == "code_ratio" else "1/3 or 0.25"
-    try:
-        # An exponent or endless digits would make a number that no float holds, or that takes minutes to make.
-        value = Fraction(text) if re.fullmatch(r"[-+0-9./ ]{1,20}", text) else None
-    except (ValueError, ZeroDivisionError):
-        value = None
-    if value is None:
-        raise UsageError(f"{option} {text!r} is no number; write it as {example}")
-    if value <= 0:
-        raise UsageError(f"{option} {text!r} must be above 0; write it as {example}")
-    return value
-
-
-def option_name(name: str) -> str:
-    """`code_ratio` -> `--code-ratio`; the objective is an argument, so it keeps its name."""
-    return name if name == "objective" else "--" + name.replace("_", "-")
 
 
 def _checked(name: str, value: Any) -> Any:
     try:
         return msgspec.convert(value, field_type(name), strict=True)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{option_name(name)} {value!r} {_reason(str(error), field_type(name))}") from None
-
-
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "array": "a list"}
-_BOUNDS = {">=": "at least", "<=": "at most", ">": "above", "<": "below"}
-
-
-def _reason(error: str, kind: Any) -> str:
-    """Say in a person's words what msgspec says in its own, as "Expected `int` >= 1" or "Invalid enum value 'fast'"."""
-    if "enum" in error:
-        choices = get_args(get_args(kind)[0])
-        return f"is unknown; use {', '.join(choices[:-1])} or {choices[-1]}"
-    if "`str" in error and "of length" in error:
-        return "is empty"
-    if length := re.search(r"of length (?:>= )?([0-9]+)", error):
-        return f"must have {'at least ' if '>=' in error else ''}{length[1]} value{'s' * (length[1] != '1')}"
-    if bound := re.search(r"`(?: \| null)? (>=|<=|>|<) (\S+)", error):
-        return f"must be {_BOUNDS[bound[1]]} {bound[2].removesuffix('.0')}"
-    expected = re.search(r"Expected `(\w+)", error)
-    return f"must be {_KINDS[expected[1]]}" if expected else error
-
-
-def _check_together(config: StudyConfig) -> None:
-    """Raise UsageError for values that contradict each other."""
-    if config.objective == "manifold" and config.sigma2 != preset_settings(config.preset, "manifold")["sigma2"]:
-        given = "sigma2" if config.noise is None else "noise"
-        raise UsageError(f"manifold adds no noise; leave {option_name(given)} out, or search for denoise")
-    noise_std = config.noise_std
-    if config.sigma2 is not None and noise_std * 127.5 > MAX_NOISE:
-        raise UsageError(f"--sigma2 {config.sigma2} is out of range; use at most {(MAX_NOISE / 127.5) ** 2:.0f}")
-    step = 2**config.reductions
-    for name in ("patch", "crop"):
-        side = getattr(config, name)
-        if side % step:
-            below = side // step * step
-            nearest = f"{below} or {below + step}" if below else step
-            raise UsageError(
-                f"{option_name(name)} {side} is no multiple of {step}, which --reductions {config.reductions} needs; "
-                f"nearest sizes: {nearest}"
-            )
-    for name, least, most in (("kernels", 1, MAX_KERNEL), ("filters", 1, MAX_FILTERS)):
-        for value in getattr(config, name):
-            if not least <= value <= most:
-                raise UsageError(f"{option_name(name)}: {value} is out of range; use {least} to {most}")
-        if len(set(getattr(config, name))) < len(getattr(config, name)):
-            raise UsageError(f"{option_name(name)} names a value twice: {','.join(map(str, getattr(config, name)))}")
-    if config.code_ratio != "paper":
-        ratio = parse_fraction("code_ratio", config.code_ratio)
-        if ratio > 1:
-            raise UsageError(f"--code-ratio {config.code_ratio} makes the code larger than the image; use 1/4 or 1/8")
-    if config.range is not None and not -math.inf < config.range[0] < config.range[1] < math.inf:
-        low, high = config.range
-        raise UsageError(f"--range {low:g} {high:g} is no range; give the lower value first, as --range 0 255")
-    if config.heartbeat_timeout_s <= config.heartbeat_interval_s:
-        raise UsageError(
-            f"--heartbeat-timeout-s {config.heartbeat_timeout_s:g} must be longer than "
-            f"--heartbeat-interval-s {config.heartbeat_interval_s:g}"
-        )
+        raise refusal(name, value, str(error), field_type(name)) from None
 
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:

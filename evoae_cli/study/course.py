@@ -6,7 +6,7 @@ the store is told again, what is not is evaluated.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -25,7 +25,7 @@ from evoae_cli.study.finals import Final, rank_finals
 from evoae_cli.study.requests import Requests, weights_file
 from evoae_cli.study.scoreboard import Scoreboard
 from evoae_cli.study.snapshot import Snapshot, State
-from evoae_cli.study.store import Record, Store
+from evoae_cli.study.store import Record, Store, kind_of
 
 
 class Stopped(Exception):  # noqa: N818  (no error: somebody asked for it)
@@ -57,16 +57,19 @@ class Course:
     """Takes the kind of an event and its line."""
     warn: Callable[[str], None]
     snapshot: Callable[[], Snapshot]
+    kinds: set[tuple[str, ...]] = field(default_factory=set)
+    """Kinds of hardware and software seen so far."""
 
-    def run(self) -> tuple[State, Best]:
-        """Go through all stages; returns how it ended and the winner with its test figures.
+    def run(self) -> tuple[State, list[Final], Best]:
+        """Go through all stages; returns how it ended, the ranked finalists, and the winner with its test figures.
 
         Raises Stopped when asked to stop, EvoaeError when it cannot go on.
         """
         self._measure("val")
         self._search()
-        winner = self._test(self._finals())
-        return ("exhausted" if self.evolution.is_exhausted else "done"), winner
+        finals = self._finals()
+        winner = self._test(finals)
+        return ("exhausted" if self.evolution.is_exhausted else "done"), finals, winner
 
     # ---- the classical methods ----
 
@@ -117,12 +120,13 @@ class Course:
 
     def _tell(self, proposal: Proposal, record: Record, *, is_new: bool) -> None:
         found = record.evaluation
-        is_best = self.board.evaluated(record, is_new=is_new)
+        self.board.evaluated(record, is_new=is_new)
         if is_new:
             self.store.append(record, self.board.meta(self.evolution))
             self.say("evaluated", lines.evaluated_line(record, self.snapshot()))
         self.evolution.tell(proposal.genotype, found.fitness, found.parameters, found.outcome)
-        self._keep_or_drop(found, is_best=is_best)
+        best = self.evolution.best
+        self._keep_or_drop(found, is_best=best is not None and best.genotype == proposal.genotype)
         self._close_generation()
 
     def _keep_or_drop(self, found: Evaluation, *, is_best: bool) -> None:
@@ -133,8 +137,8 @@ class Course:
         weights = weights_file(self.folder, "search", found.genotype, 0)
         if not is_best:
             weights.unlink(missing_ok=True)
-        elif weights.exists() and found.fitness > self.board.fitness_on_disk:
-            self.board.fitness_on_disk = found.fitness
+        elif weights.exists() and self.store.meta("winner") is None:
+            # Once there is a winner, trained to the end, only the next winner takes its place.
             self.best_writer.put(Best(found, weights))
 
     def _close_generation(self) -> None:
@@ -161,7 +165,7 @@ class Course:
 
         def then(evaluation: Evaluation, result: TaskResult) -> None:
             record = self._record(evaluation, result, -1, chosen.index(evaluation.genotype))
-            self.board.finished_final(result.run_s)
+            self.board.finished_final()
             self.store.append(record, self.board.meta(self.evolution))
             self.say("finalist", lines.final_line(record))
             found.append(evaluation)
@@ -171,7 +175,7 @@ class Course:
                 stored = self.store.find("final", genotype, seed_index)
                 weights = weights_file(self.folder, "final", genotype, seed_index)
                 if stored is not None and (stored.evaluation.scores is None or weights.exists()):
-                    self.board.finished_final(None)
+                    self.board.finished_final()
                     found.append(stored.evaluation)
                 else:
                     request = self.requests.final(genotype, seed_index)
@@ -187,12 +191,13 @@ class Course:
         self.board.phase = "test"
         winner = finals[0].best
         stored = self.store.find("test", winner.genotype, winner.seed_index)
-        self.store.put_meta(finalists=[final.genotype for final in finals], winner=[winner.genotype, winner.seed_index])
         self._measure("test")
         tested: list[Evaluation] = [] if stored is None else [stored.evaluation]
 
         def then(found: Evaluation, result: TaskResult) -> None:
-            self.store.append(self._record(found, result, -1, 0), self.board.meta(self.evolution))
+            # A reading that failed is no result: the next run reads again.
+            if found.outcome is Outcome.OK:
+                self.store.append(self._record(found, result, -1, 0), self.board.meta(self.evolution))
             tested.append(found)
 
         if stored is None:
@@ -200,7 +205,7 @@ class Course:
         self._receive_all()
         if tested[0].outcome is not Outcome.OK:
             raise EvoaeError(f"the winner could not be scored on test: {tested[0].reason}")
-        self.board.won(finals[0], tested[0])
+        self.board.won(finals[0])
         weights = weights_file(self.folder, "final", winner.genotype, winner.seed_index)
         return Best(winner, weights, test=tested[0])
 
@@ -221,12 +226,25 @@ class Course:
         self.desk.drain(self._raise_if_killed)
         raise Stopped
 
+    def _note_kind(self, found: Evaluation) -> None:
+        """Warn when evaluations begin to come from another kind of hardware or software: they may not repeat."""
+        if found.outcome is not Outcome.OK or found.stage == "test":
+            return
+        if not self.kinds:
+            self.kinds |= self.store.hardware()
+        kind = kind_of(found)
+        if self.kinds and kind not in self.kinds:
+            mixed = "; ".join(", ".join(each) for each in sorted(self.kinds | {kind}))
+            self.warn(f"evaluations come from different hardware or software, so the history may not repeat: {mixed}")
+        self.kinds.add(kind)
+
     def _raise_if_killed(self) -> None:
         if self.stop.is_killed:
             raise Stopped
 
     def _record(self, found: Evaluation, result: TaskResult, generation: int, number: int) -> Record:
         self.board.ended(found)
+        self._note_kind(found)
         return Record(
             evaluation=found,
             generation=generation,

@@ -6,6 +6,7 @@ import msgspec
 
 from evoae_cli.broker.task import Task, TaskResult
 from evoae_cli.engine.protocol import Engine
+from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, References, ReferencesRequest
 from evoae_cli.outcome import Outcome
 
@@ -16,12 +17,18 @@ class Desk:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._n_tasks = 0
+        self._n_measuring = 0
         self._open: dict[int, Callable[[TaskResult], None]] = {}
 
     @property
     def n_open(self) -> int:
         """Tasks whose result has not come."""
         return len(self._open)
+
+    @property
+    def n_evaluating(self) -> int:
+        """Evaluations among them."""
+        return len(self._open) - self._n_measuring
 
     def evaluate(self, request: EvaluationRequest, name: str, then: Callable[[Evaluation, TaskResult], None]) -> None:
         """Send an evaluation out; `then` gets what it found, a failure in a worker included."""
@@ -35,16 +42,23 @@ class Desk:
         """Send a measurement of the classical methods out; `then` gets it, or one line that says why there is none."""
 
         def finish(result: TaskResult) -> None:
+            self._n_measuring -= 1
             ok = result.outcome is Outcome.OK
             then(msgspec.msgpack.decode(result.payload, type=References) if ok else result.reason)
 
+        self._n_measuring += 1
         self._submit(msgspec.msgpack.encode(request), name, finish)
 
     def receive(self) -> bool:
-        """Wait for one result and hand it on; False when the engine was woken instead."""
+        """Wait for one result and hand it on; False when the engine was woken instead.
+
+        Raises EvoaeError when the host could not run a task: that says nothing of the task, so nobody hears of it.
+        """
         result = self._engine.next_result()
         if result is None:
             return False
+        if result.is_host_failure:
+            raise EvoaeError(f"{result.reason}; mend this and resume, nothing that was found is lost")
         self._open.pop(result.task_id)(result)
         return True
 
@@ -57,6 +71,7 @@ class Desk:
             else:
                 on_wake()
         self._open.clear()
+        self._n_measuring = 0
 
     def _submit(self, payload: bytes, name: str, then: Callable[[TaskResult], None]) -> None:
         self._n_tasks += 1

@@ -84,7 +84,12 @@ def _run(study: "Study", progress: bool) -> "StudyResult":
             _warn(event.line)
 
     with bar:
-        return study.run(listen)
+        result = study.run(listen)
+        if result.state in ("done", "exhausted"):
+            # What was expected was an estimate, and scoring on test comes after the last event.
+            bar.total = bar.n
+            bar.refresh()
+    return result
 
 
 def _warn(text: str) -> None:

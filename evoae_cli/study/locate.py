@@ -23,7 +23,12 @@ def is_study(folder: Path) -> bool:
 
 
 def study_path(name: str) -> Path:
-    """The folder that a study's name means: a bare name lies under `runs/`, anything with a separator is a path."""
+    """The folder that a study's name means: a bare name lies under `runs/`, anything with a separator is a path.
+
+    Raises StudyError for an empty name.
+    """
+    if not name.strip():
+        raise StudyError("the study's name is empty; give a name or a folder")
     is_bare = os.sep not in name and name not in (".", "..") and not name.startswith("~")
     return runs_folder() / name if is_bare else Path(name).expanduser()
 
@@ -34,7 +39,15 @@ def list_studies() -> list[Path]:
     if not runs.is_dir():
         return []
     studies = [folder for folder in runs.iterdir() if is_study(folder)]
-    return sorted(studies, key=lambda folder: ((folder / SETTINGS).stat().st_mtime_ns, folder.name), reverse=True)
+    return sorted(studies, key=lambda folder: (_started_ns(folder), folder.name), reverse=True)
+
+
+def _started_ns(folder: Path) -> int:
+    """When a study was started or last changed, in nanoseconds; 0 where its settings are missing."""
+    try:
+        return (folder / SETTINGS).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def find_study(name: str | None) -> tuple[Path, bool]:

@@ -2,31 +2,45 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from evoae_cli.errors import StudyError
 
+LOCK = "study.lock"
+_PATIENCE_S = 0.2
+"""`lock_holder` of another process takes the lock for an instant; that must not refuse a writer."""
+
 
 class StudyLock:
     """`study.lock` beside the database: held while a process writes to the study, freed by the kernel when it ends.
 
-    Raises StudyError with the holder's process id when another process has it.
+    Raises StudyError with the holder's process id when another process has it, OSError where the file cannot be made.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / "study.lock").open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
-            self._file.close()
-            raise StudyError(
-                f"study {folder} is in use by process {holder}; wait for it to end, "
-                f"or watch it: evoae show {folder} --watch"
-            ) from None
+        path = folder / LOCK
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            self._file = path.open("a+")
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_same_file(self._file.fileno(), path):
+                    break
+                # Its holder removed the file with the folder: what was locked is no longer the study's.
+                self._file.close()
+            except OSError:
+                self._file.seek(0)
+                holder = self._file.read().strip() or "unknown"
+                self._file.close()
+                if time.monotonic() > deadline:
+                    raise StudyError(
+                        f"study {folder} is in use by process {holder}; wait for it to end, "
+                        f"or watch it: evoae show {folder} --watch"
+                    ) from None
+                time.sleep(_PATIENCE_S / 10)
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
         self._file.flush()
@@ -46,13 +60,21 @@ class StudyLock:
 
 def lock_holder(folder: Path) -> int | None:
     """Process id of the process that writes to this study now, or None."""
-    path = folder / "study.lock"
-    if not path.exists():
+    try:
+        file = (folder / LOCK).open("r")
+    except OSError:
         return None
-    with path.open("r") as file:
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             text = file.read().strip()
             return int(text) if text.isdigit() else 0
     return None
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False

@@ -4,13 +4,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from numpy.random import PCG64, Generator
 
+from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.genome.genotype import Genotype
 from evoae_cli.genome.variation import mutate, random_genotype
+from evoae_cli.outcome import Outcome
 from evoae_cli.phenotype.cost import cost, training_bytes
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.lines import noise_text
@@ -20,6 +22,13 @@ from evoae_cli.study.setup import Setup, prepare, search_space
 
 _N_SAMPLES = 200
 _MEASURED_S = 2.0
+
+
+class _Speed(NamedTuple):
+    """What training takes, in seconds: for each image, and for each operation on it."""
+
+    image_s: float
+    operation_s: float
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,25 +60,33 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             "time": f"about {max(1, round(self.estimated_s / 60))} min",
             "memory": f"up to about {self.worker_bytes / 1e6:,.0f} MB in each worker beside PyTorch's own",
         }
-        settings = msgspec.to_builtins(config)
+        # What stands above was made from the setting of that name.
+        settings = {key: value for key, value in msgspec.to_builtins(config).items() if key not in facts}
         rows = [*facts.items(), *((key, _text(value)) for key, value in settings.items())]
         width = max(len(key) for key, _ in rows)
         return [f"{key:<{width}}  {text}" for key, text in rows]
 
 
 def plan(config: StudyConfig, warn: Callable[[str], None]) -> Plan:
-    """Prepare a study in a temporary place, time a few training steps, and say what it would take."""
+    """Prepare a study in a temporary place, time a few training steps, and say what it would take.
+
+    Raises UsageError for what cannot be done without writing, EvoaeError where a usual candidate finds no memory.
+    """
+    if config.download:
+        raise UsageError(
+            "--dry-run writes nothing, so it downloads nothing; leave out --download, or --dry-run to fetch the images"
+        )
     with tempfile.TemporaryDirectory(prefix="evoae-plan-") as scratch:
         setup = prepare(config, warn, cache=Path(scratch))
         requests = setup.requests(Path(scratch))
         sample = sample_genotypes(config)
-        operations_s = _seconds_per_operation(requests, sample, setup.devices[0])
+        speed = _measured_speed(requests, sample, setup.devices[0])
         return Plan(
             setup=setup,
             n_candidates=_progress(config).n_expected(0, config.population, False) - _progress(config).n_finals - 1,
             code_values=_code_range(requests, sample),
             image_values=setup.images.channels * config.patch**2,
-            estimated_s=estimate_s(requests, sample, len(setup.devices), operations_s),
+            estimated_s=estimate_s(requests, sample, len(setup.devices), speed),
             worker_bytes=max(training_bytes(genotype, requests.network, requests.recipe(1)) for genotype in sample),
         )
 
@@ -87,13 +104,16 @@ def sample_genotypes(config: StudyConfig) -> list[Genotype]:
     return sample
 
 
-def estimate_s(requests: Requests, sample: list[Genotype], n_workers: int, operations_s: float) -> float:
-    """Seconds of a whole study: operations of the sampled candidates at the measured speed, and the start.
+def estimate_s(requests: Requests, sample: list[Genotype], n_workers: int, speed: _Speed) -> float:
+    """Seconds of a whole study: training of the sampled candidates at the measured speed, and the start.
 
     Training costs three forward passes; finalists are taken to be among the costlier half, as selection likes them.
     """
     config = requests.config
-    per_image = sorted(cost(genotype, requests.network, config.crop).operations * 3.0 for genotype in sample)
+    per_image = sorted(
+        speed.image_s + speed.operation_s * cost(genotype, requests.network, config.crop).operations * 3.0
+        for genotype in sample
+    )
     mean, upper = sum(per_image) / len(per_image), per_image[3 * len(per_image) // 4]
     progress = _progress(config)
     n_finals = progress.n_finals
@@ -101,7 +121,7 @@ def estimate_s(requests: Requests, sample: list[Genotype], n_workers: int, opera
     images = config.epochs * config.train_images, config.final_epochs * config.train_images
     rounds = -(-n_finals // n_workers)
     start_s = 15.0  # importing torch, the classical methods, pictures
-    return start_s + operations_s * (n_search * images[0] * mean / n_workers + rounds * images[1] * upper)
+    return start_s + n_search * images[0] * mean / n_workers + rounds * images[1] * upper
 
 
 def _progress(config: StudyConfig) -> Progress:
@@ -118,24 +138,42 @@ def _code_range(requests: Requests, sample: list[Genotype]) -> tuple[int, int]:
     return min(sizes), max(sizes)
 
 
-def _seconds_per_operation(requests: Requests, sample: list[Genotype], device: str) -> float:
-    """Train the median candidate for a few steps, as a worker would."""
+def _measured_speed(requests: Requests, sample: list[Genotype], device: str) -> _Speed:
+    """Train a cheap and a costly candidate for a few steps, as a worker would, and draw a line through the two.
+
+    One candidate alone would not do: small networks cost far more time per operation than large ones.
+    """
+    config, network = requests.config, requests.network
+    by_cost = sorted(sample, key=lambda genotype: cost(genotype, network, config.crop).operations)
+    cheap, costly = by_cost[len(sample) // 10], by_cost[9 * len(sample) // 10]
+    cheap_n, costly_n = (cost(genotype, network, config.crop).operations * 3.0 for genotype in (cheap, costly))
+    cheap_s, costly_s = (_seconds_per_image(requests, genotype, device) for genotype in (cheap, costly))
+    if costly_n <= cheap_n or costly_s <= cheap_s:
+        return _Speed(image_s=max(cheap_s, costly_s), operation_s=0.0)
+    operation_s = min((costly_s - cheap_s) / (costly_n - cheap_n), costly_s / costly_n)
+    return _Speed(image_s=costly_s - operation_s * costly_n, operation_s=operation_s)
+
+
+def _seconds_per_image(requests: Requests, genotype: Genotype, device: str) -> float:
+    """How long a worker trains on one image, from its last and longest trial."""
     from evoae_cli.evaluation.evaluate import evaluate
 
-    config = requests.config
-    network = requests.network
-    median = sorted(sample, key=lambda genotype: cost(genotype, network, config.crop).operations)[len(sample) // 2]
-    operations = cost(median, network, config.crop).operations * 3.0
-    n_images, per_image_s = config.batch_size, 0.0
+    n_images, per_image_s = requests.config.batch_size, 0.0
     started = time.monotonic()
-    while time.monotonic() - started < _MEASURED_S:
+    while time.monotonic() - started < _MEASURED_S / 2:
         recipe = msgspec.structs.replace(requests.recipe(1), epoch_images=n_images)
         request = msgspec.structs.replace(
-            requests.search(median.text, 0.0), recipe=recipe, weights_out=None, images=_small(requests)
+            requests.search(genotype.text, 0.0), recipe=recipe, weights_out=None, images=_small(requests)
         )
-        per_image_s = evaluate(request, device).train_s / n_images
+        found = evaluate(request, device)
+        if found.outcome is Outcome.OOM:
+            raise EvoaeError(
+                f"{genotype.text}, a usual candidate, does not fit on {device}: {found.reason}; "
+                "use a smaller --batch-size, --crop or --filters"
+            )
+        per_image_s = found.train_s / n_images
         n_images *= 2
-    return per_image_s / operations
+    return per_image_s
 
 
 def _small(requests: Requests) -> Any:

@@ -3,7 +3,6 @@
 Every attribute is replaced whole by the one writer, so a reader sees the old value or the new one, never a half.
 """
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,7 @@ from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.evolution import Evolution
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.finals import Final
-from evoae_cli.study.locate import BEST
-from evoae_cli.study.model import DESCRIPTION
-from evoae_cli.study.progress import Progress
+from evoae_cli.study.progress import Progress, Running
 from evoae_cli.study.snapshot import ArchitectureRow, Counts, Phase, Snapshot, State
 from evoae_cli.study.store import Record, Store
 
@@ -35,8 +32,6 @@ class Scoreboard:
         self.closed_generation = -1
         self.is_search_over = False
         self.best_fitness = 0.0
-        self.fitness_on_disk = _fitness_of(folder / BEST / DESCRIPTION)
-        """Validation fitness of the model in `best/`."""
         self.last_reason = ""
         self._folder = folder
         self._config = config
@@ -64,15 +59,15 @@ class Scoreboard:
         if split == "val":
             self._references = found
 
-    def evaluated(self, record: Record, *, is_new: bool) -> bool:
-        """A candidate was evaluated now (`is_new`) or in an earlier run; returns whether it is the best so far."""
+    def evaluated(self, record: Record, *, is_new: bool) -> None:
+        """A candidate was evaluated, now (`is_new`) or in an earlier run."""
         found = record.evaluation
         self._n_trained += 1
         is_best = found.fitness > self.best_fitness
         self._progress.searched(record.run_s if is_new else None, is_best=is_best)
         if found.scores is None:
             self.last_reason = f"{found.genotype}: {found.outcome} ({found.reason})"
-            return False
+            return
         row = ArchitectureRow(
             genotype=found.genotype,
             fitness=found.fitness,
@@ -85,7 +80,6 @@ class Scoreboard:
         if is_best:
             self.best_fitness = found.fitness
             self._best_db = found.scores.psnr_db
-        return is_best
 
     def ended(self, found: Evaluation) -> None:
         """An evaluation of any stage ended now."""
@@ -96,14 +90,13 @@ class Scoreboard:
         """So many final trainings there will be."""
         self._progress.n_finals = n
 
-    def finished_final(self, run_s: float | None) -> None:
-        """A finalist was trained, now or (None) in an earlier run."""
-        self._progress.finished_final(run_s)
+    def finished_final(self) -> None:
+        """A finalist was trained, now or in an earlier run."""
+        self._progress.n_final += 1
 
-    def won(self, final: Final, tested: Evaluation) -> None:
+    def won(self, final: Final) -> None:
         """The winner is known and its test figures are read."""
         self._progress.n_tested = 1
-        self.fitness_on_disk = final.best.fitness
         if final.best.scores is not None:
             self._best_db = final.best.scores.psnr_db
 
@@ -126,7 +119,9 @@ class Scoreboard:
 
     def snapshot(self, evolution: Evolution, n_open: int) -> Snapshot:
         """The study at this moment."""
-        progress, references = self._progress, self._references
+        progress, references, view = self._progress, self._references, self._engine.view()
+        running = [Running(worker.running_s, worker.progress) for worker in view.workers if worker.state == "training"]
+        place = (evolution.generation, n_open)
         return Snapshot(
             study=str(self._folder),
             objective=self._config.objective,
@@ -136,31 +131,24 @@ class Scoreboard:
             generation=evolution.generation,
             n_generations=self._config.generations,
             n_done=progress.n_search + progress.n_final + progress.n_tested,
-            n_expected=progress.n_expected(evolution.generation, n_open, self.is_search_over),
+            n_expected=progress.n_expected(*place, self.is_search_over),
+            share=1.0 if self.phase == "finished" else progress.share(*place, self.is_search_over, running),
             elapsed_s=self._active_s(),
-            remaining_s=self._remaining_s(evolution.generation, n_open),
+            remaining_s=self._remaining_s(*place, running),
             baseline="noisy" if self._config.objective == "denoise" else "constant image",
             baseline_db=references.baseline.psnr_db if references else None,
             best_db=self._best_db,
             references={name: scores.psnr_db for name, scores in references.methods.items()} if references else {},
-            workers=self._engine.view().workers,
+            workers=view.workers,
             best=self._best,
             fitness_by_generation=evolution.fitness_by_generation,
             counts=self.counts(evolution),
         )
 
-    def _remaining_s(self, generation: int, n_open: int) -> float | None:
+    def _remaining_s(self, generation: int, n_open: int, running: list[Running]) -> float | None:
         if self.state != "running" or self.phase == "finished":
             return None
-        return self._progress.remaining_s(generation, n_open, self._n_workers, self.is_search_over)
+        return self._progress.remaining_s(generation, n_open, self._n_workers, self.is_search_over, running)
 
     def _active_s(self) -> float:
         return self._active_before_s + time.monotonic() - self._started_at
-
-
-def _fitness_of(description: Path) -> float:
-    """Validation fitness of a model by its description; 0 where there is none."""
-    try:
-        return float(json.loads(description.read_text())["metrics"]["val"]["fitness"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0

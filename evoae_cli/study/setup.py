@@ -7,7 +7,7 @@ import msgspec
 
 from evoae_cli.errors import ImageError
 from evoae_cli.evaluation.imagefile import ImageFile
-from evoae_cli.evaluation.images import prepare_images
+from evoae_cli.evaluation.images import BUILT_IN, prepare_images
 from evoae_cli.genome.layers import SearchSpace
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.requests import Requests
@@ -29,7 +29,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     def requests(self, folder: Path) -> Requests:
         """Makes this study's requests; weights go below `folder`."""
         assert self.config.precision != "auto"
-        return Requests(self.config, self.images, self.config.precision, self.code_channels, folder)
+        return Requests(self.config, self.images, self.config.precision, self.code_channels, folder.absolute())
 
 
 def search_space(config: StudyConfig) -> SearchSpace:
@@ -62,10 +62,18 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
         raise ImageError(f"images of {config.data} have {images.channels} channels; 1 to 8 can be used")
     ratio = config.code_fraction
     code_channels = None if ratio is None else code_channels_for(images.channels, config.reductions, ratio)
+    root = None if config.data_root is None else _absolute(config.data_root)
+    config = msgspec.structs.replace(config, data=_absolute(config.data), data_root=root)
     if config.precision == "auto":
         is_fast = all(bfloat16_is_fast(device) for device in chosen)
         config = msgspec.structs.replace(config, precision="bfloat16" if is_fast else "float32")
     return Setup(config=config, images=images, devices=worker_devices(config, chosen), code_channels=code_channels)
+
+
+def _absolute(name: str) -> str:
+    """A folder by its full path, so that a study can be resumed from anywhere; names of data sets stay as they are."""
+    folder = Path(name).expanduser()
+    return str(folder.absolute()) if name not in BUILT_IN and folder.is_dir() else name
 
 
 def worker_devices(config: StudyConfig, chosen: list[str]) -> tuple[str, ...]:

@@ -58,6 +58,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     n_done: int
     """Evaluations finished, of `n_expected` in all, finalists and test included (an estimate: cache hits save some)."""
     n_expected: int
+    share: float
+    """Of the study's training that is done, 0 to 1; a finalist weighs as much as its images do."""
     elapsed_s: float
     remaining_s: float | None
     """None until enough evaluations have been timed."""
@@ -74,5 +76,3 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     fitness_by_generation: tuple[float, ...]
     """Best fitness after each finished generation."""
     counts: Counts
-    message: str = ""
-    """One line on what is being waited for, where that is not plain to see."""

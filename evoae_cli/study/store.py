@@ -59,6 +59,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since the epoch, for people."""
 
 
+def kind_of(found: Evaluation) -> tuple[str, ...]:
+    """What the last digits of an evaluation depend on besides its request: device, precision, torch, micro-batches."""
+    return (found.device, found.dtype, f"torch {found.torch}", f"batches in {found.micro_batches} part(s)")
+
+
 class Store:
     """One study's database. `create` makes it, `open` continues it, `read` only looks.
 
@@ -95,11 +100,15 @@ class Store:
         path = folder / DATABASE
         if not path.is_file():
             raise StudyError(f"{folder} is no study: it has no {DATABASE}")
-        with _translated(path):
-            db = sqlite3.connect(path, timeout=5, check_same_thread=False)
-            db.execute("PRAGMA query_only=1")
-            _check_format(db, path)
-        return cls(db, path)
+        try:
+            with _translated(path):
+                return cls(_connect_to_read(path, ""), path)
+        except StudyError:
+            # Readers of a write-ahead log write beside it. Where the folder cannot be written, nothing changes either.
+            if path.with_name(path.name + "-wal").exists():
+                raise
+            with _translated(path):
+                return cls(_connect_to_read(path, "?immutable=1"), path)
 
     def append(self, record: Record, meta: dict[str, Any]) -> None:
         """Commit one evaluation together with the meta values that changed with it.
@@ -126,6 +135,12 @@ class Store:
                     msgspec.json.encode(found).decode(),
                 ),
             )
+            if found.stage == "final":
+                # Its weights are new, so what was read of test belongs to others.
+                db.execute(
+                    "DELETE FROM evaluations WHERE stage='test' AND genotype=? AND seed_index=?",
+                    (found.genotype, found.seed_index),
+                )
             _put_meta(db, meta)
 
     def put_generation(self, number: int, state: dict[str, Any], meta: dict[str, Any]) -> bool:
@@ -134,7 +149,7 @@ class Store:
         Raises StudyError if another state was stored for it: the code that replays it is not the code that made it.
         """
         text = json.dumps(state, sort_keys=True)
-        stored = self._db.execute("SELECT state FROM generations WHERE number=?", (number,)).fetchone()
+        stored = next(self._select("SELECT state FROM generations WHERE number=?", (number,)), None)
         if stored is not None and stored[0] != text:
             raise StudyError(
                 f"generation {number} of {self.path} replays differently with this version of evoae; "
@@ -159,7 +174,7 @@ class Store:
 
     def meta(self, key: str, default: Any = None) -> Any:
         """The value stored under `key`, or `default`."""
-        row = self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        row = next(self._select("SELECT value FROM meta WHERE key=?", (key,)), None)
         return default if row is None else json.loads(row[0])
 
     def find(self, stage: Stage, genotype: str, seed_index: int = 0) -> Record | None:
@@ -167,8 +182,11 @@ class Store:
         return next(self._records("WHERE stage=? AND genotype=? AND seed_index=?", (stage, genotype, seed_index)), None)
 
     def best(self, stage: Stage) -> Record | None:
-        """The evaluation of a stage with the highest fitness above 0; of equals the first proposed."""
-        order = "WHERE stage=? AND fitness>0 ORDER BY fitness DESC, generation, number LIMIT 1"
+        """The evaluation of a stage with the highest fitness above 0; of equals, the one that selection prefers."""
+        order = (
+            "WHERE stage=? AND fitness>0"
+            " ORDER BY fitness DESC, json_extract(record, '$.parameters'), genotype, seed_index LIMIT 1"
+        )
         return next(self._records(order, (stage,)), None)
 
     def records(self, stage: Stage) -> Iterator[Record]:
@@ -177,7 +195,7 @@ class Store:
 
     def history(self) -> list[list[Any]]:
         """`[generation, genotype, outcome, fitness]` of the search's evaluations, in the order of their proposals."""
-        rows = self._db.execute(
+        rows = self._select(
             "SELECT generation, genotype, outcome, fitness FROM evaluations WHERE stage='search'"
             " ORDER BY generation, number, genotype"
         )
@@ -185,39 +203,36 @@ class Store:
 
     def generations(self) -> list[dict[str, Any]]:
         """State of the search after each finished generation."""
-        return [json.loads(row[0]) for row in self._db.execute("SELECT state FROM generations ORDER BY number")]
+        return [json.loads(row[0]) for row in self._select("SELECT state FROM generations ORDER BY number")]
 
     def best_by_generation(self) -> list[tuple[int, float]]:
         """(generation, best fitness so far) for each generation that trained something, also an unfinished last one."""
-        rows = self._db.execute(
-            "SELECT generation, MAX(fitness) FROM evaluations WHERE stage='search' GROUP BY generation ORDER BY 1"
-        ).fetchall()
+        rows = list(
+            self._select(
+                "SELECT generation, MAX(fitness) FROM evaluations WHERE stage='search' GROUP BY generation ORDER BY 1"
+            )
+        )
         return list(zip((row[0] for row in rows), itertools.accumulate((row[1] for row in rows), max), strict=True))
 
     def outcomes(self) -> dict[str, int]:
         """Number of evaluations of all stages by outcome."""
-        return dict(self._db.execute("SELECT outcome, COUNT(*) FROM evaluations GROUP BY outcome"))
+        return dict(self._select("SELECT outcome, COUNT(*) FROM evaluations GROUP BY outcome"))
 
-    def hardware(self) -> list[tuple[str, str, str]]:
-        """The kinds of hardware that evaluations ran on: (device, dtype, torch version)."""
-        return [
-            tuple(row)
-            for row in self._db.execute(
-                "SELECT DISTINCT json_extract(record, '$.device'), json_extract(record, '$.dtype'),"
-                " json_extract(record, '$.torch') FROM evaluations WHERE outcome='ok' AND stage<>'test'"
-            )
-        ]
+    def hardware(self) -> set[tuple[str, ...]]:
+        """The kinds of hardware and software that evaluations ran on; see `kind_of`."""
+        rows = self._select("SELECT record FROM evaluations WHERE outcome='ok' AND stage<>'test'")
+        return {kind_of(msgspec.json.decode(row[0], type=Evaluation)) for row in rows}
 
     def events(self) -> list[tuple[float, str, str]]:
         """The diary: (seconds since the epoch, kind, text)."""
-        return [tuple(row) for row in self._db.execute("SELECT at, kind, text FROM events ORDER BY id")]
+        return [(at, kind, text) for at, kind, text in self._select("SELECT at, kind, text FROM events ORDER BY id")]
 
     def close(self) -> None:
         """Close the file. Idempotent."""
         self._db.close()
 
     def _records(self, where: str, values: tuple[Any, ...]) -> Iterator[Record]:
-        rows = self._db.execute(
+        rows = self._select(
             f"SELECT record, generation, number, worker, attempt, run_s, finished_at FROM evaluations {where}", values
         )
         for text, generation, number, worker, attempt, run_s, finished_at in rows:
@@ -230,6 +245,10 @@ class Store:
                 run_s=run_s,
                 finished_at=finished_at,
             )
+
+    def _select(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
+        with _translated(self.path):
+            yield from self._db.execute(query, values)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -255,6 +274,14 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+def _connect_to_read(path: Path, how: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}{how}"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5, check_same_thread=False)
+    db.execute("PRAGMA query_only=1")
+    _check_format(db, path)
+    return db
+
+
 def _put_meta(db: sqlite3.Connection, values: dict[str, Any]) -> None:
     db.executemany(
         "INSERT OR REPLACE INTO meta VALUES (?,?)", [(key, json.dumps(value)) for key, value in values.items()]
@@ -263,6 +290,9 @@ def _put_meta(db: sqlite3.Connection, values: dict[str, Any]) -> None:
 
 def _check_format(db: sqlite3.Connection, path: Path) -> None:
     found = db.execute("PRAGMA user_version").fetchone()[0]
+    if found == 0:
+        db.close()
+        raise StudyError(f"{path} was never finished being made; delete {path.parent} and search again")
     if found != FORMAT:
         db.close()
         raise StudyError(f"{path} has format {found}, this version of evoae reads format {FORMAT}")
@@ -273,4 +303,4 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StudyError(f"{path} is no readable study database: {error}") from error
+        raise StudyError(f"{path} is no readable study database: {error}; bring back a copy, or delete it") from error

@@ -1,7 +1,6 @@
 """One study on disk: made, opened, run, stopped, watched."""
 
 import contextlib
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -16,8 +15,8 @@ from evoae_cli.study.best import Best, BestWriter, write_best, write_history
 from evoae_cli.study.config import CHANGEABLE, StudyConfig, resolve
 from evoae_cli.study.course import Course, StopFlags, Stopped
 from evoae_cli.study.desk import Desk
-from evoae_cli.study.locate import BEST, is_study
-from evoae_cli.study.lock import StudyLock
+from evoae_cli.study.locate import BEST, DATABASE, SETTINGS, is_study
+from evoae_cli.study.lock import LOCK, StudyLock
 from evoae_cli.study.model import WEIGHTS
 from evoae_cli.study.publisher import Publisher
 from evoae_cli.study.requests import weights_file
@@ -27,6 +26,7 @@ from evoae_cli.study.setup import Setup, prepare, search_space
 from evoae_cli.study.snapshot import Snapshot, State
 from evoae_cli.study.store import Store
 from evoae_cli.study.summary import summary
+from evoae_cli.wholefile import PART
 
 RUNNER = "evoae_cli.worker.evaluation:start"
 """What the workers of a study run: real evaluations."""
@@ -36,7 +36,7 @@ class StudyEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something a person may want to read while a study runs."""
 
     kind: str
-    """`evaluated`, `best`, `generation`, `finalist`, `warning` or `message`."""
+    """`evaluated`, `generation`, `finalist`, `warning` or `message`."""
     line: str
 
 
@@ -95,27 +95,30 @@ class Study:
         """
         setup = prepare(config, warn)
         lock = _locked(folder, is_new=True)
-        if is_study(folder):
-            lock.release()
-            raise StudyError(f"study {folder} was made by another process meanwhile; choose another --study")
         try:
-            (folder / "weights").mkdir(exist_ok=True)
-            store = Store.create(folder)
-            store.put_meta(
-                settings=msgspec.to_builtins(setup.config),
-                fingerprint=setup.images.fingerprint,
-                state="running",
-                active_s=0.0,
-            )
-            write_settings(folder, setup.config, setup.images)
-        except BaseException as error:
-            # The folder was new or empty when the lock became ours: what lies there is ours, and of no use to anyone.
+            # The images may have taken minutes, in which others could use the folder.
+            if others := sorted(path.name for path in folder.iterdir() if path.name != LOCK):
+                raise StudyError(f"{folder} now holds {others[0]}, which is not ours; choose another --study")
+            try:
+                write_settings(folder, setup.config, setup.images)
+                (folder / "weights").mkdir()
+                store = Store.create(folder)
+                store.put_meta(
+                    settings=msgspec.to_builtins(setup.config),
+                    fingerprint=setup.images.fingerprint,
+                    state="running",
+                    active_s=0.0,
+                )
+            except BaseException:
+                _remove_unfinished(folder)
+                raise
+        except OSError as error:
             lock.release()
-            shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, OSError):
-                raise EvoaeError(
-                    f"cannot write to {folder}: {error.strerror}; make room or choose another --study"
-                ) from error
+            raise EvoaeError(
+                f"cannot write to {folder}: {error.strerror}; make room or choose another --study"
+            ) from error
+        except BaseException:
+            lock.release()
             raise
         return cls(folder, setup, store, lock, runner)
 
@@ -151,6 +154,7 @@ class Study:
             store.put_event("resumed", f"from state {store.meta('state')}")
             if msgspec.to_builtins(config) != settings:
                 store.put_meta(settings=msgspec.to_builtins(config))
+            if msgspec.to_builtins(config) != settings or not (folder / SETTINGS).is_file():
                 write_settings(folder, config, setup.images)
         except BaseException:
             if store is not None:
@@ -168,7 +172,7 @@ class Study:
         writer = BestWriter(self._write_best, lambda text: self._say("warning", text))
         try:
             self._store.put_meta(state="running")
-            self._drop_stray_weights()
+            self._drop_strays()
             self._engine.start()
             with Publisher(self.folder, self.snapshot):
                 state = self._lead(writer)
@@ -212,14 +216,22 @@ class Study:
             snapshot=self.snapshot,
         )
         try:
-            state, winner = course.run()
+            state, finals, winner = course.run()
         except Stopped:
-            self._store.put_event("interrupted", "asked to stop")
-            if not self._stop.is_killed:
+            if self._stop.is_killed:
+                self._engine.stop()
+                writer.abandon()
+            else:
                 writer.close()
+            self._store.put_event("interrupted", "asked to stop")
             return "interrupted"
         writer.close()
-        self._write_best(winner)
+        self._write_best(winner, lambda: False)
+        # Last, so that what the store calls the winner is what lies in best/.
+        self._store.put_meta(
+            finalists=[final.genotype for final in finals],
+            winner=[winner.evaluation.genotype, winner.evaluation.seed_index],
+        )
         return state
 
     def request_stop(self) -> None:
@@ -236,35 +248,33 @@ class Study:
         """The study at this moment. Callable from any thread."""
         return self._board.snapshot(self._evolution, self._desk.n_open)
 
-    def _write_best(self, best: Best) -> None:
+    def _write_best(self, best: Best, is_abandoned: Callable[[], bool]) -> None:
         # The main thread's connection may be inside a transaction; this runs in a thread of its own and only reads.
         store = Store.read(self.folder)
         try:
-            write_best(self.folder, self._requests, best, store)
+            write_best(self.folder, self._requests, best, store, is_abandoned)
         finally:
             store.close()
 
-    def _drop_stray_weights(self) -> None:
-        """Delete what a killed run left below `weights/`: all but the best candidate's and the finalists'."""
+    def _drop_strays(self) -> None:
+        """Delete what is of no use: weights of beaten candidates, and files that a killed run was writing."""
         best = self._store.best("search")
         kept = weights_file(self.folder, "search", best.evaluation.genotype, 0) if best is not None else None
-        for path in (self.folder / "weights").iterdir():
-            if path.suffix != ".safetensors" or not (path == kept or path.name.startswith("final-")):
+        for path in (self.folder / "weights").glob("search-*"):
+            if path != kept:
+                path.unlink(missing_ok=True)
+        for place in (self.folder, self.folder / "weights", self.folder / BEST):
+            for path in place.glob(f".*{PART}"):
                 path.unlink(missing_ok=True)
 
     def _finish(self, state: State) -> None:
         self._board.state = state
         if state != "interrupted":
             self._board.phase = "finished"
-        if (self.folder / BEST).is_dir():
+            self._drop_strays()
+        if (self.folder / BEST).is_dir() and not self._stop.is_killed:
             write_history(self.folder, self._store)
         self._store.put_meta(state=state, **self._board.meta(self._evolution))
-        kinds = self._store.hardware()
-        if len(kinds) > 1:
-            mixed = "; ".join(", ".join(kind) for kind in kinds)
-            self._warn(
-                f"evaluations ran on {len(kinds)} kinds of hardware or software, so the history may not repeat: {mixed}"
-            )
 
     def _warn(self, text: str) -> None:
         self._store.put_event("warning", text)
@@ -283,3 +293,15 @@ def _locked(folder: Path, *, is_new: bool) -> StudyLock:
     except OSError as error:
         remedy = "choose another --study" if is_new else "make it writable, or resume a copy"
         raise StudyError(f"cannot write to {folder}: {error.strerror}; {remedy}") from None
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what `create` makes in a folder that was empty, and the folder. The lock is held, and goes last."""
+    for path in (*folder.glob(f"{DATABASE}*"), *folder.glob(f".*{PART}"), folder / SETTINGS):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not ours alone any more, or gone
+        if (folder / "weights").is_dir():
+            (folder / "weights").rmdir()
+        if [path.name for path in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()
+            folder.rmdir()

@@ -7,7 +7,7 @@ import msgspec
 
 from evoae_cli.errors import StudyError
 from evoae_cli.evaluation.contract import Evaluation
-from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.config import resolve
 from evoae_cli.study.lines import noise_text
 from evoae_cli.study.locate import LIVE
 from evoae_cli.study.lock import lock_holder
@@ -42,7 +42,7 @@ def summary(folder: Path) -> dict[str, Any]:
             "state": state_of(folder, store),
             "seed": settings["seed"],
             "settings": settings,
-            "noise": noise_text(msgspec.convert(settings, StudyConfig)),
+            "noise": _noise(settings),
             "fingerprint": store.meta("fingerprint"),
             "active_s": store.meta("active_s", 0.0),
             "best": _best(store),
@@ -79,6 +79,12 @@ def state_of(folder: Path, store: Store) -> State:
     """The study's state; one that says it runs while no process holds it was interrupted without a word."""
     state: State = store.meta("state", "interrupted")
     return "interrupted" if state == "running" and lock_holder(folder) is None else state
+
+
+def _noise(settings: dict[str, Any]) -> str:
+    """The noise for people; settings of another version of evoae may have other names beside those it depends on."""
+    known = {key: settings.get(key) for key in ("noise", "sigma2")}
+    return noise_text(resolve(settings["objective"], known))
 
 
 def _best(store: Store) -> dict[str, Any] | None:

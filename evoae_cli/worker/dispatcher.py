@@ -56,7 +56,12 @@ class Seat:
 
 
 class Dispatcher:
-    """One worker process for each seat, fed from `broker`. A worker that dies or falls silent is replaced."""
+    """One worker process for each seat, fed from `broker`. A worker that dies or falls silent is replaced.
+
+    `clock` is the broker's. A worker whose lease is lost is killed before the loop waits again, so that one which was
+    frozen never thaws to report late: SIGKILL ends a stopped process where it stands. Only a report written between the
+    last look at its channel and the kill arrives late; the broker drops it.
+    """
 
     def __init__(
         self,
@@ -78,6 +83,8 @@ class Dispatcher:
         self._idle: dict[str, Worker] = {}
         # No deadline lies before this. Heartbeats only move deadlines away: one look at them all per timeout is enough.
         self._check_at = -math.inf
+        # Until when heartbeats could be heard: the end of the latest wait. Silence counts only until then.
+        self._listened_at = clock()
         self._is_stopping = False
         self._selector = selectors.DefaultSelector()
         self._wake_lock = threading.Lock()
@@ -118,11 +125,26 @@ class Dispatcher:
 
     def _handle(self, timeout_s: float) -> None:
         """Wait until something happens or `timeout_s` is over, and deal with all that has happened."""
-        for key, _ in self._selector.select(None if timeout_s == math.inf else timeout_s):
+        # Heartbeats end a wait as often, so this wakes nobody up who slept; a longer wait was a pause.
+        is_listening = any(seat.worker is not None for seat in self.seats.values())
+        longest_s = self._timing.heartbeat_interval_s if is_listening else math.inf
+        timeout_s = min(timeout_s, longest_s)
+        events = self._selector.select(None if timeout_s == math.inf else timeout_s)
+        since, self._listened_at = self._listened_at, self._clock()
+        if self._listened_at - since > longest_s + self._timing.heartbeat_interval_s:
+            self._forgive(self._listened_at - since)
+        for key, _ in events:
             handler, worker = key.data
             # An event of this batch may belong to a worker that an earlier one has buried.
             if worker is None or not worker.is_buried:
                 handler(worker)
+
+    def _forgive(self, gap_s: float) -> None:
+        """Count nothing of a time in which this process was stopped, and perhaps its workers too."""
+        self._broker.extend(gap_s)
+        for seat in self.seats.values():
+            if seat.worker is not None:
+                seat.worker.deadline += gap_s
 
     def _feed(self) -> None:
         """Give tasks to idle workers while there are both."""
@@ -145,8 +167,9 @@ class Dispatcher:
             return
         # What has arrived counts before anything is declared lost.
         self._handle(0)
-        now = self._clock()
-        for lost in self._broker.expire():
+        # Not the clock's time: a pause may begin here too.
+        now = self._listened_at
+        for lost in self._broker.expire(now):
             seat = self.seats.get(lost.lease.worker)
             if seat is not None and seat.worker is not None:
                 self._kill(seat.worker, lost.reason)
@@ -240,7 +263,13 @@ class Dispatcher:
             for body in read():
                 message = decode_from_worker(body)
                 if isinstance(message, Report):
-                    self._broker.report(message.lease_id, message.outcome, message.payload, message.reason)
+                    self._broker.report(
+                        message.lease_id,
+                        message.outcome,
+                        message.payload,
+                        message.reason,
+                        is_host_failure=message.is_host_failure,
+                    )
                     # A second report of an earlier task does not end the one that runs.
                     if worker.running is None or worker.running[0].id != message.lease_id:
                         continue

@@ -10,6 +10,10 @@ MAX_REASON = 500
 """Characters of a reason: it is one line for people."""
 
 
+EXIT_DEVICE_FAILED = 75
+"""Exit code of a worker whose device is of no more use to this process; sysexits.h has it for "try again"."""
+
+
 class Work(msgspec.Struct, frozen=True, array_like=True):
     """To a worker: run this."""
 
@@ -31,6 +35,7 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
     outcome: Outcome
     payload: bytes
     reason: str
+    is_host_failure: bool = False
 
 
 HEARTBEAT = struct.Struct("<qd")

@@ -14,16 +14,20 @@ from typing import NoReturn
 import msgspec
 
 from evoae_cli.broker.task import MAX_PAYLOAD
+from evoae_cli.errors import EvoaeError
 from evoae_cli.outcome import Outcome
 from evoae_cli.worker import channel
 from evoae_cli.worker.heartbeat import Heart
-from evoae_cli.worker.lifeline import tie_to
-from evoae_cli.worker.messages import MAX_REASON, Ready, Report, Work, decode_work, encode
+from evoae_cli.worker.lifeline import go_first_when_memory_is_short, tie_to
+from evoae_cli.worker.messages import EXIT_DEVICE_FAILED, MAX_REASON, Ready, Report, Work, decode_work, encode
 
 Progress = Callable[[float], None]
 """Called with the share done, 0 to 1."""
 Run = Callable[[bytes, Progress], tuple[Outcome, bytes, str]]
-"""(payload, progress) -> (outcome, result payload, reason): runs one task."""
+"""(payload, progress) -> (outcome, result payload, reason): runs one task.
+
+An EvoaeError or OSError that it raises is the host's failure; any other exception is the task's.
+"""
 Start = Callable[[str, int], tuple[str, Run]]
 """(device, threads) -> (model of the hardware, run): called once in each worker."""
 
@@ -35,6 +39,9 @@ _THREAD_SETTINGS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+
+_DEVICE_SIGNS = ("CUDA error", "cuDNN error", "CUBLAS")
+_MEMORY_SIGNS = ("out of memory", "ALLOC_FAILED")
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,12 +65,13 @@ def main(
 ) -> NoReturn:
     """Be a worker, until the coordinator closes `tasks`."""
     tie_to(setup.coordinator)
+    go_first_when_memory_is_short()
     _redirect(log.fd)
     os.environ.update(dict.fromkeys(_THREAD_SETTINGS, str(setup.threads)))
     heart = Heart(heartbeats.fd, setup.heartbeat_interval_s)
     heart.start()
     try:
-        hardware, run = load_runner(setup.runner)(setup.device, setup.threads)
+        hardware, run = _load_runner(setup.runner)(setup.device, setup.threads)
     except BaseException as error:
         traceback.print_exc()
         # The last line of the log is what people will be told.
@@ -79,7 +87,7 @@ def main(
     os._exit(0)
 
 
-def load_runner(name: str) -> Start:
+def _load_runner(name: str) -> Start:
     """The function that `module:function` names."""
     module, _, function = name.partition(":")
     start: Start = getattr(importlib.import_module(module), function)
@@ -88,14 +96,43 @@ def load_runner(name: str) -> Start:
 
 def _run(run: Run, work: Work, heart: Heart) -> Report:
     heart.begin(work.lease_id)
+    is_host_failure = False
     try:
         outcome, payload, reason = run(work.payload, heart.progress)
         if len(payload) > MAX_PAYLOAD:
             raise ValueError(f"the result has {len(payload)} bytes; at most {MAX_PAYLOAD}")
     except Exception as error:
         traceback.print_exc()
+        if _is_device_failure(error):
+            # CUDA's errors stick to the process: each later task would fail too, and at once. So the task is run again
+            # by a fresh worker, as after any other death.
+            print(_in_short(error), file=sys.stderr)
+            os._exit(EXIT_DEVICE_FAILED)
         outcome, payload, reason = Outcome.CRASHED, b"", _in_short(error)
-    return Report(work.lease_id, outcome, payload, _first_line(reason)[:MAX_REASON])
+        if isinstance(error, EvoaeError | OSError):
+            is_host_failure = True
+            reason = _host_reason(error)
+    return Report(work.lease_id, outcome, payload, _first_line(reason)[:MAX_REASON], is_host_failure)
+
+
+def _is_device_failure(error: Exception) -> bool:
+    """Whether an accelerator failed, other than for want of memory. By names and texts: torch may not be loaded."""
+    text = str(error)
+    if any(sign in text for sign in _MEMORY_SIGNS):
+        return False
+    if type(error).__name__ == "AcceleratorError":
+        return True
+    return isinstance(error, RuntimeError) and any(sign in text for sign in _DEVICE_SIGNS)
+
+
+def _host_reason(error: EvoaeError | OSError) -> str:
+    """What a person can act on: the error's own line, or the file and what the system says of it."""
+    if isinstance(error, EvoaeError):
+        return str(error)
+    if error.strerror is None or error.filename is None:
+        return _in_short(error)
+    name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    return f"{name}: {error.strerror}"
 
 
 def _in_short(error: BaseException) -> str:

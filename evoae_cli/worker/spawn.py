@@ -17,7 +17,7 @@ from evoae_cli.engine.protocol import WorkerState
 from evoae_cli.worker import process
 from evoae_cli.worker.channel import FrameReader, FrameWriter, Inherited
 from evoae_cli.worker.lifeline import SIGNALS_OF_THE_TERMINAL
-from evoae_cli.worker.messages import HEARTBEAT, HEARTBEATS_BYTES
+from evoae_cli.worker.messages import EXIT_DEVICE_FAILED, HEARTBEAT, HEARTBEATS_BYTES, MAX_REASON
 
 _ONE_AT_A_TIME = threading.Lock()
 """Held while the interpreter's globals are arranged for a child: two engines may spawn at once."""
@@ -106,6 +106,8 @@ class Worker:
 
     def why_lost(self) -> str:
         """One line that says how a buried worker ended."""
+        if not self._kill_reason and self._exit_code == EXIT_DEVICE_FAILED:
+            return f"its device failed: {self.last_words()}"
         return self._kill_reason or _exit_text(self._exit_code)
 
     def last_words(self) -> str:
@@ -113,7 +115,7 @@ class Worker:
         end = os.fstat(self.log).st_size
         start = max(self._log_start, end - _LOG_TAIL_BYTES)
         lines = os.pread(self.log, end - start, start).decode(errors="replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return next((line.strip()[:MAX_REASON] for line in reversed(lines) if line.strip()), "")
 
     def __repr__(self) -> str:
         return f"<Worker {self.name} {self.state}, pid {self.pid}>"

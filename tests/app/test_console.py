@@ -7,7 +7,7 @@ import os
 import pytest
 from rich.console import Console
 
-from evoae_cli.app.console import HangupProof, can_redraw, say, warn
+from evoae_cli.app.console import HangupProof, ResultStream, can_redraw, say, warn
 
 
 def test_a_line_is_neither_broken_nor_read_as_markup() -> None:
@@ -32,19 +32,21 @@ class BrokenStream(io.StringIO):
         raise OSError(self._number, os.strerror(self._number))
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.EPIPE])
-def test_writing_to_a_terminal_that_is_gone_is_no_error(number: int) -> None:
+@pytest.mark.parametrize("number", [errno.EIO, errno.EPIPE, errno.ENOSPC])
+def test_what_cannot_be_shown_on_a_terminal_or_a_full_disk_is_no_error(number: int) -> None:
     proof = HangupProof(BrokenStream(number))
     assert proof.write("text") == 4
     proof.flush()
 
 
-def test_other_failures_to_write_are_not_hidden() -> None:
-    proof = HangupProof(BrokenStream(errno.ENOSPC))
+def test_results_that_cannot_be_written_are_an_error_that_is_remembered() -> None:
+    stream = ResultStream(BrokenStream(errno.ENOSPC))
+    assert stream.error is None
+    with pytest.raises(OSError, match="No space") as caught:
+        stream.write("text")
+    assert stream.error is caught.value
     with pytest.raises(OSError, match="No space"):
-        proof.write("text")
-    with pytest.raises(OSError, match="No space"):
-        proof.flush()
+        stream.flush()
 
 
 def test_a_screen_is_drawn_only_on_a_terminal_that_can_move_its_cursor() -> None:

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from evoae_cli.app.doctor import folder_size, train_tiny
+import pytest
+
+from evoae_cli.app.doctor import failure_in, folder_size, train_tiny
 
 
 def test_a_tiny_network_trains_on_the_cpu() -> None:
@@ -16,7 +18,18 @@ def test_a_device_that_does_not_work_gives_one_line() -> None:
 
 
 def test_a_network_that_is_not_trained_is_no_success() -> None:
-    assert "did not fall" in (train_tiny("cpu", n_steps=1) or "")
+    assert "in float32: it does not learn" in (train_tiny("cpu", n_steps=1) or "")
+
+
+def test_training_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert train_tiny("cpu") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_told_for_each_precision_that_a_search_would_use(tmp_path: Path) -> None:
+    assert failure_in(tmp_path, "cpu", "bfloat16", 60) is None
+    assert "in bfloat16: it does not learn" in (failure_in(tmp_path, "cpu", "bfloat16", 1) or "")
 
 
 def test_a_folder_is_measured_with_all_below_it_and_a_missing_one_is_empty(tmp_path: Path) -> None:

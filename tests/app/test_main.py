@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,13 @@ def evoae(*args: str, cwd: Path, **environ: str) -> "subprocess.CompletedProcess
         (["search", "denoise", "--epochs", "0"], "--epochs 0"),
         (["search", "denoise", "--seed", "x"], "'x'"),
         (["search", "denoise", "--noise", "gaussian:5", "--sigma2", "1/3"], "--sigma2 1/3"),
+        (["search", "denoise", "--device", "gpu"], "cuda:0,cuda:2"),
+        (["search", "denoise", "--data", "nowhere"], "no such folder"),
+        (["search", "denoise", "--data", "nowhere", "--dry-run"], "no such folder"),
+        (["search", "denoise", "--study", ""], "empty"),
+        (["resume", "nowhere", "--device", "gpu"], "cuda:0,cuda:2"),
+        (["search", "denoise", "--lr", "0"], "--lr 0 must be above 0"),
+        (["search", "denoise", "--precision", "x"], "use auto, float32 or bfloat16"),
         (["search", "--config", "nowhere.toml"], "nowhere.toml"),
         (["resume", "nowhere"], "'nowhere'"),
         (["show"], "no study"),
@@ -176,3 +184,88 @@ def test_the_shell_completes_commands_options_and_study_names(tmp_path: Path) ->
     assert completions("evoae show ") == {"alpha", "beta"}
     assert completions("evoae resume al") == {"alpha"}
     assert completions("evoae search denoise --preset ") == {"quick", "paper"}
+
+
+def test_help_fits_80_columns_with_every_name_whole_and_no_type_of_python(tmp_path: Path) -> None:
+    for args in (["--help"], ["search", "--help-all"], ["show", "--help"], ["denoise", "--help"]):
+        text = evoae(*args, cwd=tmp_path).stdout
+        assert max(map(len, text.splitlines())) <= 80
+        assert "…" not in text
+        assert not re.search(r"<(str|bool|int|path|file)>", text)
+    from evoae_cli.app.options import SETTINGS
+
+    full = evoae("search", "--help-all", cwd=tmp_path).stdout
+    assert all(f" --{name.replace('_', '-')} " in full for name in SETTINGS)
+
+
+@pytest.mark.parametrize("args", ["list --json", "--version", "search --help-all"])
+def test_a_result_that_cannot_be_written_is_one_line_and_exit_code_1(args: str, tmp_path: Path) -> None:
+    for redirection, part in ((">/dev/full", "No space left"), (">&-", "stdout is closed")):
+        done = shell(f"{args} {redirection}", tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        [line] = done.stderr.splitlines()
+        assert part in line
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "2>&- <&-"])
+def test_without_a_place_for_errors_the_result_and_the_exit_code_still_come(redirection: str, tmp_path: Path) -> None:
+    done = shell(f"list --json {redirection}", tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+    assert shell(f"show nowhere {redirection}", tmp_path).returncode == 2
+    assert shell(f"list >&- {redirection}", tmp_path).returncode == 1
+
+
+def test_what_is_opened_never_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    program = (
+        "import os\nfrom evoae_cli.app.console import fill_streams\n"
+        "is_open = fill_streams()\nnew = os.open('/', os.O_RDONLY)\nraise SystemExit(10 * is_open + (new > 2))"
+    )
+    root = Path(__file__).parents[2]
+    for redirection, code in (("", 11), ("<&- >&- 2>&-", 1), ("2>&-", 11)):
+        line = f'exec "$0" -c "$1" {redirection}'
+        done = subprocess.run(
+            ["bash", "-c", line, sys.executable, program],
+            env=os.environ | {"PYTHONPATH": str(root)},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code
+
+
+def test_a_signal_while_pytorch_is_loading_ends_with_143_and_leaves_nothing(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    (tmp_path / "temporary").mkdir()
+    places = {"TMPDIR": str(tmp_path / "temporary"), "EVOAE_CACHE": str(tmp_path / "cache")}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUN, "search", "denoise", "--dry-run"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(root)} | places,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        assert "measuring" in process.stderr.readline()
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+        assert (process.returncode, stdout) == (143, "")
+        assert "Traceback" not in stderr
+        assert "bug" not in stderr
+        assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def shell(arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """`evoae` with arguments and redirections as bash reads them."""
+    root = Path(__file__).parents[2]
+    keep = {key: value for key, value in os.environ.items() if not key.startswith("EVOAE_")}
+    return subprocess.run(
+        ["bash", "-c", f'exec "$0" -c "$1" {arguments}', sys.executable, RUN],
+        cwd=cwd,
+        env=keep | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -86,7 +86,7 @@ def test_every_default_that_help_names_can_be_written_as_it_stands_there() -> No
         shown = (
             options_of("search")[name]
             .help.rpartition("quick: ")[2]
-            .rstrip(")")
+            .removesuffix(")")
             .removesuffix(" for denoise")
             .split(" for denoise")[0]
         )

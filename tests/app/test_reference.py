@@ -11,7 +11,8 @@ from evoae_cli.app import reference
 from evoae_cli.app.main import app
 from evoae_cli.app.options import SETTINGS
 from evoae_cli.errors import EvoaeError
-from evoae_cli.study.config import field_meta, option_name
+from evoae_cli.study.checks import option_name
+from evoae_cli.study.config import field_meta
 from evoae_cli.study.presets import PRESETS, Preset
 
 

@@ -23,6 +23,7 @@ def make_snapshot(n_workers: int = 2, genotype: str = "3x3conv2d:16", **changes:
         "n_generations": 4,
         "n_done": 32,
         "n_expected": 54,
+        "share": 0.5,
         "elapsed_s": 75.0,
         "remaining_s": 240.0,
         "baseline": "noisy",
@@ -67,7 +68,7 @@ def test_every_line_fits_the_width(width: int, genotype: str, n_workers: int) ->
         n_workers,
         genotype,
         study="runs/" + "long" * 30,
-        message="waiting " * 20,
+        state="stopping",
         counts=Counts(trained=10**6, cache_hits=10**6, diverged=3, oom=2, timeout=1, crashed=1, lost_leases=3),
     )
     assert max(map(len, drawn(snapshot, width))) <= width
@@ -76,7 +77,7 @@ def test_every_line_fits_the_width(width: int, genotype: str, n_workers: int) ->
 @pytest.mark.parametrize("height", [16, 24, 50])
 @pytest.mark.parametrize("n_workers", [0, 1, 2, 8, 64])
 def test_the_screen_never_grows_beyond_the_height_and_leaves_the_cursor_a_line(height: int, n_workers: int) -> None:
-    snapshot = make_snapshot(n_workers, message="waiting for the last evaluation")
+    snapshot = make_snapshot(n_workers, state="stopping")
     assert len(drawn(snapshot, 80, height)) < height
 
 
@@ -120,7 +121,7 @@ def test_progress_names_the_time_that_remains_once_it_is_known() -> None:
 
 
 def test_the_bar_can_be_read_without_colours() -> None:
-    line = next(line for line in drawn(make_snapshot(n_done=27), 80) if "27 of 54" in line)
+    line = next(line for line in drawn(make_snapshot(), 80) if "32 of 54" in line)
     assert abs(line.count("━") - line.count("─")) <= 1
 
 

@@ -2,15 +2,19 @@
 
 import io
 import shlex
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
+from evoae_cli.app.beforehand import Workers
 from evoae_cli.app.closing import against, closing, next_lines
 from evoae_cli.app.opening import estimate_s, opening
 from evoae_cli.app.tables import columns, history_lines, studies_lines, study_lines
 from evoae_cli.study.config import resolve
+from evoae_cli.study.locate import new_study_folder
 
 FOLDER = Path("runs/denoise-20260101-120000")
 SCORES = {"fitness": 64.2, "mse": 0.0156, "psnr_db": 25.06, "psnr_pooled_db": 24.5, "ssim": 0.712}
@@ -77,6 +81,27 @@ def test_there_are_four_lines_to_copy_and_a_shell_reads_each_as_meant() -> None:
         assert compile(shlex.split(lines[2])[2], "line", "exec")
 
 
+@pytest.mark.parametrize("objective", ["denoise", "manifold"])
+def test_lines_to_copy_fit_80_columns_for_a_study_of_the_default_name(
+    objective: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EVOAE_RUNS", raising=False)
+    lines = next_lines(objective, new_study_folder(None, objective, datetime(2026, 11, 22, 10, 20, 30)))
+    assert all(len(f"  {line}") <= 80 for line in lines)
+    assert "load('" + objective in lines[2]
+
+
+def test_in_a_narrow_terminal_genotypes_give_way_and_text_is_broken_between_words() -> None:
+    long = make_summary(finalists=make_summary()["finalists"] * 2)
+    rows = [[0, "3x3conv2d:8,5x5conv2d:16", "ok", 10.0]]
+    for width in (40, 60, 80):
+        lines = study_lines(long, FOLDER, width) + history_lines(rows, width)
+        assert all(len(line) <= width or " " not in line.strip() for line in lines)
+    whole = study_lines(long, FOLDER)
+    assert " ".join(whole).split() == " ".join(study_lines(long, FOLDER, 79)).split()
+    assert f"model: {FOLDER}/best" in whole
+
+
 def test_an_exhausted_search_space_is_said() -> None:
     assert "every architecture of the search space was trained" in closing_lines(make_summary(state="exhausted"), 80)
 
@@ -134,14 +159,16 @@ def test_columns_are_aligned() -> None:
 
 def test_the_opening_says_workers_images_and_time() -> None:
     config = resolve("denoise")
-    line = opening(config, FOLDER, 2, 12)
+    line = opening(config, FOLDER, Workers(2, is_on_gpu=False))
     assert line.startswith(f"denoise in {FOLDER}: 2 workers, 12 photographs, about ")
     assert line.endswith(" min")
 
 
 def test_on_gpus_and_other_images_the_opening_promises_no_time() -> None:
-    line = opening(resolve("manifold", {"data": "photos"}), FOLDER, None, None)
-    assert line == f"manifold in {FOLDER}: one worker per GPU, images from photos"
+    config = resolve("manifold", {"data": "photos"})
+    line = opening(config, FOLDER, Workers(1, is_on_gpu=True))
+    assert line == f"manifold in {FOLDER}: 1 worker on GPU, images from photos"
+    assert opening(config, FOLDER, None) == f"manifold in {FOLDER}: images from photos"
 
 
 def test_more_workers_and_fewer_generations_take_less_time() -> None:

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from evoae_cli.app.signals import exit_code, interruptible
+from evoae_cli.app.signals import Ended, ending_in_order, exit_code, interruptible
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
@@ -28,6 +28,18 @@ def test_afterwards_the_handlers_are_what_they_were() -> None:
     with interruptible(lambda: None, lambda: None):
         assert signal.getsignal(signal.SIGINT) != before[0]
     assert [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_while_no_study_runs_a_signal_ends_the_command_in_order(signum: signal.Signals) -> None:
+    with ending_in_order():
+        with interruptible(lambda: None, lambda: None) as interruption:
+            os.kill(os.getpid(), signum)
+        assert interruption.signum == signum
+        with pytest.raises(Ended) as ended:
+            os.kill(os.getpid(), signum)
+    assert exit_code(ended.value.signum) == 143
+    assert signal.getsignal(signum) == signal.SIG_DFL
 
 
 def test_a_signal_that_was_ignored_stays_ignored() -> None:

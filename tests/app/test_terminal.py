@@ -157,8 +157,10 @@ def test_ctrl_c_waits_for_what_runs_stores_it_and_says_how_to_resume(tmp_path: P
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "s"
-    with terminal("search", "denoise", *SMALL, "--train-images", "1000000", "--study", str(folder)) as shown:
-        shown.wait_for(rb"\dconv2d:8")
+    # Candidates are quick, so there is a best/ that is drawn; the finalist would train for days.
+    endless = ("--train-images", "32", "--final-epochs", "1000000")
+    with terminal("search", "denoise", *SMALL, *endless, "--study", str(folder)) as shown:
+        shown.wait_for(rb"final \dx\dconv2d:8|final dropout2d")
         shown.press_ctrl_c()
         shown.wait_for(rb"waiting for")
         shown.press_ctrl_c()

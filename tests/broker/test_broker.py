@@ -56,6 +56,31 @@ def test_a_lease_that_runs_out_on_the_brokers_clock_is_given_again() -> None:
     assert broker.counts().n_late == 1
 
 
+def test_leases_run_out_only_as_far_as_somebody_listened() -> None:
+    clock = Clock()
+    broker = Broker(10.0, clock=clock)
+    broker.submit(tasks(1, 2))
+    first, second = broker.lease("a"), broker.lease("b")
+    clock.now = 100.0
+    assert broker.expire(by=9.0) == []
+    broker.extend(95.0)
+    assert broker.expire() == []
+    clock.now = 105.0
+    assert [lost.lease for lost in broker.expire()] == [first, second]
+
+
+def test_a_failure_of_the_host_is_told_apart() -> None:
+    broker = Broker(10.0)
+    broker.submit(tasks(1, 2))
+    for worker, is_host_failure in (("a", True), ("b", False)):
+        lease = broker.lease(worker)
+        assert lease is not None
+        broker.report(lease.id, Outcome.CRASHED, reason="disk full", is_host_failure=is_host_failure)
+        result = broker.results.get_nowait()
+        assert result is not None
+        assert (result.reason, result.is_host_failure) == ("disk full", is_host_failure)
+
+
 def test_a_task_that_ends_by_losing_workers_is_a_result_too() -> None:
     broker = Broker(10.0, max_attempts=1)
     broker.submit(tasks(1))

@@ -1,10 +1,12 @@
 """What becomes of workers and callers when the coordinator is a process of its own: scripts, signals, sudden death."""
 
+import contextlib
 import os
 import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,13 @@ def have_ended(watched: list[int], within_s: float) -> bool:
     return ended
 
 
+def answer(bell: Path) -> None:
+    """Let the task go on that waits for its named pipe to be read."""
+    fd = os.open(bell, os.O_RDONLY | os.O_NONBLOCK)
+    assert select.select([fd], [], [], 30)[0], f"nobody waits at {bell.name}"
+    os.close(fd)
+
+
 needs_pidfd = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="watches processes by pidfd")
 
 
@@ -86,34 +95,28 @@ def test_a_script_without_a_main_guard_runs_once_and_prints_nothing_else(folder:
     assert (out.splitlines(), errors, process.returncode) == (["main module runs", "20"], "", 0)
 
 
+def runs_from_standard_input(folder: Path, *arguments: str) -> bool:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        input=A_WHOLE_RUN,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=60,
+        check=False,
+    )
+    return (done.stdout.splitlines(), done.stderr, done.returncode) == (["main module runs", "20"], "", 0)
+
+
 def test_a_script_from_standard_input_in_a_folder_of_treacherous_names(tmp_path: Path) -> None:
     for name in ("selectors", "socket", "pickle", "tempfile"):
         (tmp_path / f"{name}.py").write_text(f"raise SystemExit('imported {name} of the current folder')")
-    done = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.path.remove(''); exec(sys.stdin.read())"],
-        input=A_WHOLE_RUN,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        timeout=60,
-        check=False,
-    )
-    assert (done.stdout.splitlines(), done.stderr, done.returncode) == (["main module runs", "20"], "", 0)
+    assert runs_from_standard_input(tmp_path, "-c", "import sys; sys.path.remove(''); exec(sys.stdin.read())")
 
 
 def test_python_reading_its_program_from_standard_input(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-"],
-        input=A_WHOLE_RUN,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        timeout=60,
-        check=False,
-    )
-    assert (done.stdout.splitlines(), done.stderr, done.returncode) == (["main module runs", "20"], "", 0)
+    assert runs_from_standard_input(tmp_path, "-")
 
 
 def test_a_caller_that_forgets_to_stop_ends_all_the_same(folder: Path) -> None:
@@ -184,3 +187,45 @@ engine.stop()
     assert line(process) == "ok ok", "a worker can still be replaced"
     _, errors = process.communicate(timeout=60)
     assert (errors, process.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("is_whole_group", [True, False], ids=["whole group", "coordinator alone"])
+def test_a_pause_longer_than_the_timeout_costs_no_lease(folder: Path, is_whole_group: bool) -> None:
+    bells = [folder / "bell-1", folder / "bell-2"]
+    for bell in bells:
+        os.mkfifo(bell)
+    code = f"""
+cpu = WorkerSpec(device="cpu", threads=1)
+engine = LocalEngine([cpu] * 2, "evoae_cli.bench.noop:start", heartbeat_interval_s=0.1, heartbeat_timeout_s=1.0)
+engine.start()
+engine.submit([task(number, tell=bell) for number, bell in enumerate({[str(bell) for bell in bells]!r})])
+engine.submit([task(number) for number in range(2, 22)])
+while any(worker.state != "training" for worker in engine.view().workers):
+    pass
+say("training")
+ended = [engine.next_result() for _ in range(22)]
+say(sorted(result.task_id for result in ended) == list(range(22)), *{{result.attempt for result in ended}})
+say(engine.view().n_lost_leases, engine.view().n_late_results)
+engine.stop()
+"""
+    process = start(PREAMBLE + code, folder)
+    try:
+        assert line(process) == "training"
+        signal_it = os.killpg if is_whole_group else os.kill
+        for awake_s in (0.0, 0.23, 0.47):
+            time.sleep(awake_s)
+            signal_it(process.pid, signal.SIGSTOP)
+            # Past the timeout: what is tested is what this time does to leases.
+            time.sleep(1.5)
+            signal_it(process.pid, signal.SIGCONT)
+        time.sleep(0.3)
+        for bell in bells:
+            answer(bell)
+        assert line(process) == "True 1"
+        assert line(process) == "0 0"
+        _, errors = process.communicate(timeout=60)
+        assert (errors, process.returncode) == ("", 0)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

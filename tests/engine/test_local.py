@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from evoae_cli.bench.noop import Command
+from evoae_cli.bench.noop import Command, ErrorType
 from evoae_cli.broker.task import MAX_PAYLOAD, Task, TaskResult
 from evoae_cli.engine.local import LocalEngine, WorkerSpec
 from evoae_cli.engine.protocol import Engine
@@ -126,6 +127,19 @@ def test_a_frozen_worker_is_killed_after_the_timeout_and_its_task_run_again(tmp_
         assert nothing_is_open(engine)
 
 
+def test_a_worker_that_thaws_after_its_lease_was_lost_reports_nothing(tmp_path: Path) -> None:
+    """It is killed, frozen as it is, in the moment in which the lease is lost."""
+    with LocalEngine([CPU], NOOP, heartbeat_interval_s=0.1, heartbeat_timeout_s=1.0) as engine:
+        one_result(engine)
+        frozen = pids(engine)[0]
+        engine.submit([a_task(2, Command(only_first_time=str(tmp_path / "once"), signal=signal.SIGSTOP))])
+        until(lambda: engine.view().n_lost_leases == 1)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(frozen, signal.SIGCONT)
+        assert [result.attempt for result in results(engine, 1)] == [2]
+        assert engine.view().n_late_results == 0
+
+
 def test_a_worker_that_freezes_while_it_is_idle_holds_nothing_up() -> None:
     with LocalEngine([CPU], NOOP, heartbeat_interval_s=0.1, heartbeat_timeout_s=1.0) as engine:
         one_result(engine)
@@ -188,6 +202,67 @@ def test_an_exception_is_a_result_and_the_worker_lives_on(tmp_path: Path) -> Non
         assert one_result(engine, Command(error="nothing here")).reason == "ValueError: nothing here"
         assert pids(engine) == worker
     assert "Traceback" in (tmp_path / "worker-1.log").read_text()
+
+
+def test_a_file_that_is_missing_is_the_hosts_failure_and_the_reason_names_it(
+    engine: LocalEngine, tmp_path: Path
+) -> None:
+    result = one_result(engine, Command(reads=str(tmp_path / "gone")))
+    assert (result.outcome, result.is_host_failure, result.attempt) == (Outcome.CRASHED, True, 1)
+    assert result.reason == f"{tmp_path}/gone: No such file or directory"
+
+
+def test_an_error_of_our_own_is_the_hosts_failure_and_told_in_its_own_words(engine: LocalEngine) -> None:
+    result = one_result(engine, Command(error="the images are gone", error_type="EvoaeError"))
+    assert (result.outcome, result.is_host_failure) == (Outcome.CRASHED, True)
+    assert result.reason == "the images are gone"
+
+
+@pytest.mark.parametrize("error_type", ["ValueError", "RuntimeError", "MemoryError"])
+def test_any_other_exception_is_not_the_hosts_failure(engine: LocalEngine, error_type: ErrorType) -> None:
+    result = one_result(engine, Command(error="no", error_type=error_type))
+    assert (result.outcome, result.is_host_failure) == (Outcome.CRASHED, False)
+    assert result.reason == f"{error_type}: no"
+
+
+CUDA_ERROR = "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be reported later"
+
+
+def test_a_worker_whose_device_failed_is_replaced_and_its_task_run_again(tmp_path: Path) -> None:
+    failing = Command(only_first_time=str(tmp_path / "once"), error=CUDA_ERROR, error_type="RuntimeError")
+    with LocalEngine([CPU], NOOP, logs=tmp_path) as engine:
+        one_result(engine)
+        failed = pids(engine)
+        result = one_result(engine, failing)
+        assert (result.outcome, result.attempt) == (Outcome.OK, 2)
+        assert pids(engine) != failed
+    assert "Traceback" in (tmp_path / "worker-1.log").read_text()
+
+
+def test_a_task_that_makes_three_devices_fail_ends_with_the_reason(engine: LocalEngine) -> None:
+    result = one_result(engine, Command(error=CUDA_ERROR, error_type="RuntimeError"))
+    assert (result.outcome, result.attempt, result.is_host_failure) == (Outcome.CRASHED, 3, False)
+    assert result.reason.endswith(
+        "the last one: its device failed: RuntimeError: CUDA error: an illegal memory access was encountered"
+    )
+    assert one_result(engine).outcome is Outcome.OK
+
+
+@pytest.mark.parametrize(
+    ("error", "error_type", "n_attempts"),
+    [
+        ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", "RuntimeError", 3),
+        ("CUDA error: CUBLAS_STATUS_INTERNAL_ERROR when calling `cublasCreate(handle)`", "RuntimeError", 3),
+        ("device-side assert triggered", "AcceleratorError", 3),
+        ("CUDA error: out of memory", "AcceleratorError", 1),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "RuntimeError", 1),
+        ("no CUDA error: this is no error of a device", "ValueError", 1),
+    ],
+)
+def test_what_counts_as_a_failed_device(
+    engine: LocalEngine, error: str, error_type: ErrorType, n_attempts: int
+) -> None:
+    assert one_result(engine, Command(error=error, error_type=error_type)).attempt == n_attempts
 
 
 def test_a_reason_that_cannot_be_encoded_is_told_as_far_as_it_can_be(
@@ -330,6 +405,14 @@ def test_replaced_workers_leave_no_descriptors_behind() -> None:
             one_result(engine, Command(after_report="whole"))
         one_result(engine)
         assert len(os.listdir("/proc/self/fd")) == n_before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a score for its out-of-memory killer")
+def test_the_kernel_takes_a_worker_before_its_coordinator_when_memory_is_short(engine: LocalEngine) -> None:
+    one_result(engine)
+    own, worker = (int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (os.getpid(), pids(engine)[0]))
+    assert worker >= 500
+    assert worker > own
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads /proc")

@@ -1,9 +1,11 @@
 import pytest
 import torch
-from skimage.data import astronaut, camera
+from skimage.data import astronaut, camera, chelsea
+from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 
-from evoae_cli.evaluation.classical import references
+from evoae_cli.evaluation import classical
+from evoae_cli.evaluation.classical import apply, non_local_means, references, total_variation
 from evoae_cli.evaluation.metrics import scores
 from evoae_cli.evaluation.objective import fixed_noise
 
@@ -28,3 +30,41 @@ def test_every_classical_method_beats_the_noisy_images_for_any_number_of_channel
     for name, score in found.items():
         assert score.psnr_db > start.psnr_db + 1, name
         assert score.fitness > start.fitness, name
+
+
+def patches() -> Tensor:
+    """Four 96x96 pieces of photographs, smooth and textured, [4, 3, 96, 96] on [-1, 1]."""
+    pieces = [image[i : i + 96, j : j + 96] for image, i, j in PIECES]
+    return torch.stack([torch.from_numpy(piece.copy()).permute(2, 0, 1).float() / 127.5 - 1 for piece in pieces])
+
+
+PIECES = ((astronaut(), 64, 176), (astronaut(), 300, 40), (chelsea(), 80, 120), (chelsea(), 190, 330))
+
+
+@pytest.mark.parametrize("std", [0.1, 0.577])
+def test_tuned_total_variation_and_non_local_means_are_close_to_the_best_of_a_finer_grid(std: float) -> None:
+    clean = patches()
+    noisy = clean + fixed_noise(tuple(clean.shape), std, 0, "val")
+    found = references(clean, noisy, std, clean, clean + fixed_noise(tuple(clean.shape), std, 0, "train"))
+    for name, method, strengths in (
+        ("total variation", total_variation, [0.4 + 0.1 * step for step in range(17)]),
+        ("non-local means", non_local_means, [0.2 + 0.1 * step for step in range(12)]),
+    ):
+        reached = [scores(apply(method, noisy, std, strength), clean).psnr_db for strength in strengths]
+        assert found[name].psnr_db > max(reached) - 0.2, name
+        assert max(reached) not in (reached[0], reached[-1]), f"{name}: the grid is too narrow to judge by"
+
+
+def test_total_variation_is_not_stopped_before_it_has_converged() -> None:
+    clean, std = patches(), 0.577
+    noisy = clean + fixed_noise(tuple(clean.shape), std, 0, "val")
+
+    def converged(image: classical.Pixels, std: float, strength: float) -> classical.Pixels:
+        cleaned: classical.Pixels = denoise_tv_chambolle(  # type: ignore[no-untyped-call]
+            image, weight=strength * std, eps=1e-9, max_num_iter=1000, channel_axis=-1
+        )
+        return cleaned
+
+    for strength in (0.9, 1.1):
+        ours, best = (scores(apply(method, noisy, std, strength), clean) for method in (total_variation, converged))
+        assert ours.psnr_db > best.psnr_db - 0.05

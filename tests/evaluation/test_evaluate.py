@@ -40,6 +40,9 @@ RECIPE = Recipe(
 )
 
 
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> ImagesRef:
     """Colour gradients of 40x48 pixels: three for training, two each for val and test."""
@@ -233,16 +236,96 @@ def test_memory_that_runs_out_is_retried_smaller_and_then_a_result_and_the_proce
     recipe = msgspec.structs.replace(RECIPE, epoch_images=32, batch_size=32, crop=40)
     # One activation of this batch takes 50 MB: the whole does not fit, a quarter of it does.
     large = request(images, "1x1conv2d:256,1x1conv2d:256", recipe=recipe)
-    found, after = in_limited_memory(small, large, 300)
-    assert found.outcome is Outcome.OK
-    assert found.images_seen == 32
-    assert same_science(after, evaluate(small, "cpu"))
+    # How much a library sets aside for itself differs between machines, so the limit between the two is looked for.
+    for mebibytes in range(250, 650, 50):
+        found, after = in_limited_memory(small, large, mebibytes)
+        assert same_science(after, evaluate(small, "cpu"))
+        if found.outcome is Outcome.OK:
+            break
+    assert (found.outcome, found.micro_batches, found.images_seen) == (Outcome.OK, 4, 32)
 
     hopeless, after = in_limited_memory(small, large, 60)
     assert (hopeless.outcome, hopeless.fitness) == (Outcome.OOM, 0.0)
     assert "memory" in hopeless.reason
     assert "\n" not in hopeless.reason
     assert same_science(after, evaluate(small, "cpu"))
+
+
+LIMITED_IMAGES = """
+import resource, sys, msgspec
+from evoae_cli.errors import EvoaeError
+from evoae_cli.evaluation.contract import EvaluationRequest
+from evoae_cli.evaluation.evaluate import evaluate
+small, large = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=tuple[EvaluationRequest, EvaluationRequest])
+evaluate(small, "cpu")  # loads libraries and starts threads before memory is limited
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + int(sys.argv[1]) * 2**20,) * 2)
+try:
+    print(evaluate(large, "cpu").outcome)
+except EvoaeError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the address space can be limited on Linux only")
+@pytest.mark.parametrize("mebibytes", [50, 150])  # too little to map the file; enough for that, not for its patches
+def test_images_that_do_not_fit_are_no_fault_of_the_candidate(
+    images: ImagesRef, tmp_path: Path, mebibytes: int
+) -> None:
+    pixels = np.zeros((5000, 5000, 1), np.uint8)
+    labelled = [LabelledImage(split, split, pixels) for split in ("train", "val", "test")]
+    file = write_image_file(labelled, low=(0.0,), high=(255.0,), source="zeros", cache=tmp_path)
+    large = ImagesRef(path=file.path, fingerprint=file.fingerprint, patch=32, n_val=20_000, n_test=1)
+    network = msgspec.structs.replace(request(images).network, channels=1)
+    ended = subprocess.run(
+        [sys.executable, "-c", LIMITED_IMAGES, str(mebibytes)],
+        input=msgspec.msgpack.encode((request(images), request(large, network=network))),
+        capture_output=True,
+        check=False,
+    )
+    found = ended.stdout.decode()
+    assert found.startswith("EvoaeError the images do not fit on cpu: "), found + ended.stderr.decode()
+    assert found.count("\n") == 1
+
+
+def test_scores_do_not_depend_on_how_many_images_are_scored_at_once(images: ImagesRef) -> None:
+    network = build(parse_genotype("3x3conv2d:8,2x2conv2d:4"), request(images).network)
+    noisy, clean = (torch.cat([x] * 12) for x in inputs_and_targets(images, "cpu", 3, "val", 0.5))
+    at_once, one_by_one = score(network, noisy, clean), score(network, noisy, clean, n_parts=1000)
+    for name in ("mse", "psnr_db", "psnr_pooled_db", "ssim"):
+        assert getattr(one_by_one, name) == pytest.approx(getattr(at_once, name), rel=1e-6)
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_a_gpu_an_evaluation_is_equal_bit_for_bit_too(images: ImagesRef, precision: str) -> None:
+    recipe = msgspec.structs.replace(RECIPE, precision=precision)
+    asked = request(images, "3x3conv2d:8,dropout2d,2x2conv2d:4", recipe=recipe)
+    first = evaluate(asked, "cuda:0")
+    assert first.outcome is Outcome.OK
+    evaluate(request(images, "5x5conv2d:4,dropout2d", seed=99, noise_std=0.3), "cuda:0")
+    torch.cuda.manual_seed(1234)
+    assert same_science(first, evaluate(asked, "cuda:0"))
+    assert evaluate(msgspec.structs.replace(asked, seed=5), "cuda:0").fitness != first.fitness
+
+
+@needs_gpu
+def test_on_a_gpu_memory_that_runs_out_is_a_result_and_the_next_evaluation_goes_on(images: ImagesRef) -> None:
+    small = request(images)
+    before = evaluate(small, "cuda:0")
+    recipe = msgspec.structs.replace(RECIPE, epoch_images=1024, batch_size=1024, crop=40)
+    large = request(images, "1x1conv2d:256,1x1conv2d:256", recipe=recipe)
+    # One activation of this batch takes 1.7 GB, one of a quarter 0.4 GB.
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, 0.3e9 / total))
+    try:
+        found = evaluate(large, "cuda:0")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert (found.outcome, found.fitness) == (Outcome.OOM, 0.0)
+    assert "memory ran out, also in micro-batches" in found.reason
+    assert "\n" not in found.reason
+    assert same_science(before, evaluate(small, "cuda:0"))
 
 
 def test_a_genotype_that_cannot_be_read_is_refused(images: ImagesRef) -> None:

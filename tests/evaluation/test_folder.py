@@ -67,6 +67,29 @@ def test_corrupt_files_are_skipped_with_one_warning_that_names_them(tmp_path):
     assert "\n" not in warning
 
 
+def test_unreadable_files_are_named_under_the_reason_they_share(tmp_path):
+    put(tmp_path / "good.png")
+    for name in ("a.png", "b.jpg", "c.webp"):
+        (tmp_path / name).touch()
+    (tmp_path / "0.npy").write_bytes(b"nothing")
+    _, [warning] = read(tmp_path)
+    assert warning == (
+        "4 files skipped, unreadable: a.png, b.jpg, c.webp (the file is empty); 0.npy (no NPY file, or damaged)"
+    )
+
+
+def test_the_warning_stays_one_line_however_many_reasons_there_are(tmp_path):
+    put(tmp_path / "good.png")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "nonsense.npy").write_bytes(b"nothing")
+    (tmp_path / "nonsense.png").write_bytes(b"nothing")
+    np.save(tmp_path / "deep.npy", np.zeros((2, 2, 2, 2)))
+    np.save(tmp_path / "wide.npy", np.zeros((2, 2, 20)))
+    _, [warning] = read(tmp_path)
+    assert warning.startswith("5 files skipped, unreadable: ")
+    assert warning.endswith("; 2 more for other reasons")
+
+
 def test_a_folder_with_nothing_but_corrupt_files_is_refused(tmp_path):
     (tmp_path / "empty.jpg").touch()
     with pytest.raises(ImageError, match=r"none of the 1 image in .* can be read: empty\.jpg \(the file is empty\)"):

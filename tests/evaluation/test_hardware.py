@@ -1,8 +1,17 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 from evoae_cli.errors import UsageError
-from evoae_cli.evaluation.hardware import available_memory, bfloat16_is_fast, device_model, devices, n_cores
+from evoae_cli.evaluation.hardware import (
+    available_memory,
+    bfloat16_is_fast,
+    device_model,
+    devices,
+    has_bfloat16_instructions,
+    n_cores,
+)
 
 GPUS = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
 
@@ -32,4 +41,26 @@ def test_the_cpu_has_a_name_cores_and_memory() -> None:
     assert device_model("cpu").strip()
     assert n_cores() >= 1
     assert 2**26 < available_memory("cpu") < 2**50
-    assert bfloat16_is_fast("cpu") in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_fast"),
+    [
+        ("fpu sse2 avx2 avx512f avx512_bf16 amx_bf16 amx_tile", True),  # Sapphire Rapids
+        ("fpu sse2 avx2 avx512f avx512_bf16", True),  # Zen 4
+        ("fpu sse2 avx2 avx512f avx512_fp16", False),
+        ("fpu sse2 avx2 avx_bf16x", False),
+    ],
+)
+def test_bfloat16_is_fast_where_the_cpu_has_instructions_of_its_own_for_it(flags: str, is_fast: bool) -> None:
+    cpuinfo = f"processor\t: 0\nmodel name\t: avx512_bf16 by name only\nflags\t\t: {flags}\nbugs\t\t:\n"
+    assert has_bfloat16_instructions(cpuinfo) is is_fast
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="only Linux describes its CPU there")
+def test_this_cpu_is_judged_by_its_own_description() -> None:
+    assert bfloat16_is_fast("cpu") is has_bfloat16_instructions(Path("/proc/cpuinfo").read_text())
+
+
+def test_a_cpu_without_a_description_gets_no_bfloat16() -> None:
+    assert not has_bfloat16_instructions("")

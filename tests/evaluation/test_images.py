@@ -143,9 +143,27 @@ def test_deeper_images_keep_their_depth_and_take_the_limits_of_each_training_cha
 
 def test_a_constant_channel_still_has_two_limits(tmp_path):
     for name in "abc":
-        put(tmp_path / f"in/{name}.npy", np.zeros((32, 32), np.float32))
+        pixels = np.zeros((32, 32, 2), np.float32)
+        pixels[0, 0, 1] = 5
+        put(tmp_path / f"in/{name}.npy", pixels)
     found = Prepared(tmp_path / "in", tmp_path).file
-    assert (found.low, found.high) == ((0.0,), (1.0,))
+    assert (found.low, found.high) == ((0.0, 0.0), (1.0, 5.0))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_constant_training_images_are_refused(tmp_path, dtype):
+    for name in ("train/a", "train/b", "val/c", "test/d"):
+        pixels = np.full((32, 32), 7, dtype) if name.startswith("train") else noise(32, 32, dtype=dtype)
+        put(tmp_path / f"in/{name}.npy", pixels)
+    with pytest.raises(ImageError, match=r"all pixels of the training images of .* are equal \(7\); there is nothing"):
+        Prepared(tmp_path / "in", tmp_path)
+
+
+@pytest.mark.parametrize("pixel_range", [(300.0, 1000.0), (-1.0, 0.0), (255.0, 256.0)])
+def test_a_range_that_holds_no_training_pixel_is_refused(tmp_path, folder, pixel_range):
+    with pytest.raises(ImageError, match=r"--range .* leaves nothing to see: .* values from 0 to 255$"):
+        Prepared(folder, tmp_path, pixel_range=pixel_range)
+    assert Prepared(folder, tmp_path, pixel_range=(254.0, 1000.0)).file.low == (254.0,) * 3
 
 
 def test_small_images_are_skipped_with_one_warning_that_names_them(tmp_path, folder):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from evoae_cli.evaluation.pixelscale import to_bytes, to_pixels, to_signal, to_unit
+from evoae_cli.evaluation.pixelscale import to_bytes, to_pixels, to_signal
 
 
 def as_tensor(pixels: np.ndarray) -> torch.Tensor:
@@ -44,7 +44,6 @@ def test_the_source_pixels_are_left_untouched():
     assert values.flatten().tolist() == [1.0, 2.0]
 
 
-def test_unit_and_bytes_map_the_same_ends():
+def test_bytes_map_the_ends_to_0_and_255():
     x = torch.tensor([-1.0, 0.0, 1.0]).view(1, 3, 1, 1)
-    assert to_unit(x).flatten().tolist() == [0.0, 0.5, 1.0]
     assert to_bytes(x).tolist() == [[[[0, 128, 255]]]]

@@ -19,14 +19,14 @@ def test_images_come_out_of_the_spool_as_they_went_in_with_grey_repeated(tmp_pat
     np.testing.assert_array_equal(second.pixels, colour)
 
 
-def test_limits_are_per_channel_and_fixed_for_8_bits(tmp_path):
+def test_limits_are_per_channel_in_every_depth(tmp_path):
     deep = np.array([[[3, 100], [9, 60000]]], dtype=np.uint16)
     with Spool(tmp_path) as spool:
         spool.add(SourceImage("deep", None, deep))
         spool.add(SourceImage("bytes", None, deep.astype(np.uint8)))
         drafts = spool.drafts
     assert (drafts[0].low, drafts[0].high) == ((3.0, 100.0), (9.0, 60000.0))
-    assert (drafts[1].low, drafts[1].high) == ((0.0, 0.0), (255.0, 255.0))
+    assert (drafts[1].low, drafts[1].high) == ((3.0, 96.0), (9.0, 100.0))
 
 
 def test_the_spool_has_no_name_so_a_killed_process_leaves_nothing(tmp_path):

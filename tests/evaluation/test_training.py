@@ -31,10 +31,14 @@ class Ramps:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def crops(self, n: int, side: int, flips: bool, generator: torch.Generator) -> Tensor:
+    def sampler(self, side: int, flips: bool, generator: torch.Generator) -> "Ramps":
+        self.side, self.generator = side, generator
+        return self
+
+    def crops(self, n: int) -> Tensor:
         self.batches.append(n)
-        slope = torch.rand((n, 1, 1, 1), generator=generator)
-        return (slope * torch.linspace(-1, 1, side)).expand(n, 1, side, side)
+        slope = torch.rand((n, 1, 1, 1), generator=self.generator)
+        return (slope * torch.linspace(-1, 1, self.side)).expand(n, 1, self.side, self.side)
 
 
 def trained(

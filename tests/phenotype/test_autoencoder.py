@@ -96,7 +96,9 @@ def test_an_image_that_cannot_be_halved_is_refused_with_the_nearest_sizes() -> N
 
 
 def test_a_ratio_without_whole_code_channels_is_refused_with_the_possible_ones() -> None:
-    with pytest.raises(UsageError, match=r"1/8 gives 1\.5 code channels.*1/2, 1/3, 1/4, 1/6, 1/12 .*multiples of 1/12"):
+    with pytest.raises(
+        UsageError, match=r"--code-ratio 1/8 gives 1\.5 code channels.*1/2, 1/3, 1/4, 1/6, 1/12 .*multiples of 1/12"
+    ):
         code_channels_for(3, 1, Fraction(1, 8))
     with pytest.raises(UsageError, match=r"1/100 gives 0\.04 code channels"):
         code_channels_for(1, 1, Fraction(1, 100))

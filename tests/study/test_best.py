@@ -1,5 +1,6 @@
 import csv
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def test_only_the_newest_of_those_that_came_meanwhile_is_written() -> None:
     started, go_on = threading.Event(), threading.Event()
     written: list[str] = []
 
-    def write(best: Best) -> None:
+    def write(best: Best, is_abandoned: Callable[[], bool]) -> None:
         written.append(best.evaluation.genotype)
         started.set()
         assert go_on.wait(30)
@@ -40,7 +41,7 @@ def test_a_picture_that_cannot_be_drawn_is_told_and_the_next_one_is_drawn() -> N
     told: list[str] = []
     written: list[str] = []
 
-    def write(best: Best) -> None:
+    def write(best: Best, is_abandoned: Callable[[], bool]) -> None:
         if best.evaluation.genotype == "bad":
             raise OSError("no room")
         written.append(best.evaluation.genotype)
@@ -56,7 +57,7 @@ def test_a_picture_that_cannot_be_drawn_is_told_and_the_next_one_is_drawn() -> N
 
 def test_an_abandoned_writer_begins_nothing_more() -> None:
     written: list[str] = []
-    writer = BestWriter(lambda best: written.append(best.evaluation.genotype), written.append)
+    writer = BestWriter(lambda best, _: written.append(best.evaluation.genotype), written.append)
     writer.abandon()
     writer.put(made("late"))
     writer._thread.join(30)

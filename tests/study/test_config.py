@@ -10,7 +10,8 @@ import pytest
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.genome.layers import SearchSpace
-from evoae_cli.study.config import StudyConfig, field_meta, field_names, option_name, parse_noise, resolve
+from evoae_cli.study.checks import one_of, option_name, parse_noise
+from evoae_cli.study.config import StudyConfig, field_meta, field_names, resolve
 from evoae_cli.study.presets import PRESETS, preset_settings
 
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
@@ -84,9 +85,30 @@ def test_manifold_has_two_reductions_and_a_quarter_for_a_code_in_both_presets() 
         ("test_images", 0, "--test-images 0 must be at least 1"),
         ("flips", 1, "--flips 1 must be true or false"),
         ("kernels", (), "--kernels () must have at least 1 value"),
-        ("kernels", (0, 3), "--kernels: 0 is out of range; use 1 to 99"),
+        ("kernels", (0, 3), "--kernels: 0 is out of range; use 1 to 31"),
         ("kernels", (3, 3), "--kernels names a value twice: 3,3"),
-        ("kernels", "1,3", "--kernels '1,3' must be a list"),
+        ("kernels", (3, 33), "--kernels: 33 is out of range; use 1 to 31"),
+        ("kernels", "1,3", "--kernels '1,3' must be a list; write it as [1, 3]"),
+        ("filters", 8, "--filters 8 must be a list; write it as [8, 16]"),
+        ("range", "0 1", "--range '0 1' must be a list; write it as [0, 255]"),
+        ("sigma2", 0.3, '--sigma2 0.3 must be a text; write it as sigma2 = "0.3"'),
+        ("noise", 25, '--noise 25 must be a text; write it as noise = "gaussian:25"'),
+        ("noise", 25.0, '--noise 25 must be a text; write it as noise = "gaussian:25"'),
+        ("code_ratio", 0.25, '--code-ratio 0.25 must be a text; write it as code_ratio = "0.25"'),
+        ("device", "gpu", "--device 'gpu' is not understood; use auto, cpu, cuda, or a list as cuda:0,cuda:2"),
+        ("device", "cuda:0,", "--device 'cuda:0,' is not understood; use auto, cpu, cuda, or a list as cuda:0,cuda:2"),
+        ("population", 10_001, "--population 10001 must be at most 10000"),
+        ("generations", 10**6 + 1, "--generations 1000001 must be at most 1000000"),
+        ("train_images", 10**7 + 1, "--train-images 10000001 must be at most 10000000"),
+        ("val_images", 10**5 + 1, "--val-images 100001 must be at most 100000"),
+        ("test_images", 10**5 + 1, "--test-images 100001 must be at most 100000"),
+        ("epochs", 10**6 + 1, "--epochs 1000001 must be at most 1000000"),
+        ("final_epochs", 10**6 + 1, "--final-epochs 1000001 must be at most 1000000"),
+        ("finalists", 1001, "--finalists 1001 must be at most 1000"),
+        ("final_seeds", 1001, "--final-seeds 1001 must be at most 1000"),
+        ("batch_size", 65_537, "--batch-size 65537 must be at most 65536"),
+        ("workers", 1025, "--workers 1025 must be at most 1024"),
+        ("threads", 1025, "--threads 1025 must be at most 1024"),
         ("filters", (), "--filters () must have at least 1 value"),
         ("filters", (8, 5000), "--filters: 5000 is out of range; use 1 to 4096"),
         ("max_layers", 0, "--max-layers 0 must be at least 1"),
@@ -106,7 +128,7 @@ def test_manifold_has_two_reductions_and_a_quarter_for_a_code_in_both_presets() 
         ("finalists", 0, "--finalists 0 must be at least 1"),
         ("final_seeds", 0, "--final-seeds 0 must be at least 1"),
         ("batch_size", 0, "--batch-size 0 must be at least 1"),
-        ("lr", 0.0, "--lr 0.0 must be above 0"),
+        ("lr", 0.0, "--lr 0 must be above 0"),
         ("lr", math.nan, "--lr nan must be above 0"),
         ("lr", 1.5, "--lr 1.5 must be at most 1"),
         ("schedule", "x", "--schedule 'x' is unknown; use constant or cosine"),
@@ -253,6 +275,21 @@ def test_crops_are_no_larger_than_a_smaller_patch_unless_said_so() -> None:
     assert resolve("denoise", {"patch": 16}).crop == 16
     assert resolve("denoise", {"patch": 32, "crop": 40}).crop == 40
     assert resolve("denoise", {"patch": 128}).crop == 32
+
+
+def test_a_crop_that_was_not_given_is_one_that_the_reductions_divide() -> None:
+    assert resolve("denoise", {"patch": 256, "reductions": 8}).crop == 256
+    assert resolve("denoise", {"patch": 192, "reductions": 6}).crop == 64
+    assert refusal("denoise", {"reductions": 8}).startswith("--patch 96 is no multiple of 256")
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:0,cuda:2", "cuda:0, cuda:10"])
+def test_devices_are_named_alone_or_in_a_list(device: str) -> None:
+    assert resolve("denoise", {"device": device}).device == device
+
+
+def test_choices_are_joined_as_in_a_sentence() -> None:
+    assert [one_of(choices) for choices in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a or b", "a, b or c"]
 
 
 def test_the_papers_form_of_the_code_has_no_ratio() -> None:

@@ -51,3 +51,9 @@ def test_a_script_without_a_main_guard_runs_once_and_shows_tqdm(
     assert "evaluation" in done.stderr
     assert "Traceback" not in done.stderr
     assert history(tmp_path / "s") == history(finished_study)
+
+
+def test_the_bar_ends_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    search("denoise", study=tmp_path / "s", **{**SMALL, "generations": 2, "workers": 1})
+    last = capsys.readouterr().err.rstrip().rpartition("\r")[2]
+    assert "100%" in last

@@ -30,6 +30,18 @@ def test_a_bare_name_lies_under_runs_and_a_path_is_a_path(runs: Path) -> None:
     assert study_path(".") == Path(".")
 
 
+def test_an_empty_name_is_refused() -> None:
+    for name in ("", "  "):
+        with pytest.raises(StudyError, match="name is empty"):
+            study_path(name)
+
+
+def test_a_study_without_its_settings_file_is_listed_last(runs: Path) -> None:
+    make_study(runs / "whole", 2000)
+    (make_study(runs / "half", 3000) / "study.toml").unlink()
+    assert list_studies() == [runs / "whole", runs / "half"]
+
+
 def test_without_a_name_the_newest_study_is_taken_and_that_is_said(runs: Path) -> None:
     make_study(runs / "old", 1000)
     newest = make_study(runs / "new", 2000)

@@ -1,8 +1,10 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import SMALL
 
+from evoae_cli.errors import UsageError
 from evoae_cli.study.config import resolve
 from evoae_cli.study.plan import plan
 
@@ -28,3 +30,29 @@ def test_more_generations_and_epochs_are_foretold_to_take_longer() -> None:
     )
     assert long.estimated_s > short.estimated_s
     assert short.code_values == (3 * 32 * 32 // 4, 3 * 32 * 32 // 4)
+
+
+def test_every_line_of_a_plan_has_a_name_of_its_own() -> None:
+    settings = SMALL | {"workers": 1, "noise": "gaussian:25"}
+    made = plan(resolve("denoise", settings), warn=lambda text: pytest.fail(text))
+    names = [line.split()[0] for line in made.lines()]
+    assert len(set(names)) == len(names)
+    assert {"noise", "workers", "seed", "epochs"} <= set(names)
+
+
+def test_a_plan_finds_a_data_set_in_its_usual_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVOAE_CACHE", str(tmp_path))
+    place = tmp_path / "datasets" / "stl10_binary"
+    place.mkdir(parents=True)
+    for name, n in (("train", 20), ("test", 4)):
+        np.random.default_rng(0).integers(0, 256, (n, 3, 96, 96), dtype=np.uint8).tofile(place / f"{name}_X.bin")
+        np.ones(n, np.uint8).tofile(place / f"{name}_y.bin")
+    config = resolve("denoise", SMALL | {"data": "stl10", "workers": 1, "val_images": 2})
+    assert "24 images" in plan(config, warn=lambda text: None).lines()[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["datasets"]
+
+
+def test_a_plan_downloads_nothing() -> None:
+    config = resolve("denoise", SMALL | {"data": "cifar10", "download": True})
+    with pytest.raises(UsageError, match="leave out --download"):
+        plan(config, warn=lambda text: pytest.fail(text))

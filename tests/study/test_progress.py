@@ -1,4 +1,4 @@
-from evoae_cli.study.progress import Progress
+from evoae_cli.study.progress import Progress, Running
 
 
 def made() -> Progress:
@@ -6,10 +6,10 @@ def made() -> Progress:
 
 
 def test_nothing_is_foretold_before_something_was_timed() -> None:
-    assert made().remaining_s(0, 4, 2, False) is None
+    assert made().remaining_s(0, 4, 2, False, []) is None
     stored = made()
     stored.searched(None, is_best=True)
-    assert stored.remaining_s(0, 3, 2, False) is None
+    assert stored.remaining_s(0, 3, 2, False, [Running(0.5, 0.0)]) is None
 
 
 def test_at_the_start_two_offspring_per_parent_are_foreseen() -> None:
@@ -27,13 +27,23 @@ def test_the_time_left_counts_candidates_over_workers_and_finalists_in_rounds() 
     progress = made()
     progress.searched(2.0, is_best=True)
     # 3 + 24 candidates of 2 s on two workers, then both finalists at once, each ten times the best candidate's images.
-    assert progress.remaining_s(0, 3, 2, False) == 27 * 2.0 / 2 + 20.0
-    assert progress.remaining_s(0, 3, 1, False) == 27 * 2.0 + 40.0
+    assert progress.remaining_s(0, 3, 2, False, []) == 27 * 2.0 / 2 + 20.0
+    assert progress.remaining_s(0, 3, 1, False, []) == 27 * 2.0 + 40.0
 
 
-def test_after_the_search_only_finalists_are_left_timed_by_those_that_ended() -> None:
+def test_a_running_finalist_tells_by_its_own_pace_how_long_it_takes() -> None:
     progress = made()
     progress.searched(2.0, is_best=True)
-    progress.finished_final(7.0)
-    assert progress.remaining_s(3, 1, 2, True) == 7.0
-    assert progress.n_expected(3, 1, True) == 1 + 2 + 1
+    assert progress.remaining_s(3, 2, 2, True, [Running(30.0, 0.5), Running(30.0, 0.75)]) == 30.0
+    assert progress.remaining_s(3, 2, 1, True, [Running(30.0, 0.5)]) == 30.0 + 20.0
+
+
+def test_the_share_grows_while_a_finalist_trains_and_weighs_it_by_its_images() -> None:
+    progress = made()
+    for _ in range(20):
+        progress.searched(1.0, is_best=False)
+    assert progress.share(3, 2, True, []) == 20 / 40
+    assert progress.share(3, 2, True, [Running(1.0, 0.5)]) == 25 / 40
+    progress.n_final = 2
+    assert progress.share(3, 0, True, []) == 1.0
+    assert progress.n_expected(3, 1, True) == 20 + 2 + 1

@@ -2,6 +2,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from evoae_cli.errors import EvoaeError, StudyError
@@ -112,4 +113,41 @@ def test_another_format_is_refused(store: Store, tmp_path: Path) -> None:
 def test_the_kinds_of_hardware_are_told_apart(store: Store) -> None:
     store.append(record("a"), {})
     store.append(record("b", number=1), {})
-    assert store.hardware() == [("cpu", "", "2")]
+    assert len(store.hardware()) == 1
+    other = record("c", number=2)
+    for change in ({"device": "gpu"}, {"dtype": "bfloat16"}, {"torch": "3"}, {"micro_batches": 4}):
+        found = msgspec.structs.replace(other.evaluation, genotype=str(change), **change)
+        store.append(msgspec.structs.replace(other, evaluation=found), {})
+    assert len(store.hardware()) == 5
+
+
+def test_of_equals_the_best_has_fewer_parameters_whatever_order_they_ended_in(tmp_path: Path) -> None:
+    for place, order in (("a", (9, 4)), ("b", (4, 9))):
+        (tmp_path / place).mkdir()
+        store = Store.create(tmp_path / place)
+        for number, parameters in enumerate(order):
+            made = record(f"g{parameters}", number=number)
+            found = msgspec.structs.replace(made.evaluation, parameters=parameters)
+            store.append(msgspec.structs.replace(made, evaluation=found), {})
+        best = store.best("search")
+        assert best is not None
+        assert best.evaluation.genotype == "g4"
+
+
+def test_a_damaged_page_is_one_line_wherever_it_is_met(store: Store, tmp_path: Path) -> None:
+    for number in range(200):
+        store.append(record(f"g{number}", number=number), {"counts": {"proposed": number}})
+    store.close()
+    path = tmp_path / "study.db"
+    content = bytearray(path.read_bytes())
+    content[4096 : len(content)] = b"\x5a" * (len(content) - 4096)
+    path.write_bytes(content)
+    with pytest.raises(StudyError, match=r"no readable study database") as refused:
+        Store.read(tmp_path).history()
+    assert "\n" not in str(refused.value)
+
+
+def test_a_study_that_was_never_finished_being_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "study.db").touch()
+    with pytest.raises(StudyError, match="never finished being made; delete"):
+        Store.read(tmp_path)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -19,8 +20,6 @@ from evoae_cli import load, resume, search
 from evoae_cli.errors import EvoaeError, StudyError
 from evoae_cli.evaluation.evaluate import inputs_and_targets, score
 from evoae_cli.evaluation.images import prepare_images
-from evoae_cli.genome.genotype import parse_genotype
-from evoae_cli.phenotype.autoencoder import build
 from evoae_cli.study.config import resolve
 from evoae_cli.study.setup import prepare
 from evoae_cli.study.study import Study, StudyEvent, StudyResult
@@ -233,19 +232,115 @@ def test_a_space_with_nothing_left_ends_as_exhausted(tmp_path: Path) -> None:
     assert [row[1] for row in history(tmp_path / "tiny")] == ["1x1conv2d:8"]
 
 
-def test_a_search_in_which_everything_fails_ends_with_the_reason(tmp_path: Path) -> None:
-    study = created(tmp_path / "failing")
+def test_what_the_host_could_not_do_is_not_held_against_a_candidate(finished_study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mended"
+    study = created(folder)
     images = Path(study.images.path)
     images.rename(images.with_suffix(".away"))
     try:
-        with pytest.raises(EvoaeError, match=r"every candidate failed.*evoae-images"):
+        with pytest.raises(EvoaeError, match=r"evoae-images.*mend this and resume"):
             study.run()
     finally:
         images.with_suffix(".away").rename(images)
-    found = summary(tmp_path / "failing")
-    assert found["state"] == "failed"
-    assert found["counts"]["crashed"] == 2
-    assert found["best"] is None
+    assert summary(folder)["state"] == "failed"
+    assert history(folder) == []
+    assert resume(folder, progress=False).state == "done"
+    assert_same_course(folder, finished_study)
+
+
+def test_weights_that_cannot_be_written_stop_the_study_until_they_can(finished_study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mended"
+
+    def take_the_folder(study: Study, event: StudyEvent) -> None:
+        if event.kind == "generation" and "generation 0" in event.line:
+            (folder / "weights").rename(folder / "away")
+
+    with pytest.raises(EvoaeError, match="weights"):
+        run_with(created(folder), take_the_folder)
+    assert all(row[2] == "ok" for row in history(folder))
+    (folder / "away").rename(folder / "weights")
+    assert resume(folder, progress=False).state == "done"
+    assert_same_course(folder, finished_study)
+
+
+def test_an_extension_leaves_the_winner_in_place_until_there_is_another(tmp_path: Path) -> None:
+    folder = tmp_path / "extended"
+    # Finalists that are hardly trained: any candidate of the extension beats them.
+    settings = SMALL | {"generations": 0, "epochs": 4, "final_epochs": 1, "train_images": 64, "finalists": 1}
+    search("denoise", study=folder, progress=False, workers=2, **settings)
+    delivered = (folder / "best" / "model.safetensors").read_bytes()
+
+    def look_and_stop(study: Study, event: StudyEvent) -> None:
+        if event.kind == "evaluated":
+            study.request_stop()
+
+    run_with(Study.open(folder, warn=refuse, generations=2), look_and_stop)
+    described = json.loads((folder / "best" / "model.json").read_text())
+    assert described["metrics"]["val"]["fitness"] == summary(folder)["best"]["fitness"]
+    assert described["stage"] == "final"
+    assert (folder / "best" / "model.safetensors").read_bytes() == delivered
+
+
+def test_a_finalist_that_is_trained_again_is_tested_again(tmp_path: Path) -> None:
+    folder = tmp_path / "lost"
+    search("denoise", study=folder, progress=False, workers=2, **SMALL | {"generations": 0, "finalists": 1})
+    before = summary(folder)
+    for path in (folder / "weights").iterdir():
+        path.unlink()
+    kinds: list[str] = []
+    Study.open(folder, warn=refuse).run(lambda event: kinds.append(event.kind))
+    assert kinds.count("finalist") == 1
+    assert summary(folder)["best"] == before["best"]
+
+
+def test_other_hardware_is_warned_about_at_the_first_evaluation_on_it(tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+
+    def stop_early(study: Study, event: StudyEvent) -> None:
+        if event.kind == "evaluated":
+            study.request_stop()
+
+    run_with(created(folder), stop_early)
+    db = sqlite3.connect(folder / "study.db")
+    db.execute("UPDATE evaluations SET record = json_set(record, '$.device', 'Another CPU')")
+    db.commit()
+    db.close()
+    warned: list[str] = []
+    events: list[StudyEvent] = []
+    Study.open(folder, warn=warned.append).run(events.append)
+    warnings = [event.line for event in events if event.kind == "warning"]
+    assert len(warnings) == 1
+    assert "Another CPU" in warnings[0]
+
+
+def test_a_folder_of_images_is_found_again_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    (tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        np.save(tmp_path / "photos" / f"{i}.npy", rng.integers(0, 256, (40, 40), dtype=np.uint8))
+    monkeypatch.chdir(tmp_path)
+    study = created(Path("study"), data="photos")
+    study.request_stop()
+    study.run()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = Study.open(tmp_path / "study", warn=refuse)
+    again.request_stop()
+    assert again.run().state == "interrupted"
+
+
+def test_what_others_put_into_the_folder_meanwhile_is_refused_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(StudyError, match=r"notes\.txt"):
+        created(folder)
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "study.lock"]
 
 
 def test_manifold_learns_through_an_honest_bottleneck(tmp_path: Path) -> None:
@@ -264,13 +359,13 @@ def test_bad_images_leave_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "study").exists()
 
 
-def test_each_candidate_starts_from_weights_of_its_own_seed(finished_study: Path) -> None:
+def test_each_evaluation_has_a_seed_of_its_own_whoever_asks(finished_study: Path) -> None:
     requests = prepare(resolve("denoise", SMALL), refuse).requests(finished_study)
-    first, again = (requests.search("3x3conv2d:8", 0.0) for _ in range(2))
-    assert first == again
-    seeds = {request.seed for request in (first, requests.final("3x3conv2d:8", 0), requests.final("3x3conv2d:8", 1))}
-    assert len(seeds) == 3
-    assert build(parse_genotype("3x3conv2d:8"), requests.network) is not None
+    text = "3x3conv2d:8"
+    evaluations = [requests.search(text, 0.0), requests.final(text, 0), requests.final(text, 1)]
+    evaluations.append(requests.search("1x1conv2d:8", 0.0))
+    assert len({request.seed for request in evaluations}) == 4
+    assert requests.search(text, 0.0).seed == requests.search(text, 9.0).seed
 
 
 def test_the_same_photographs_have_the_same_fingerprint_in_every_study(finished_study: Path) -> None:

@@ -1,6 +1,9 @@
 import os
+import select
 import signal
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -18,9 +21,26 @@ from evoae_cli.worker.pool import Pool
 TIMING = Timing(heartbeat_interval_s=0.05, heartbeat_timeout_s=10.0, start_timeout_s=60.0)
 
 
-def a_pool(broker: Broker, runner: str, on_failure: Callable[[Exception], None], n_workers: int = 1) -> Pool:
+def a_pool(
+    broker: Broker,
+    runner: str,
+    on_failure: Callable[[Exception], None],
+    n_workers: int = 1,
+    clock: Callable[[], float] = time.monotonic,
+) -> Pool:
     specs = [WorkerSpec(device="cpu", threads=1)] * n_workers
-    return Pool(broker, specs, runner, TIMING, logs=None, on_failure=on_failure)
+    return Pool(broker, specs, runner, TIMING, logs=None, on_failure=on_failure, clock=clock)
+
+
+def is_in(pool: Pool, state: str) -> bool:
+    return pool.view()[0].state == state
+
+
+def until(condition: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
 
 
 def own_runner(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> str:
@@ -80,6 +100,51 @@ def start(device, threads):
     pool.wake()
     assert ended(broker) == [(1, Outcome.OK, 2)]
     pool.stop()
+    assert failures.empty()
+
+
+def test_a_pause_costs_neither_a_worker_that_starts_nor_one_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bells = [tmp_path / name for name in ("start", "work")]
+    for bell in bells:
+        os.mkfifo(bell)
+    code = f"""
+import os
+def start(device, threads):
+    open({str(bells[0])!r}, "w").write("starting")
+    def run(payload, progress):
+        open({str(bells[1])!r}, "w").write("working")
+        return "ok", str(os.getpid()).encode(), ""
+    return device, run
+"""
+    paused_s = 0.0
+
+    def clock() -> float:
+        return time.monotonic() + paused_s
+
+    failures: SimpleQueue[Exception] = SimpleQueue()
+    broker = Broker(10.0, clock=clock)
+    pool = a_pool(broker, own_runner(tmp_path, monkeypatch, code), failures.put, clock=clock)
+    try:
+        broker.submit([Task(id=1, payload=b"")])
+        pids = []
+        for state, bell in zip(("starting", "training"), bells, strict=True):
+            until(partial(is_in, pool, state))
+            pids.append(pool.view()[0].pid)
+            paused_s += 1000.0
+            # Several heartbeats, so that the pause is noticed.
+            time.sleep(0.3)
+            fd = os.open(bell, os.O_RDONLY | os.O_NONBLOCK)
+            assert select.select([fd], [], [], 30)[0], f"nobody waits at {bell.name}"
+            os.close(fd)
+        result = broker.results.get()
+        assert result is not None
+        assert (result.outcome, result.attempt) == (Outcome.OK, 1)
+        assert {int(result.payload)} == set(pids)
+        assert broker.counts().n_lost_leases == 0
+    finally:
+        pool.stop()
     assert failures.empty()
 
 

@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import evoae_cli
 
 ROOT = Path(evoae_cli.__file__).parent.parent
@@ -37,3 +39,16 @@ def test_a_tied_process_ignores_the_terminals_signals_also_those_that_came_while
         "print('goes on')"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "goes on\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a score for its out-of-memory killer")
+@pytest.mark.parametrize(("before", "after"), [(None, 500), (900, 900)])
+def test_a_worker_goes_first_when_memory_is_short(before: int | None, after: int) -> None:
+    score = "Path('/proc/self/oom_score_adj')"
+    done = run(
+        "from pathlib import Path\n"
+        "from evoae_cli.worker.lifeline import go_first_when_memory_is_short\n"
+        + (f"{score}.write_text('{before}')\n" if before else "")
+        + f"go_first_when_memory_is_short(); print({score}.read_text().strip())"
+    )
+    assert (done.stdout, done.stderr) == (f"{after}\n", "")

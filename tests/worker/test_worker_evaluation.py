@@ -1,11 +1,13 @@
 """The adapter between a task's bytes and the science, on a real image file."""
 
+import resource
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import (
     Evaluation,
     EvaluationRequest,
@@ -86,3 +88,34 @@ def test_bytes_that_are_no_request_are_refused() -> None:
     _, run = start("cpu", 1)
     with pytest.raises(msgspec.ValidationError):
         run(msgspec.msgpack.encode({"type": "nonsense"}), lambda share: None)
+
+
+def test_images_that_are_gone_are_no_fault_of_the_candidate(images: ImagesRef) -> None:
+    _, run = start("cpu", 1)
+    gone = msgspec.structs.replace(images, path=images.path + ".gone", fingerprint="0" * 64)
+    with pytest.raises(EvoaeError, match=r"\.gone"):
+        run(msgspec.msgpack.encode(request(gone, 1e-3)), lambda share: None)
+
+
+def test_weights_that_cannot_be_written_are_no_fault_of_the_candidate(images: ImagesRef, tmp_path: Path) -> None:
+    _, run = start("cpu", 1)
+    path = tmp_path / "weights"
+    asked = msgspec.structs.replace(request(images, 1e-3), weights_out=str(path / "1.safetensors"))
+    with pytest.raises(FileNotFoundError) as caught:
+        run(msgspec.msgpack.encode(asked), lambda share: None)
+    assert str(path) in caught.value.filename
+
+
+def test_a_full_disk_is_told_with_the_file_that_found_no_room(images: ImagesRef, tmp_path: Path) -> None:
+    _, run = start("cpu", 1)
+    path = str(tmp_path / "1.safetensors")
+    asked = msgspec.msgpack.encode(msgspec.structs.replace(request(images, 1e-3), weights_out=path))
+    # A limit to the size of files stands in for a full disk: the write fails likewise, and names no file.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            run(asked, lambda share: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == path

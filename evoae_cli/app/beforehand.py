@@ -1,0 +1,110 @@
+"""What can be found wrong, and told of the machine, before PyTorch is loaded: a mistake is answered at once."""
+
+import importlib.metadata
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from evoae_cli.errors import StudyError
+from evoae_cli.study.config import StudyConfig
+
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
+"""One entry for each GPU that the driver serves: known at once, while torch takes seconds to say."""
+_OTHER_GPUS = (Path("/dev/dxg"), Path("/dev/kfd"))
+"""GPUs under Windows' Linux and of AMD, whose number only torch can tell."""
+
+
+class Workers(NamedTuple):
+    """How many workers a study will have, and whether they compute on GPUs."""
+
+    number: int
+    is_on_gpu: bool
+
+
+def check_source(config: StudyConfig) -> None:
+    """Raise ImageError if `data` names nothing that holds images. Looks at names of files only."""
+    if config.data == "photographs":
+        return
+    from evoae_cli.evaluation import torchvision_sets
+    from evoae_cli.evaluation.folder import folder_images
+    from evoae_cli.evaluation.imagefile import cache_folder
+    from evoae_cli.evaluation.images import prepare_images
+
+    if config.data in torchvision_sets.NAMES:
+        root = cache_folder() / "datasets" if config.data_root is None else Path(config.data_root).expanduser()
+        if not config.download and not torchvision_sets.data_folder(config.data, root).is_dir():
+            # Raises, as it finds no files either.
+            next(
+                torchvision_sets.torchvision_images(
+                    config.data, root, download=False, seed=config.seed, warn=lambda text: None
+                )
+            )
+        return
+    folder = Path(config.data).expanduser()
+    if not folder.is_dir():
+        # Raises, and knows what to say.
+        prepare_images(
+            config.data,
+            data_root=config.data_root,
+            download=False,
+            pixel_range=config.range,
+            patch=config.patch,
+            crop=config.crop,
+            seed=config.seed,
+            n_val=config.val_images,
+            n_test=config.test_images,
+            warn=lambda text: None,
+        )
+    elif not _names_an_image(folder):
+        next(folder_images(folder, lambda text: None), None)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise StudyError if a study cannot be made in `folder`, which need not exist yet."""
+    nearest = folder.absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise StudyError(f"cannot write to {folder}: {nearest} is a file; choose another --study")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise StudyError(f"cannot write to {folder}: no permission to write in {nearest}; choose another --study")
+
+
+def workers_at_hand(config: StudyConfig) -> Workers | None:
+    """The workers that `device` and `workers` lead to here; None where only PyTorch can tell."""
+    chosen: set[str] = set()
+    for part in (part.strip() for part in config.device.split(",")):
+        n_gpus = 0 if part == "cpu" else gpus_at_hand()
+        gpus = [f"cuda:{number}" for number in range(n_gpus or 0)]
+        if n_gpus is None or (part.startswith("cuda") and part not in ("cuda", *gpus)) or (part == "cuda" and not gpus):
+            return None
+        chosen.update([part] if part.startswith("cuda:") else gpus or ["cpu"])
+    if chosen != {"cpu"}:
+        return Workers(config.workers or len(chosen), is_on_gpu=True)
+    from evoae_cli.study.setup import default_cpu_workers
+
+    return Workers(config.workers or default_cpu_workers(config.threads), is_on_gpu=False)
+
+
+def gpus_at_hand() -> int | None:
+    """How many GPUs PyTorch will find; None where that cannot be told without asking it."""
+    if importlib.metadata.version("torch").endswith("+cpu"):
+        return 0
+    if any(path.exists() for path in _OTHER_GPUS):
+        return None
+    n_served = len(list(_NVIDIA.glob("*")))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None or not n_served:
+        return n_served
+    # The list ends at the first entry that names no GPU.
+    return 0 if visible.strip() in ("", "-1") else min(n_served, len(visible.split(",")))
+
+
+def _names_an_image(folder: Path) -> bool:
+    from evoae_cli.evaluation.readers import SUFFIXES
+
+    return any(
+        Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+        for _, _, names in os.walk(folder)
+        for name in names
+    )

@@ -1,0 +1,137 @@
+"""What settings must be, and the one line that says so where they are not: by themselves, and together."""
+
+import math
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, get_args
+
+from evoae_cli.errors import UsageError
+from evoae_cli.genome.layers import MAX_FILTERS
+from evoae_cli.study.presets import preset_settings
+
+if TYPE_CHECKING:
+    from evoae_cli.study.config import StudyConfig
+
+MAX_NOISE = 1000
+"""Largest standard deviation of the noise, on the 0..255 scale: nothing of an image is left under it."""
+MAX_KERNEL = 31
+"""Largest kernel to search with: larger ones see beyond the crops, and take minutes for what others do in seconds."""
+
+
+def option_name(name: str) -> str:
+    """`code_ratio` -> `--code-ratio`; the objective is an argument, so it keeps its name."""
+    return name if name == "objective" else "--" + name.replace("_", "-")
+
+
+def parse_noise(text: str) -> float:
+    """`gaussian:25` -> 25.0, a standard deviation on the 0..255 scale. Raises UsageError."""
+    kind, _, strength = text.partition(":")
+    try:
+        std = float(strength)
+    except ValueError:
+        std = math.nan
+    if kind != "gaussian" or not 0 < std <= MAX_NOISE:
+        raise UsageError(
+            f"--noise {text!r} is not understood; write gaussian:25 (standard deviation, up to {MAX_NOISE})"
+        )
+    return std
+
+
+def parse_fraction(name: str, text: str) -> Fraction:
+    """`1/3` or `0.25` as an exact, positive fraction. Raises UsageError that names the setting."""
+    option, example = option_name(name), "1/4, 1/8 or paper" if name == "code_ratio" else "1/3 or 0.25"
+    try:
+        # An exponent or endless digits would make a number that no float holds, or that takes minutes to make.
+        value = Fraction(text) if re.fullmatch(r"[-+0-9./ ]{1,20}", text) else None
+    except (ValueError, ZeroDivisionError):
+        value = None
+    if value is None:
+        raise UsageError(f"{option} {text!r} is no number; write it as {example}")
+    if value <= 0:
+        raise UsageError(f"{option} {text!r} must be above 0; write it as {example}")
+    return value
+
+
+def refusal(name: str, value: Any, error: str, kind: Any) -> UsageError:
+    """Say in a person's words what msgspec says in its own, as "Expected `int` >= 1" or "Invalid enum value 'fast'"."""
+    return UsageError(f"{option_name(name)} {_shown(value)} {_reason(name, value, error, kind)}")
+
+
+def one_of(choices: Sequence[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+_BOUNDS = {">=": "at least", "<=": "at most", ">": "above", "<": "below"}
+_LISTS = {"kernels": "[1, 3]", "filters": "[8, 16]", "range": "[0, 255]"}
+
+
+def _shown(value: Any) -> str:
+    """A value as it was typed: `0`, not `0.0`."""
+    return repr(value).removesuffix(".0") if isinstance(value, float) else repr(value)
+
+
+def _reason(name: str, value: Any, error: str, kind: Any) -> str:
+    if "enum" in error:
+        return f"is unknown; use {one_of(get_args(get_args(kind)[0]))}"
+    if "`str" in error and "of length" in error:
+        return "is empty"
+    if length := re.search(r"of length (?:>= )?([0-9]+)", error):
+        return f"must have {'at least ' if '>=' in error else ''}{length[1]} value{'s' * (length[1] != '1')}"
+    if bound := re.search(r"`(?: \| null)? (>=|<=|>|<) (\S+)", error):
+        return f"must be {_BOUNDS[bound[1]]} {bound[2].removesuffix('.0')}"
+    expected = re.search(r"Expected `(\w+)", error)
+    if expected is None:
+        return error
+    if expected[1] == "array":
+        return f"must be a list; write it as {_LISTS.get(name, '[1, 2]')}"
+    if expected[1] == "str":
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        text = f"gaussian:{_shown(value)}" if name == "noise" else _shown(value)
+        is_text_of_number = is_number and name in ("noise", "sigma2", "code_ratio")
+        return "must be a text" + (f'; write it as {name} = "{text}"' if is_text_of_number else "")
+    return f"must be {_KINDS.get(expected[1], expected[1])}"
+
+
+def check_together(config: "StudyConfig") -> None:
+    """Raise UsageError for values that contradict each other."""
+    if config.objective == "manifold" and config.sigma2 != preset_settings(config.preset, "manifold")["sigma2"]:
+        given = "sigma2" if config.noise is None else "noise"
+        raise UsageError(f"manifold adds no noise; leave {option_name(given)} out, or search for denoise")
+    noise_std = config.noise_std
+    if config.sigma2 is not None and noise_std * 127.5 > MAX_NOISE:
+        raise UsageError(f"--sigma2 {config.sigma2} is out of range; use at most {(MAX_NOISE / 127.5) ** 2:.0f}")
+    if not all(re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", part.strip()) for part in config.device.split(",")):
+        raise UsageError(
+            f"--device {config.device!r} is not understood; use auto, cpu, cuda, or a list as cuda:0,cuda:2"
+        )
+    step = 2**config.reductions
+    for name in ("patch", "crop"):
+        side = getattr(config, name)
+        if side % step:
+            below = side // step * step
+            nearest = f"{below} or {below + step}" if below else step
+            raise UsageError(
+                f"{option_name(name)} {side} is no multiple of {step}, which --reductions {config.reductions} needs; "
+                f"nearest sizes: {nearest}"
+            )
+    for name, least, most in (("kernels", 1, MAX_KERNEL), ("filters", 1, MAX_FILTERS)):
+        for value in getattr(config, name):
+            if not least <= value <= most:
+                raise UsageError(f"{option_name(name)}: {value} is out of range; use {least} to {most}")
+        if len(set(getattr(config, name))) < len(getattr(config, name)):
+            raise UsageError(f"{option_name(name)} names a value twice: {','.join(map(str, getattr(config, name)))}")
+    if config.code_ratio != "paper":
+        ratio = parse_fraction("code_ratio", config.code_ratio)
+        if ratio > 1:
+            raise UsageError(f"--code-ratio {config.code_ratio} makes the code larger than the image; use 1/4 or 1/8")
+    if config.range is not None and not -math.inf < config.range[0] < config.range[1] < math.inf:
+        low, high = config.range
+        raise UsageError(f"--range {low:g} {high:g} is no range; give the lower value first, as --range 0 255")
+    if config.heartbeat_timeout_s <= config.heartbeat_interval_s:
+        raise UsageError(
+            f"--heartbeat-timeout-s {config.heartbeat_timeout_s:g} must be longer than "
+            f"--heartbeat-interval-s {config.heartbeat_interval_s:g}"
+        )
