@@ -1,7 +1,7 @@
 """The genotype: what evolves, how it is written, and what is valid."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evoae_cli.errors import GenotypeError
 from evoae_cli.genome.layers import Conv2d, Dropout2d, Layer, SearchSpace
@@ -20,15 +20,13 @@ class Genotype:
     """
 
     module: tuple[Layer, ...]
+    text: str = field(init=False, compare=False)
+    """The paper's form, `5x5conv2d:16,3x3conv2d:32`, which `parse_genotype` reads. Made once: selection sorts by it."""
 
     def __post_init__(self) -> None:
         if not self.module:
             raise GenotypeError("the module is empty; give at least one layer, as 3x3conv2d:16")
-
-    @property
-    def text(self) -> str:
-        """The paper's form: `5x5conv2d:16,3x3conv2d:32`. `parse_genotype` reads it back."""
-        return ",".join(layer.text for layer in self.module)
+        object.__setattr__(self, "text", ",".join(layer.text for layer in self.module))
 
     @property
     def table_text(self) -> str:
