@@ -27,11 +27,10 @@ def check_source(config: StudyConfig) -> None:
         return
     from evoae_cli.evaluation import torchvision_sets
     from evoae_cli.evaluation.folder import folder_images
-    from evoae_cli.evaluation.imagefile import cache_folder
-    from evoae_cli.evaluation.images import prepare_images
+    from evoae_cli.study.setup import study_images
 
     if config.data in torchvision_sets.NAMES:
-        root = cache_folder() / "datasets" if config.data_root is None else Path(config.data_root).expanduser()
+        root = torchvision_sets.root_folder(config.data_root)
         if not config.download and not torchvision_sets.data_folder(config.data, root).is_dir():
             # Raises, as it finds no files either.
             next(
@@ -43,18 +42,7 @@ def check_source(config: StudyConfig) -> None:
     folder = Path(config.data).expanduser()
     if not folder.is_dir():
         # Raises, and knows what to say.
-        prepare_images(
-            config.data,
-            data_root=config.data_root,
-            download=False,
-            pixel_range=config.range,
-            patch=config.patch,
-            crop=config.crop,
-            seed=config.seed,
-            n_val=config.val_images,
-            n_test=config.test_images,
-            warn=lambda text: None,
-        )
+        study_images(config, lambda text: None)
     elif not _names_an_image(folder):
         next(folder_images(folder, lambda text: None), None)
 

@@ -97,8 +97,7 @@ def _open(
         # A quarter of a second to read, and they change only with the packages: not worth remembering.
         return photograph_images(), None
     if source in torchvision_sets.NAMES:
-        # Not below `cache`, which may be another place for a while.
-        root = cache_folder() / "datasets" if data_root is None else Path(os.path.expanduser(data_root))
+        root = torchvision_sets.root_folder(data_root)
         images = torchvision_sets.torchvision_images(source, root, download=download, seed=seed, warn=warn)
         place = torchvision_sets.data_folder(source, root)
         return images, place if place.is_dir() else None

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from evoae_cli.draws import generator, sample
 from evoae_cli.errors import ImageError
 from evoae_cli.evaluation.contract import derive_seed
+from evoae_cli.evaluation.imagefile import cache_folder
 from evoae_cli.evaluation.readers import first_line
 from evoae_cli.evaluation.sources import SourceImage
 
@@ -40,6 +41,11 @@ _CIFAR10 = _Published(
 )
 _SETS = {"stl10": _STL10, "cifar10": _CIFAR10}
 NAMES = tuple(_SETS)
+
+
+def root_folder(data_root: str | None) -> Path:
+    """Where data sets lie: `data_root`, else below the user's cache folder, wherever a study's cache is meanwhile."""
+    return cache_folder() / "datasets" if data_root is None else Path(data_root).expanduser()
 
 
 def torchvision_images(

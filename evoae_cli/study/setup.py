@@ -45,19 +45,7 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
     from evoae_cli.phenotype.autoencoder import code_channels_for
 
     chosen = devices(config.device)
-    images = prepare_images(
-        config.data,
-        data_root=config.data_root,
-        download=config.download,
-        pixel_range=config.range,
-        patch=config.patch,
-        crop=config.crop,
-        seed=config.seed,
-        n_val=config.val_images,
-        n_test=config.test_images,
-        warn=warn,
-        cache=cache,
-    )
+    images = study_images(config, warn, cache)
     if not 1 <= images.channels <= 8:
         raise ImageError(f"images of {config.data} have {images.channels} channels; 1 to 8 can be used")
     ratio = config.code_fraction
@@ -74,6 +62,23 @@ def _absolute(name: str) -> str:
     """A folder by its full path, so that a study can be resumed from anywhere; names of data sets stay as they are."""
     folder = Path(name).expanduser()
     return str(folder.absolute()) if name not in BUILT_IN and folder.is_dir() else name
+
+
+def study_images(config: StudyConfig, warn: Callable[[str], None], cache: Path | None = None) -> ImageFile:
+    """The images that the settings name, read, split and stored. Free of torch; raises ImageError in one line."""
+    return prepare_images(
+        config.data,
+        data_root=config.data_root,
+        download=config.download,
+        pixel_range=config.range,
+        patch=config.patch,
+        crop=config.crop,
+        seed=config.seed,
+        n_val=config.val_images,
+        n_test=config.test_images,
+        warn=warn,
+        cache=cache,
+    )
 
 
 def worker_devices(config: StudyConfig, chosen: list[str]) -> tuple[str, ...]:

@@ -61,7 +61,6 @@ class Study:
         self.folder = folder
         self.config = setup.config
         self.images = setup.images
-        self._setup = setup
         self._store = store
         self._lock = lock
         self._requests = setup.requests(folder)
@@ -246,7 +245,7 @@ class Study:
 
     def snapshot(self) -> Snapshot:
         """The study at this moment. Callable from any thread."""
-        return self._board.snapshot(self._evolution, self._desk.n_open)
+        return self._board.snapshot(self._evolution, self._desk.n_evaluating)
 
     def _write_best(self, best: Best, is_abandoned: Callable[[], bool]) -> None:
         # The main thread's connection may be inside a transaction; this runs in a thread of its own and only reads.

@@ -96,6 +96,19 @@ def test_one_worker_gives_the_same_history_as_two(finished_study: Path, tmp_path
     assert_same_course(tmp_path / "one", finished_study)
 
 
+def test_what_is_foreseen_does_not_count_the_classical_methods(tmp_path: Path) -> None:
+    foreseen: list[int] = []
+
+    def look(study: Study, event: StudyEvent) -> None:
+        if event.kind == "evaluated" and study.snapshot().generation == 0:
+            foreseen.append(study.snapshot().n_expected)
+            study.request_stop()
+
+    run_with(created(tmp_path / "foreseen"), look)
+    # Two at the start, two offspring for each, two finalists and one reading of test.
+    assert set(foreseen) == {2 + 2 * 2 + 2 + 1}
+
+
 def test_killed_workers_leave_no_trace_in_the_history(finished_study: Path, tmp_path: Path) -> None:
     killed: list[int] = []
 
