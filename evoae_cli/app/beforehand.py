@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from evoae_cli.errors import StudyError
 from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.locate import plain_path
 
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 """One entry for each GPU that the driver serves: known at once, while torch takes seconds to say."""
@@ -39,21 +40,29 @@ def check_source(config: StudyConfig) -> None:
                 )
             )
         return
-    folder = Path(config.data).expanduser()
-    if not folder.is_dir():
+    folder = plain_path(config.data)
+    if not os.path.isdir(folder):
         # Raises, and knows what to say.
         study_images(config, lambda text: None)
     elif not _names_an_image(folder):
         next(folder_images(folder, lambda text: None), None)
 
 
+def check_readable(folder: Path) -> None:
+    """Raise StudyError if the study in `folder` cannot be read, or is of another format."""
+    from evoae_cli.study.store import Store
+
+    Store.read(folder).close()
+
+
 def check_writable(folder: Path) -> None:
     """Raise StudyError if a study cannot be made in `folder`, which need not exist yet."""
     nearest = folder.absolute()
-    while not nearest.exists():
+    while not os.path.lexists(nearest):
         nearest = nearest.parent
-    if not nearest.is_dir():
-        raise StudyError(f"cannot write to {folder}: {nearest} is a file; choose another --study")
+    if not os.path.isdir(nearest):
+        what = "a file" if os.path.exists(nearest) else "a link to nothing"
+        raise StudyError(f"cannot write to {folder}: {nearest} is {what}; choose another --study")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise StudyError(f"cannot write to {folder}: no permission to write in {nearest}; choose another --study")
 

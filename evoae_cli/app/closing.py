@@ -13,6 +13,11 @@ from evoae_cli.app.wording import clock, shorten
 from evoae_cli.study.locate import BEST, SETTINGS, study_path
 from evoae_cli.study.snapshot import Counts
 
+_ENDS = {
+    "exhausted": "every architecture of the search space was trained",
+    "time-up": "its time was up; evoae resume goes on with the search",
+}
+
 
 def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType:
     """What a finished study came to; `summary` is the object of `evoae show --json`, with a best model.
@@ -33,8 +38,8 @@ def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType
         Text(),
         *[Text(f"  {line}", style="cyan") for line in next_lines(summary["objective"], folder)],
     ]
-    if summary["state"] == "exhausted":
-        lines.insert(6, Text(shorten("every architecture of the search space was trained", width)))
+    if summary["state"] in _ENDS:
+        lines.insert(6, Text(shorten(_ENDS[summary["state"]], width)))
     return Group(*lines)
 
 

@@ -1,5 +1,6 @@
 """Parameters that several commands share."""
 
+import contextlib
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,10 @@ import typer
 from rich.console import Console
 
 from evoae_cli.app.console import say
-from evoae_cli.study.locate import find_study, list_studies
+from evoae_cli.errors import EvoaeError, StudyError
+from evoae_cli.study.checks import parse_duration
+from evoae_cli.study.locate import find_study, list_studies, runs_folder
+from evoae_cli.study.lock import lock_holder
 
 
 @dataclass
@@ -27,7 +31,10 @@ def _remember_debug(ctx: typer.Context, is_debug: bool) -> bool:
 
 
 def _study_names(incomplete: str) -> list[str]:
-    return [folder.name for folder in list_studies() if folder.name.startswith(incomplete)]
+    # The shell shows what completion raises in the middle of the line that is being typed.
+    with contextlib.suppress(EvoaeError):
+        return [folder.name for folder in list_studies() if folder.name.startswith(incomplete)]
+    return []
 
 
 Debug = Annotated[
@@ -44,6 +51,10 @@ StudyName = Annotated[
         metavar="STUDY", help="A study's name or folder; the newest if not given.", autocompletion=_study_names
     ),
 ]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option("--for", metavar="TIME", help="How long it may take in all, finalists included, as 30m or 1.5h."),
+]
 ModelName = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="A study, its best/, or a folder with a model.", autocompletion=_study_names),
@@ -56,6 +67,22 @@ def chosen_study(name: str | None, console: Console) -> Path:
     if is_newest:
         say(console, f"newest study: {folder}", "dim")
     return folder
+
+
+def running_study(name: str | None, console: Console) -> Path:
+    """The study that was named, or the newest one that a process runs, which is then said. Raises StudyError."""
+    if name is not None:
+        return chosen_study(name, console)
+    running = [folder for folder in list_studies() if lock_holder(folder) is not None]
+    if not running:
+        raise StudyError(f"no study in {runs_folder()}/ runs now; start one: evoae search denoise")
+    say(console, f"newest running study: {running[0]}", "dim")
+    return running[0]
+
+
+def limit_seconds(text: str | None) -> float | None:
+    """Seconds of `--for`; None where it was not given. Raises UsageError."""
+    return None if text is None else parse_duration("for", text)
 
 
 def command_line(*words: str | Path) -> str:

@@ -1,5 +1,6 @@
 """`evoae denoise MODEL IMAGE -o OUT`: one file, cleaned."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,13 @@ def denoise(
 
 def check_paths(image: Path, output: Path, *, is_forced: bool) -> None:
     """Raise UsageError unless `output` may be written: it must not be `image`, nor exist unless `is_forced`."""
+    try:
+        _check_paths(image, output, is_forced=is_forced)
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}; choose another file") from error
+
+
+def _check_paths(image: Path, output: Path, *, is_forced: bool) -> None:
     from evoae_cli.report.pixels import check_suffix
 
     if not image.is_file():
@@ -62,5 +70,9 @@ def check_paths(image: Path, output: Path, *, is_forced: bool) -> None:
         raise UsageError(f"-o {output} is a folder; name a file in it")
     if output.exists() and not is_forced:
         raise UsageError(f"-o {output} exists; add --force to overwrite it")
+    if output.absolute().parent.is_file():
+        raise UsageError(f"-o {output}: {output.parent} is a file; name a folder")
     if not output.absolute().parent.is_dir():
         raise UsageError(f"-o {output}: the folder {output.parent} does not exist; make it first")
+    if not os.access(output.absolute().parent, os.W_OK | os.X_OK):
+        raise UsageError(f"-o {output}: no permission to write in {output.parent}; choose another folder")

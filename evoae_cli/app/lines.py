@@ -72,7 +72,7 @@ class Narrator:
     def _tell_workers(self, snapshot: Snapshot, passed_s: float) -> None:
         workers = several(len(snapshot.workers), "worker") if snapshot.workers else "workers"
         if not self._is_started:
-            self._is_started = any(worker.state == "training" for worker in snapshot.workers)
+            self._is_started = any(worker.task for worker in snapshot.workers)
             is_over = snapshot.phase == "finished"
             if self._is_started:
                 say(self._console, f"training on {workers}")

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from typer.main import get_command
 
-from evoae_cli.app import denoise, doctor, listing, resume, search, show
+from evoae_cli.app import denoise, doctor, listing, resume, search, show, stop, workers
 from evoae_cli.app.common import Session
 from evoae_cli.app.console import ResultStream, fill_streams, let_go, say, stderr_console
 from evoae_cli.app.helptext import PlainCommand, PlainGroup, show_help
@@ -31,6 +31,8 @@ app.command("search", cls=PlainCommand)(search.search)
 app.command("resume", cls=PlainCommand)(resume.resume)
 app.command("show", cls=PlainCommand)(show.show)
 app.command("list", cls=PlainCommand)(listing.list_)
+app.command("workers", cls=PlainCommand)(workers.workers)
+app.command("stop", cls=PlainCommand)(stop.stop)
 app.command("denoise", cls=PlainCommand)(denoise.denoise)
 app.command("doctor", cls=PlainCommand)(doctor.doctor)
 

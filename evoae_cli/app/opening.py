@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from evoae_cli.app.beforehand import Workers
-from evoae_cli.app.wording import about, several
+from evoae_cli.app.wording import about, clock, several
 from evoae_cli.evaluation.photographs import PHOTOGRAPHS
 from evoae_cli.study.config import StudyConfig
 
@@ -14,8 +14,8 @@ _START_S = 15.0
 """Loading torch, preparing the images, tuning the classical methods."""
 
 
-def opening(config: StudyConfig, folder: Path, workers: Workers | None) -> str:
-    """`denoise in runs/x: 2 workers, 12 photographs, about 4 min`.
+def opening(config: StudyConfig, folder: Path, workers: Workers | None, limit_s: float | None = None) -> str:
+    """`denoise in runs/x: 2 workers, 12 photographs, about 4 min`, or `at most 3:00` with a limit that is shorter.
 
     No time is foretold for GPUs, since they differ too much, and nothing of workers that only PyTorch can count.
     """
@@ -26,8 +26,11 @@ def opening(config: StudyConfig, folder: Path, workers: Workers | None) -> str:
         parts.append(several(len({photograph.scene for photograph in PHOTOGRAPHS}), "photograph"))
     else:
         parts.append(f"images from {config.data}")
-    if workers is not None and not workers.is_on_gpu:
-        parts.append(about(estimate_s(config, workers.number)))
+    expected_s = None if workers is None or workers.is_on_gpu else estimate_s(config, workers.number)
+    if limit_s is not None and (expected_s is None or limit_s < expected_s):
+        parts.append(f"at most {clock(limit_s)}")
+    elif expected_s is not None:
+        parts.append(about(expected_s))
     return f"{config.objective} in {folder}: {', '.join(parts)}"
 
 

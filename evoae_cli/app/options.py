@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -149,7 +150,8 @@ def parsed(name: str, given: Any) -> Any:
 
 def _number(name: str, text: str, kind: type[int] | type[float]) -> int | float:
     try:
-        return kind(text)
+        # Python also takes 1_000 and the digits of other scripts, which here can only be slips.
+        return kind(text if re.fullmatch(r"\s*[-+0-9.a-zA-Z]+\s*", text) else "")
     except ValueError:
         noun = "whole number" if kind is int else "number"
         raise UsageError(f"{option_name(name)}: {text!r} is no {noun}") from None

@@ -1,4 +1,6 @@
-"""`docs/commands.md`, made from the commands themselves: `python -m evoae_cli.app.reference` writes it.
+"""What in `docs/` is made from the code: commands.md, and the states of a task in reliability.md.
+
+`python -m evoae_cli.app.reference` writes both.
 
 It reads what the commands declare, not what help prints, so the text is the same whatever the terminal.
 """
@@ -12,6 +14,7 @@ from typer.main import get_command
 
 from evoae_cli.app.main import app
 from evoae_cli.app.options import SETTINGS, bare_type
+from evoae_cli.broker.states import TRANSITIONS, Event, State
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import option_name
@@ -20,6 +23,9 @@ from evoae_cli.study.presets import Preset
 from evoae_cli.wholefile import write_whole
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "commands.md"
+RELIABILITY = DOCUMENT.with_name("reliability.md")
+_STATES_BEGIN = "<!-- Made from the code by `python -m evoae_cli.app.reference`: the states. -->\n"
+_STATES_END = "<!-- End of the states. -->\n"
 
 _BEGINNING = """\
 # Commands
@@ -72,12 +78,25 @@ def document() -> str:
     return "\n".join([*parts, _ENDING])
 
 
+def with_states(text: str) -> str:
+    """The text of `docs/reliability.md` with the table of states as the broker has it now."""
+    before, begin, rest = text.partition(_STATES_BEGIN)
+    _, end, after = rest.partition(_STATES_END)
+    rows = [
+        [f"*{event}*", *(TRANSITIONS.get((state, event), "") for state in (State.QUEUED, State.LEASED))]
+        for event in Event
+    ]
+    table = _table(["event", "a queued task becomes", "a leased task becomes"], rows)
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
 def main() -> None:
-    """Write `docs/commands.md`. Raises EvoaeError outside the repository, where there is no such file to write."""
-    if not DOCUMENT.parent.is_dir():
-        raise EvoaeError(f"there is no folder {DOCUMENT.parent}; run this from a checkout of evoae")
+    """Write both documents. Raises EvoaeError outside the repository, where there are none to write."""
+    if not RELIABILITY.is_file():
+        raise EvoaeError(f"there is no {RELIABILITY}; run this from a checkout of evoae")
     write_whole(DOCUMENT, document().encode())
-    sys.stdout.write(f"{DOCUMENT}\n")
+    write_whole(RELIABILITY, with_states(RELIABILITY.read_text(encoding="utf-8")).encode())
+    sys.stdout.write(f"{DOCUMENT}\n{RELIABILITY}\n")
 
 
 def _overview(root: Any) -> str:

@@ -1,10 +1,11 @@
 """`evoae resume [STUDY]`: continue an interrupted study, or give a finished one more generations."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from evoae_cli.app.common import Debug, Json, Quiet, StudyName, chosen_study
+from evoae_cli.app.beforehand import check_readable
+from evoae_cli.app.common import Debug, Json, Quiet, StudyName, TimeLimit, chosen_study, limit_seconds
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.options import with_changes
 from evoae_cli.app.running import Show, run_study
@@ -14,6 +15,10 @@ from evoae_cli.study.config import resolve
 @with_changes
 def resume(
     study: StudyName = None,
+    time_limit: TimeLimit = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", metavar="", help="Try again what ended as crashed, timeout or oom.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -23,10 +28,12 @@ def resume(
     """Continue a study to the same end as if it had not been interrupted."""
     # What is wrong with the changes themselves is said before anything slow; which objective it is makes no difference.
     resolve("denoise", settings)
+    limit_s = limit_seconds(time_limit)
     show = Show(stderr_console(), quiet, as_json)
     folder = chosen_study(study, show.console)
+    check_readable(folder)
     with show.preparing(f"resuming {folder}"):
         from evoae_cli.study.study import Study
 
-        opened = Study.open(folder, warn=show.warn, **settings)
-    raise typer.Exit(run_study(opened, show))
+        opened = Study.open(folder, warn=show.warn, is_retrying=retry_failed, **settings)
+    raise typer.Exit(run_study(opened, show, limit_s))

@@ -1,6 +1,7 @@
 """Runs a study for a person: shows it while it runs, honours Ctrl-C, ends with the result and the exit code."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -51,8 +52,8 @@ class Show:
         warn(self.console, text)
 
 
-def run_study(study: "Study", show: Show) -> int:
-    """Run `study` to its end or to the first Ctrl-C, and print the result on stdout. Returns the exit code."""
+def run_study(study: "Study", show: Show, limit_s: float | None) -> int:
+    """Run `study` to its end, its time limit or the first Ctrl-C, and print the result. Returns the exit code."""
     is_live = not show.is_quiet and can_redraw(show.console)
     screen: AbstractContextManager[None] = nullcontext()
     narrator: Narrator | None = None
@@ -64,11 +65,12 @@ def run_study(study: "Study", show: Show) -> int:
         screen = ticking(narrator.tick)
     with interruptible(study.request_stop, study.kill) as interruption:
         with screen:
-            result = study.run(_listener(show, narrator))
+            result = study.run(_listener(show, narrator), limit_s=limit_s)
         # Until the result is out, a late Ctrl-C must not tear it.
         _conclude(result, show)
-    if interruption.signum is not None and result.state == "interrupted":
-        return exit_code(interruption.signum)
+    if result.state == "interrupted":
+        # `evoae stop` acts as Ctrl-C.
+        return exit_code(interruption.signum or signal.SIGINT)
     return 1 if result.state == "failed" else 0
 
 

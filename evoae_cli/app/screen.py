@@ -102,11 +102,12 @@ def _workers(workers: tuple[WorkerView, ...], width: int, room: int) -> list[Tex
         left = f"{shorten(worker.device, device_width):<{device_width}} "
         if width >= _NARROW:
             left += f"{f'pid {worker.pid}' if worker.pid else '':<11} "
-        is_training = worker.state == "training"
+        is_training = bool(worker.task) and worker.state in ("training", "draining")
         right = f" {clock(worker.running_s):>7}" if is_training else " " * 8
         bar_width = 10 if width >= _NARROW else 0
         task_width = max(width - len(left) - len(right) - bar_width - 1, 0)
-        task = shorten(worker.task, task_width) if is_training else worker.state
+        doing = f"last: {worker.task}" if worker.state == "draining" else worker.task
+        task = shorten(doing, task_width) if is_training else worker.state
         style = "" if is_training else "dim"
         line = Text.assemble((left, "dim"), (f"{task:<{task_width}} ", style))
         line.append_text(_bar(worker.progress, bar_width) if is_training else Text(" " * bar_width))
@@ -134,5 +135,5 @@ def _counts(counts: Counts, width: int) -> Text:
 
 
 def _stopping(snapshot: Snapshot) -> str:
-    n = sum(worker.state == "training" for worker in snapshot.workers)
+    n = sum(bool(worker.task) for worker in snapshot.workers)
     return f"stopping: waiting for {several(n, 'evaluation')}; Ctrl-C again ends at once"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast, get_args
 import msgspec
 import typer
 
-from evoae_cli.app.common import Debug, Json, Quiet
+from evoae_cli.app.common import Debug, Json, Quiet, TimeLimit, limit_seconds
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.options import completion, with_settings
 from evoae_cli.app.running import Show, run_study
@@ -37,6 +37,7 @@ def search(
         Path | None,
         typer.Option("--config", metavar="FILE", help="Take settings from this study.toml; options override it."),
     ] = None,
+    time_limit: TimeLimit = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", metavar="", help="Say what would be done; write nothing.")
     ] = False,
@@ -51,7 +52,8 @@ def search(
     """
     resolved = resolved_config(objective, config, settings)
     show = Show(stderr_console(), quiet, as_json)
-    raise typer.Exit(_dry_run(resolved, show) if dry_run else _start(resolved, study, show))
+    limit_s = limit_seconds(time_limit)
+    raise typer.Exit(_dry_run(resolved, show) if dry_run else _start(resolved, study, show, limit_s))
 
 
 def resolved_config(objective: str | None, file: Path | None, settings: dict[str, Any]) -> StudyConfig:
@@ -74,7 +76,7 @@ def resolved_config(objective: str | None, file: Path | None, settings: dict[str
     return resolve(of_file, stored, settings)
 
 
-def _start(config: StudyConfig, name: str | None, show: Show) -> int:
+def _start(config: StudyConfig, name: str | None, show: Show, limit_s: float | None) -> int:
     from evoae_cli.app.beforehand import check_source, check_writable, workers_at_hand
     from evoae_cli.app.opening import opening
     from evoae_cli.study.lines import noise_text
@@ -83,13 +85,13 @@ def _start(config: StudyConfig, name: str | None, show: Show) -> int:
     folder = new_study_folder(name, config.objective)
     check_writable(folder)
     check_source(config)
-    show.say(opening(config, folder, workers_at_hand(config)), "bold")
+    show.say(opening(config, folder, workers_at_hand(config), limit_s), "bold")
     show.say(f"noise: {noise_text(config)}")
     with show.preparing("loading PyTorch and the images"):
         from evoae_cli.study.study import Study
 
         study = Study.create(config, folder, warn=show.warn)
-    return run_study(study, show)
+    return run_study(study, show, limit_s)
 
 
 def _dry_run(config: StudyConfig, show: Show) -> int:

@@ -12,10 +12,10 @@ from rich.console import Console
 
 from evoae_cli.app.common import Debug, Json, StudyName, chosen_study
 from evoae_cli.app.console import can_redraw, result_width, say, stderr_console
+from evoae_cli.study.snapshot import OVER
 
 _LOOK_EVERY_S = 1.0
 """A running study publishes a snapshot about once a second."""
-_OVER = ("interrupted", "done", "exhausted", "failed")
 
 
 def show(
@@ -55,7 +55,7 @@ def watch_study(folder: Path, console: Console, sleep: Callable[[float], None]) 
 
     if can_redraw(console):
         with live_screen(console, lambda: read_snapshot(folder)):
-            while read_snapshot(folder).state not in _OVER:
+            while read_snapshot(folder).state not in OVER:
                 sleep(_LOOK_EVERY_S)
         return
     n_seen = -1
@@ -65,6 +65,6 @@ def watch_study(folder: Path, console: Console, sleep: Callable[[float], None]) 
             n_seen = snapshot.n_done
             place = f"{snapshot.n_done} of {snapshot.n_expected}"
             say(console, f"{place}: {leading_text(snapshot)}, {counts_text(snapshot.counts)}")
-        if snapshot.state in _OVER:
+        if snapshot.state in OVER:
             return
         sleep(_LOOK_EVERY_S)

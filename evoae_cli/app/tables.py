@@ -10,10 +10,12 @@ from typing import Any
 
 from evoae_cli.app.closing import against
 from evoae_cli.app.screen import counts_text
-from evoae_cli.app.wording import clock, db, shorten
+from evoae_cli.app.wording import clock, db, several, shorten
+from evoae_cli.engine.protocol import WorkerView
 from evoae_cli.study.locate import BEST
 from evoae_cli.study.snapshot import Counts
 
+_N_FAILURES, _N_LOG_LINES = 5, 10
 _LEAST = 7
 """Columns that a genotype keeps however narrow the terminal."""
 
@@ -48,9 +50,23 @@ def study_lines(summary: dict[str, Any], folder: Path, width: int | None = None)
             lines.append(f"references on {split}: {against(summary, split)}")
     if summary["finalists"]:
         lines += ["", "finalists, ranked on val", *_finalist_lines(summary["finalists"], width)]
+    lines += _failure_lines(summary["failures"])
+    if lost := summary["lost_workers"]:
+        how, *printed = lost[-1].splitlines()
+        lines += ["", f"{several(counts['lost_leases'], 'worker')} lost in mid-task; the last one:", f"  {how}"]
+        lines += _printed(printed)
     became = counts_text(Counts(**counts))
     lines += ["", f"{counts['proposed']:,} proposed, {became}, {clock(summary['active_s'])}"]
     return [part for line in lines for part in _broken(line, width)]
+
+
+def workers_lines(workers: Sequence[WorkerView], width: int | None = None) -> list[str]:
+    """One line for each worker: what it is, what it does and for how long."""
+    rows = [["worker", "device", "process", "state", "done", "time", "task"]]
+    for worker in workers:
+        time = [f"{100 * worker.progress:.0f} %", clock(worker.running_s)] if worker.task else ["", ""]
+        rows.append([worker.name, worker.device, str(worker.pid or ""), worker.state, *time, worker.task])
+    return columns(rows, (2, 4, 5), width)
 
 
 def _broken(line: str, width: int | None) -> list[str]:
@@ -75,6 +91,22 @@ def studies_lines(found: Sequence[tuple[str, dict[str, Any]]], width: int | None
         row = [study, summary["objective"], summary["state"], trained, db(scores.get("psnr_db"))]
         rows.append([*row, best.get("genotype", "")])
     return columns(rows, (3, 4), width)
+
+
+def _failure_lines(failures: Sequence[dict[str, Any]]) -> list[str]:
+    """The last few evaluations that failed, each with its reason and what its worker had printed last."""
+    if not failures:
+        return []
+    lines = ["", "failed evaluations" if len(failures) <= _N_FAILURES else f"the last {_N_FAILURES} failed evaluations"]
+    for failure in failures[-_N_FAILURES:]:
+        lines.append(f"  {failure['genotype']}: {failure['outcome']} ({failure['reason']})")
+        lines += _printed(failure["log"].splitlines())
+    return lines
+
+
+def _printed(log: Sequence[str]) -> list[str]:
+    """What a worker printed last, set apart."""
+    return [f"    | {line}" for line in log[-_N_LOG_LINES:]]
 
 
 def _score_lines(best: dict[str, Any]) -> list[str]:

@@ -57,7 +57,8 @@ def _peak(
         with LocalEngine([WorkerSpec(device="cpu", threads=setup.config.threads)], RUNNER) as engine:
             engine.submit([Task(id=1, payload=msgspec.msgpack.encode(request))])
             result = engine.next_result()
-            assert result is not None, "nobody wakes this engine"
+            if result is None:
+                raise EvoaeError("a worker was lost, so nothing was measured; run it again")
             if result.outcome != "ok":
                 raise EvoaeError(f"{genotype} ended as {result.outcome}: {result.reason}")
             [worker] = engine.view().workers

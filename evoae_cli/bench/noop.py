@@ -30,6 +30,9 @@ _ERRORS: dict[ErrorType, type[Exception]] = {
 }
 
 
+_leaked: list[bytes] = []
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a task does, in the order of the fields."""
 
@@ -37,9 +40,13 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A path: all of it is done only if no file is there yet, which is then made; later attempts just return."""
     tell: str | None = None
     """A path, best of a named pipe, to which the worker writes its process id when the task begins."""
+    says: str = ""
+    """What the worker prints."""
     sleep_s: float = 0.0
     busy_s: float = 0.0
     """Seconds to keep a core busy, with the progress reported."""
+    n_leak: int = 0
+    """Bytes that the worker takes and never gives back."""
     signal: int | None = None
     """Number of a signal that the worker sends itself: 9 kills it, 19 freezes it."""
     exit_code: int | None = None
@@ -99,12 +106,17 @@ def _is_first(path: str) -> bool:
 def _act(command: Command, progress: Progress) -> None:
     if command.tell is not None:
         Path(command.tell).write_text(str(os.getpid()))
+    if command.says:
+        print(command.says)
     if command.sleep_s:
         time.sleep(command.sleep_s)
     if command.busy_s:
         begun = time.monotonic()
         while (share := (time.monotonic() - begun) / command.busy_s) < 1.0:
             progress(share)
+    if command.n_leak:
+        # Not zeros: those the system would not have to find room for.
+        _leaked.append(b"\xff" * command.n_leak)
     if command.signal is not None:
         os.kill(os.getpid(), command.signal)
     if command.exit_code is not None:

@@ -106,7 +106,8 @@ def _evaluate(engine: LocalEngine, requests: Requests, genotypes: Sequence[str],
     results = []
     for _ in genotypes:
         result = engine.next_result()
-        assert result is not None, "nobody wakes this engine"
+        if result is None:
+            raise EvoaeError("a worker was lost, so nothing was measured; run it again")
         if result.outcome == "crashed":
             raise EvoaeError(f"an evaluation crashed: {result.reason}")
         results.append(result)

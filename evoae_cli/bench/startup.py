@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from evoae_cli.bench.report import Report, formatted, options, this_machine
 from evoae_cli.errors import EvoaeError
@@ -70,8 +71,8 @@ def make_study(runs_folder: Path) -> None:
     """A small finished study, by a real search, for `show` and `list` to find."""
     from evoae_cli.study.interface import search
 
-    tiny = {"population": 2, "generations": 1, "train_images": 32, "val_images": 4, "test_images": 4}
-    short = {"epochs": 1, "final_epochs": 1, "finalists": 1, "patch": 32, "filters": (8,), "workers": 1}
+    tiny: dict[str, Any] = {"population": 2, "generations": 1, "train_images": 32, "val_images": 4, "test_images": 4}
+    short: dict[str, Any] = {"epochs": 1, "final_epochs": 1, "finalists": 1, "patch": 32, "filters": (8,), "workers": 1}
     search("denoise", study=runs_folder / "tiny", progress=False, **tiny, **short)
 
 

@@ -2,12 +2,16 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 
-from evoae_cli.broker.ledger import Counts, Ledger, Lost
-from evoae_cli.broker.task import Lease, Task, TaskResult
+from evoae_cli.broker.ledger import Ledger
+from evoae_cli.broker.task import Counts, Lease, Lost, Task, TaskResult
 from evoae_cli.outcome import Outcome
+
+Tell = Callable[[Lost], None]
+"""Called with each lost lease before its result, if there is one, is among the results. Under the broker's lock: it
+must not wait, nor call the broker."""
 
 
 class Broker:
@@ -36,7 +40,7 @@ class Broker:
     def submit(self, tasks: Sequence[Task]) -> None:
         """Queue tasks behind those waiting.
 
-        Raises ValueError, and takes none, for a payload too large or an id in use.
+        Raises ValueError, and takes none, for a payload too large, an id in use or a time limit that is not above 0.
         """
         with self._changed:
             self._ledger.submit(tasks)
@@ -59,7 +63,7 @@ class Broker:
             return self._ledger.renew(lease_id, self._clock())
 
     def extend(self, gap_s: float) -> None:
-        """Let every lease run `gap_s` longer, after a pause in which nobody could hear a heartbeat."""
+        """Let every lease and time limit run `gap_s` longer, after a pause in which nobody could hear a heartbeat."""
         with self._changed:
             self._ledger.extend(gap_s)
 
@@ -82,28 +86,38 @@ class Broker:
                 self._changed.notify_all()
         return result
 
-    def lose(self, worker: str, reason: str, has_begun: bool = True) -> Lost | None:
+    def lose(
+        self, worker: str, reason: str, has_begun: bool = True, *, log: str = "", tell: Tell = lambda _: None
+    ) -> Lost | None:
         """Put the task of a lost worker back to the front, or end it; None if the worker held none.
 
-        It counts as an attempt only if the worker had begun.
+        It counts as an attempt only if the worker had begun. `log` goes into the result, if there is one.
         """
         with self._changed:
-            lost = self._ledger.lose(worker, reason, self._clock(), has_begun)
-            self._settle([lost] if lost else [])
+            lost = self._ledger.lose(worker, reason, self._clock(), has_begun, log)
+            self._settle([lost] if lost else [], tell)
         return lost
 
-    def expire(self, by: float | None = None) -> list[Lost]:
-        """Put the tasks of all leases that ran out back to the front, or end them.
+    def due(self, by: float) -> list[Lease]:
+        """The leases that `expire` would take, so that the caller can read their workers' logs first."""
+        with self._changed:
+            return self._ledger.due(by)
+
+    def expire(
+        self, by: float | None = None, logs: Mapping[int, str] | None = None, *, tell: Tell = lambda _: None
+    ) -> list[Lost]:
+        """Put the tasks of all leases that ran out back to the front, or end them; end those whose time is up.
 
         `by` is the moment, on the broker's clock, until which the caller has listened for heartbeats; None is now.
+        `logs`, by lease id, go into the results of those that end by this.
         """
         with self._changed:
-            lost = self._ledger.expire(self._clock() if by is None else by)
-            self._settle(lost)
+            lost = self._ledger.expire(self._clock() if by is None else by, logs or {})
+            self._settle(lost, tell)
         return lost
 
     def next_deadline(self) -> float | None:
-        """When the next lease runs out, on the broker's clock; None while there are none."""
+        """When the next lease runs out or the next task's time is up, on the broker's clock; None without leases."""
         with self._changed:
             return self._ledger.next_deadline()
 
@@ -121,8 +135,9 @@ class Broker:
         counts = self.counts()
         return f"<Broker {counts.n_queued} queued, {counts.n_leased} leased, {counts.n_done} done>"
 
-    def _settle(self, lost: Sequence[Lost]) -> None:
+    def _settle(self, lost: Sequence[Lost], tell: Tell) -> None:
         for one in lost:
+            tell(one)
             if one.result is not None:
                 self.results.put(one.result)
         if lost:

@@ -1,91 +1,25 @@
-"""The states of every open task, as a table of data. It decides and returns what to do, without clock, lock or thread.
+"""Every open task and its state. It decides and returns what to do, without clock, lock or thread.
 
-Every operation costs O(1), however many tasks have been done: a finished task is forgotten, only counters remain.
+No operation costs more for the tasks that wait or have been done: a finished task is forgotten, only counters remain.
+Where deadlines are asked for, the cost grows with the leases, of which there is one for each worker.
 """
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from types import MappingProxyType
 
-import msgspec
-
-from evoae_cli.broker.task import MAX_PAYLOAD, Lease, Task, TaskResult
+from evoae_cli.broker.states import Event, State, next_state
+from evoae_cli.broker.task import MAX_PAYLOAD, Counts, Lease, Lost, Task, TaskResult
 from evoae_cli.outcome import Outcome
 
-
-class State(StrEnum):
-    """Where a task stands."""
-
-    QUEUED = "queued"
-    LEASED = "leased"
-    DONE = "done"
-    WITHDRAWN = "withdrawn"
-
-
-class Event(StrEnum):
-    """What can happen to a task."""
-
-    LEASE = "lease"
-    RENEW = "renew"
-    REPORT = "report"
-    RETURN = "return"
-    """Its worker was lost before it began: no attempt."""
-    LOSE = "lose"
-    """Its worker was lost, and it may be tried again."""
-    GIVE_UP = "give up"
-    """Its worker was lost in the last attempt."""
-    WITHDRAW = "withdraw"
-
-
-TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
-    {
-        (State.QUEUED, Event.LEASE): State.LEASED,
-        (State.QUEUED, Event.WITHDRAW): State.WITHDRAWN,
-        (State.LEASED, Event.RENEW): State.LEASED,
-        (State.LEASED, Event.REPORT): State.DONE,
-        (State.LEASED, Event.RETURN): State.QUEUED,
-        (State.LEASED, Event.LOSE): State.QUEUED,
-        (State.LEASED, Event.GIVE_UP): State.DONE,
-    }
-)
-
-_MAX_LOST_KNOWN = 1024
+MAX_LOST_KNOWN = 1024
 """Lost leases remembered to tell a late report from a duplicate one; an older one counts as a duplicate."""
 
 
-class IllegalEventError(RuntimeError):
-    """An event that the table does not know for a state: a bug of the caller. Nothing has changed."""
-
-
-class Lost(msgspec.Struct, frozen=True):
-    """A lease that was lost, and the task's result if that was its last attempt."""
-
-    lease: Lease
-    reason: str
-    result: TaskResult | None
-
-
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """How many tasks are in each state, and what went wrong so far."""
-
-    n_queued: int
-    n_leased: int
-    n_done: int
-    n_withdrawn: int
-    n_lost_leases: int
-    n_late: int
-    """Reports of a lost lease."""
-    n_duplicate: int
-    """Reports of a lease that had reported already."""
-    n_unknown: int
-    """Reports of a lease that was never given."""
-
-
 class _Entry:
-    """An open task. `lease`, `granted_at` and `expires_at` hold while it is leased."""
+    """An open task. `lease` and the times hold while it is leased."""
 
-    __slots__ = ("attempt", "expires_at", "granted_at", "lease", "state", "task")
+    __slots__ = ("attempt", "ends_at", "expires_at", "granted_at", "lease", "state", "task")
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -94,14 +28,11 @@ class _Entry:
         self.lease: Lease | None = None
         self.granted_at = 0.0
         self.expires_at = 0.0
+        self.ends_at = math.inf
 
-
-def next_state(state: State, event: Event) -> State:
-    """The state that follows. Raises IllegalEventError for a pair that `TRANSITIONS` does not have."""
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError:
-        raise IllegalEventError(f"a task that is {state} cannot {event}") from None
+    def deadline(self) -> float:
+        """When its lease ends if nothing is heard."""
+        return min(self.expires_at, self.ends_at)
 
 
 class Ledger:
@@ -109,7 +40,8 @@ class Ledger:
 
     A lease lasts `lease_s` seconds from the last renewal. A task whose lease is lost goes to the front; after
     `max_attempts` lost leases it ends as crashed. Its last attempt runs alone, so that a task that harms its host harms
-    no other task, and is not blamed for one that does.
+    no other task, and is not blamed for one that does. A task that runs longer than it may ends as timed out, in
+    whichever attempt.
 
     `now` is the caller's monotonic clock, in seconds, and never runs backwards.
     """
@@ -119,8 +51,8 @@ class Ledger:
         self._max_attempts = max_attempts
         self._open: dict[int, _Entry] = {}
         self._queue: deque[_Entry] = deque()
-        # By lease id. All leases last equally long, so moving each renewed one to the end keeps them ordered by expiry.
-        self._leased: OrderedDict[int, _Entry] = OrderedDict()
+        # By lease id.
+        self._leased: dict[int, _Entry] = {}
         self._lease_of: dict[str, int] = {}
         self._is_last_attempt_running = False
         self._lost_known: OrderedDict[int, None] = OrderedDict()
@@ -135,12 +67,14 @@ class Ledger:
     def submit(self, tasks: Sequence[Task]) -> None:
         """Queue tasks behind those waiting.
 
-        Raises ValueError, and takes none, for a payload too large or an id in use.
+        Raises ValueError, and takes none, for a payload too large, an id in use or a time limit that is not above 0.
         """
         ids = set()
         for task in tasks:
             if len(task.payload) > MAX_PAYLOAD:
                 raise ValueError(f"task {task.id} has {len(task.payload)} bytes; at most {MAX_PAYLOAD}")
+            if task.timeout_s is not None and not task.timeout_s > 0:
+                raise ValueError(f"task {task.id} may run {task.timeout_s:g} s; it needs more than 0")
             if task.id in self._open or task.id in ids:
                 raise ValueError(f"task id {task.id} is used twice")
             ids.add(task.id)
@@ -168,10 +102,12 @@ class Ledger:
             worker=worker,
             attempt=entry.attempt,
             expires_at=now + self._lease_s,
+            ends_at=math.inf if entry.task.timeout_s is None else now + entry.task.timeout_s,
         )
         entry.lease = lease
         entry.granted_at = now
         entry.expires_at = lease.expires_at
+        entry.ends_at = lease.ends_at
         self._leased[lease.id] = entry
         self._lease_of[worker] = lease.id
         self._is_last_attempt_running = is_last_attempt
@@ -184,14 +120,17 @@ class Ledger:
             return False
         entry.state = next_state(entry.state, Event.RENEW)
         entry.expires_at = now + self._lease_s
-        self._leased.move_to_end(lease_id)
         return True
 
     def extend(self, gap_s: float) -> None:
-        """Let every lease run `gap_s` longer: for so long nobody could hear a heartbeat, so silence proves nothing."""
+        """Let every lease and every time limit run `gap_s` longer.
+
+        For so long nobody could hear a heartbeat, so silence proves nothing; and perhaps nothing ran.
+        """
         for entry in self._leased.values():
             entry.state = next_state(entry.state, Event.RENEW)
             entry.expires_at += gap_s
+            entry.ends_at += gap_s
 
     def report(
         self,
@@ -208,29 +147,38 @@ class Ledger:
         if entry is None:
             self._count_dropped(lease_id)
             return None
-        return self._end(entry, Event.REPORT, outcome, payload, reason, now, is_host_failure)
+        return self._end(entry, Event.REPORT, outcome, payload, reason, now, is_host_failure=is_host_failure)
 
-    def lose(self, worker: str, reason: str, now: float, has_begun: bool = True) -> Lost | None:
+    def lose(self, worker: str, reason: str, now: float, has_begun: bool = True, log: str = "") -> Lost | None:
         """Take the lease from a lost worker; None if it held none. `reason` says in one line how it was lost.
 
-        A task that had not begun is not to blame, and keeps its number of attempts.
+        A task that had not begun is not to blame, and keeps its number of attempts. `log` goes into its result, if the
+        task ends by this.
         """
         lease_id = self._lease_of.get(worker)
-        return None if lease_id is None else self._lose(self._leased[lease_id], reason, now, has_begun)
+        return None if lease_id is None else self._lose(self._leased[lease_id], reason, now, has_begun, log)
 
-    def expire(self, now: float) -> list[Lost]:
-        """Take every lease that ran out."""
+    def due(self, now: float) -> list[Lease]:
+        """The leases that `expire` would take at the same moment; nothing changes."""
+        return [_held(entry) for entry in self._leased.values() if entry.deadline() <= now]
+
+    def expire(self, now: float, logs: Mapping[int, str]) -> list[Lost]:
+        """Take every lease that ran out, and end every task whose time is up.
+
+        `logs`, by lease id, go into the results of those that end by this.
+        """
         lost = []
-        while self._leased:
-            entry = next(iter(self._leased.values()))
-            if entry.expires_at > now:
-                break
-            lost.append(self._lose(entry, f"no heartbeat for {self._lease_s:g} s", now))
+        for entry in [entry for entry in self._leased.values() if entry.deadline() <= now]:
+            log = logs.get(_held(entry).id, "")
+            if entry.ends_at <= now:
+                lost.append(self._time_out(entry, now, log))
+            else:
+                lost.append(self._lose(entry, f"no heartbeat for {self._lease_s:g} s", now, log=log))
         return lost
 
     def next_deadline(self) -> float | None:
-        """When the next lease runs out; None while there are none."""
-        return next(iter(self._leased.values())).expires_at if self._leased else None
+        """When the next lease runs out or the next task's time is up; None while nothing is leased."""
+        return min((entry.deadline() for entry in self._leased.values()), default=None)
 
     def withdraw(self) -> list[Task]:
         """Take back every queued task, also those that wait for another attempt; they give no result."""
@@ -266,20 +214,30 @@ class Ledger:
         else:
             self._n_duplicate += 1
 
-    def _lose(self, entry: _Entry, reason: str, now: float, has_begun: bool = True) -> Lost:
-        lease = _held(entry)
-        self._n_lost_leases += 1
-        self._lost_known[lease.id] = None
-        if len(self._lost_known) > _MAX_LOST_KNOWN:
-            self._lost_known.popitem(last=False)
+    def _lose(self, entry: _Entry, reason: str, now: float, has_begun: bool = True, log: str = "") -> Lost:
+        lease = self._take(entry)
         if has_begun and entry.attempt >= self._max_attempts:
             why = f"{entry.attempt} workers were lost while they ran it; the last one: {reason}"
-            return Lost(lease, reason, self._end(entry, Event.GIVE_UP, Outcome.CRASHED, b"", why, now))
+            return Lost(lease, reason, self._end(entry, Event.GIVE_UP, Outcome.CRASHED, b"", why, now, log=log))
         entry.state = next_state(entry.state, Event.LOSE if has_begun else Event.RETURN)
         self._release(entry)
         entry.attempt += has_begun
         self._queue.appendleft(entry)
         return Lost(lease, reason, None)
+
+    def _time_out(self, entry: _Entry, now: float, log: str) -> Lost:
+        lease = self._take(entry)
+        reason = f"ran longer than {entry.task.timeout_s:g} s"
+        return Lost(lease, reason, self._end(entry, Event.TIME_OUT, Outcome.TIMEOUT, b"", reason, now, log=log))
+
+    def _take(self, entry: _Entry) -> Lease:
+        """Count a lease that is taken from its worker, and remember it for a report that comes late."""
+        lease = _held(entry)
+        self._n_lost_leases += 1
+        self._lost_known[lease.id] = None
+        if len(self._lost_known) > MAX_LOST_KNOWN:
+            self._lost_known.popitem(last=False)
+        return lease
 
     def _end(
         self,
@@ -289,7 +247,9 @@ class Ledger:
         payload: bytes,
         reason: str,
         now: float,
+        *,
         is_host_failure: bool = False,
+        log: str = "",
     ) -> TaskResult:
         lease = _held(entry)
         entry.state = next_state(entry.state, event)
@@ -305,6 +265,7 @@ class Ledger:
             worker=lease.worker,
             attempt=lease.attempt,
             run_s=now - entry.granted_at,
+            log=log,
         )
 
     def _release(self, entry: _Entry) -> None:

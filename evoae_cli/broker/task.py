@@ -1,5 +1,7 @@
 """The values that cross the broker's border. A payload is opaque bytes: nothing of genomes or torch is known here."""
 
+import math
+
 import msgspec
 
 from evoae_cli.outcome import Outcome
@@ -15,6 +17,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
     name: str = ""
     """For people: what this is, for example the genotype's text."""
+    timeout_s: float | None = None
+    """Seconds that one attempt may run, from its lease; above 0. None: as long as it takes."""
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +31,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """1 for the first worker that runs it, 2 after one was lost, and so on."""
     expires_at: float
     """On the broker's monotonic clock, in seconds."""
+    ends_at: float = math.inf
+    """When the task's time is up, on the same clock; heartbeats do not move it."""
 
 
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,3 +52,30 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     run_s: float = 0.0
     """From lease to report."""
+    log: str = ""
+    """The last lines that the last worker printed while it ran it, where that worker was lost or the time was up."""
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """A lease that was taken from its worker, and the task's result if that was its last attempt."""
+
+    lease: Lease
+    reason: str
+    result: TaskResult | None
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many tasks are in each state, and what went wrong so far."""
+
+    n_queued: int
+    n_leased: int
+    n_done: int
+    n_withdrawn: int
+    n_lost_leases: int
+    """Leases that were taken from their workers, also because the time was up."""
+    n_late: int
+    """Reports of a lost lease."""
+    n_duplicate: int
+    """Reports of a lease that had reported already."""
+    n_unknown: int
+    """Reports of a lease that was never given."""

@@ -1,22 +1,28 @@
 """The engine of one host: a broker, and a pool of worker processes that it feeds."""
 
 import atexit
+import queue
+import threading
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from evoae_cli.broker.broker import Broker
 from evoae_cli.broker.task import Task, TaskResult
-from evoae_cli.engine.protocol import EngineView
+from evoae_cli.engine.protocol import EngineView, WorkerLoss
 from evoae_cli.errors import EvoaeError, UsageError
-from evoae_cli.worker.dispatcher import Timing, WorkerSpec
 from evoae_cli.worker.pool import Pool
+from evoae_cli.worker.starter import Timing, WorkerSpec
 
 __all__ = ["LocalEngine", "WorkerSpec"]
 
+_MAX_LOSSES = 1000
+"""Losses kept for whoever takes them: some megabytes at most. More than that only comes where nobody does."""
+
 
 class LocalEngine:
-    """Runs tasks in one process per spec, on this host; satisfies `engine.protocol.Engine`.
+    """Runs tasks in processes on this host, at first one per spec; satisfies `engine.protocol.Engine`.
 
     `runner` is `module:function`, called once in each worker (see `worker.process.Start`). A worker beats every
     `heartbeat_interval_s`, is killed and replaced when it is silent for `heartbeat_timeout_s`, and must be ready within
@@ -33,8 +39,7 @@ class LocalEngine:
         start_timeout_s: float = 60.0,
         logs: Path | None = None,
     ) -> None:
-        if not workers:
-            raise UsageError("0 workers can run nothing; ask for at least 1")
+        _check_number(len(workers))
         self._specs = tuple(workers)
         self._runner = runner
         self._timing = Timing(
@@ -44,7 +49,11 @@ class LocalEngine:
         )
         self._logs = logs
         self._broker = Broker(heartbeat_timeout_s, on_available=self._wake_workers)
-        # Mutable state beside the broker's and the pool's own: each is written once.
+        # Mutable state beside the broker's and the pool's own. The losses belong to their lock, under which nothing
+        # waits; of the rest each is a single value, and all but the number of workers are written once.
+        self._losses: deque[WorkerLoss] = deque(maxlen=_MAX_LOSSES)
+        self._losses_lock = threading.Lock()
+        self._n_workers = len(self._specs)
         self._pool: Pool | None = None
         self._is_stopped = False
         self._failure: Exception | None = None
@@ -55,18 +64,35 @@ class LocalEngine:
             raise RuntimeError("an engine starts once")
         # Before `multiprocessing` waits for its children at exit, which would be for ever: they heed no SIGTERM.
         atexit.register(self.stop)
-        self._pool = Pool(self._broker, self._specs, self._runner, self._timing, logs=self._logs, on_failure=self._fail)
+        self._pool = Pool(
+            self._broker,
+            self._specs,
+            self._runner,
+            self._timing,
+            logs=self._logs,
+            on_failure=self._fail,
+            on_loss=self._keep_loss,
+        )
+        # Asked for before, or by another thread meanwhile.
+        self._pool.resize(self._n_workers)
 
     def submit(self, tasks: Sequence[Task]) -> None:
-        """Queue tasks behind those already waiting. Raises ValueError for a payload too large or an id in use."""
+        """Queue tasks behind those already waiting.
+
+        Raises ValueError for a payload too large, an id in use or a time limit that is not above 0.
+        """
         self._broker.submit(tasks)
 
-    def next_result(self) -> TaskResult | None:
-        """Block until a task has ended and return its result; None when `wake` was called.
+    def next_result(self, *, is_waiting: bool = True) -> TaskResult | None:
+        """Block until a task has ended and return its result; None when `wake` was called or a worker was lost.
 
-        Raises EvoaeError, from then on, when no worker can start any more and all earlier results were taken.
+        With `is_waiting=False` it never blocks: None also where no task has ended. Raises EvoaeError, from then on,
+        when no worker can start any more and all earlier results were taken.
         """
-        result = self._broker.results.get()
+        try:
+            result = self._broker.results.get(is_waiting)
+        except queue.Empty:
+            return None
         if result is None and self._failure is not None:
             self.wake()
             if isinstance(self._failure, EvoaeError):
@@ -78,6 +104,24 @@ class LocalEngine:
         """Make one `next_result` return None. Safe to call from a signal handler."""
         self._broker.results.put(None)
 
+    def resize(self, n: int) -> None:
+        """Have `n` workers from now on, also before the start; see `engine.protocol.Engine`.
+
+        A new worker takes the device that has the fewest, of those that the constructor was given. Raises UsageError
+        for less than 1.
+        """
+        _check_number(n)
+        self._n_workers = n
+        if self._pool is not None and not self._is_stopped:
+            self._pool.resize(n)
+
+    def take_losses(self) -> list[WorkerLoss]:
+        """The workers lost since the last call, in order; the oldest are dropped where nobody takes them for long."""
+        with self._losses_lock:
+            losses = list(self._losses)
+            self._losses.clear()
+        return losses
+
     def withdraw(self) -> int:
         """Take back every task that no worker runs, and say how many; they give no result."""
         return self._broker.withdraw()
@@ -87,6 +131,7 @@ class LocalEngine:
         counts = self._broker.counts()
         return EngineView(
             workers=self._pool.view() if self._pool is not None else (),
+            n_workers=self._n_workers,
             n_queued=counts.n_queued,
             n_leased=counts.n_leased,
             n_done=counts.n_done,
@@ -113,12 +158,25 @@ class LocalEngine:
         self.stop()
 
     def __repr__(self) -> str:
-        return f"<LocalEngine {len(self._specs)} workers, {self._broker!r}>"
+        return f"<LocalEngine {self._n_workers} workers, {self._broker!r}>"
 
     def _wake_workers(self) -> None:
         if self._pool is not None and not self._is_stopped:
             self._pool.wake()
 
+    def _keep_loss(self, loss: WorkerLoss) -> None:
+        with self._losses_lock:
+            is_first = not self._losses
+            self._losses.append(loss)
+        # Only one wake for all that wait to be taken: the results do not fill up where nobody takes losses.
+        if is_first:
+            self.wake()
+
     def _fail(self, error: Exception) -> None:
         self._failure = error
         self.wake()
+
+
+def _check_number(n: int) -> None:
+    if n < 1:
+        raise UsageError(f"{n} workers can run nothing; ask for at least 1")

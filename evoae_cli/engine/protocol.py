@@ -7,7 +7,8 @@ import msgspec
 
 from evoae_cli.broker.task import Task, TaskResult
 
-WorkerState = Literal["starting", "idle", "training", "stopping", "lost"]
+WorkerState = Literal["starting", "idle", "training", "draining", "stopping", "lost"]
+"""`draining`: it finishes what it trains, gets no more, and is ended; `stopping`: it ends by itself and is replaced."""
 
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,10 +27,29 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the task that is done, 0 to 1."""
 
 
+class WorkerLoss(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that was lost while it held a task: it died or fell silent, or was killed since the time was up."""
+
+    worker: str
+    pid: int
+    reason: str
+    """One line for people, for example `killed by SIGSEGV`."""
+    log: str
+    """The last lines that it printed while it held this task; may be empty."""
+    task: str
+    """Name of the task."""
+    attempt: int
+    is_last: bool
+    """Whether this ended the task; otherwise another worker runs it again."""
+
+
 class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     """The engine at one moment: plain values, pulled by the views."""
 
     workers: tuple[WorkerView, ...] = ()
+    """Also those that drain; and not yet those that were asked for a moment ago."""
+    n_workers: int = 0
+    """How many workers are wanted."""
     n_queued: int = 0
     n_leased: int = 0
     n_done: int = 0
@@ -46,14 +66,30 @@ class Engine(Protocol):
     def submit(self, tasks: Sequence[Task]) -> None:
         """Queue tasks behind those already waiting. Task ids are the caller's, and never used twice."""
 
-    def next_result(self) -> TaskResult | None:
-        """Block until a task has ended and return its result; None when `wake` was called.
+    def next_result(self, *, is_waiting: bool = True) -> TaskResult | None:
+        """Block until a task has ended and return its result; None when `wake` was called or a worker was lost.
+
+        With `is_waiting=False` it never blocks: None also where no task has ended.
 
         Raises EvoaeError when the engine can run nothing any more (every worker fails to start).
         """
 
     def wake(self) -> None:
         """Make one `next_result` return None. Safe to call from a signal handler."""
+
+    def resize(self, n: int) -> None:
+        """Have `n` workers from now on: start those that are missing, or drain those that are too many.
+
+        First go workers that start or are idle, at once; then those that train, each when it has reported. Within both
+        the latest go first. A worker that drains may be taken back by a later call. Raises UsageError for less than 1.
+        """
+
+    def take_losses(self) -> list[WorkerLoss]:
+        """The workers lost since the last call, in order; the oldest are dropped where nobody takes them for long.
+
+        A loss makes one `next_result` return None, unless earlier ones still wait to be taken; it can be taken no later
+        than the result that it may have ended in.
+        """
 
     def withdraw(self) -> int:
         """Take back every task that no worker runs, and say how many; they give no result."""

@@ -121,6 +121,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     reason: str = ""
     """One line that says why, where the outcome is not `ok`."""
+    log: str = ""
+    """The last lines that its worker printed, where the worker was lost."""
     scores: Scores | None = None
     parameters: int = 0
     operations: int = 0

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, ImagesRef, Progress, Scores, Split, derive_seed
-from evoae_cli.evaluation.hardware import device_model
+from evoae_cli.evaluation.hardware import device_model, total_memory
 from evoae_cli.evaluation.imagefile import open_image_file
 from evoae_cli.evaluation.memory import free_memory, is_memory_error
 from evoae_cli.evaluation.metrics import scores
@@ -22,12 +22,13 @@ from evoae_cli.evaluation.readers import first_line
 from evoae_cli.evaluation.reproducible import reproducible, seeded
 from evoae_cli.evaluation.resident import Resident
 from evoae_cli.evaluation.training import DivergedError, train
-from evoae_cli.genome.genotype import parse_genotype
+from evoae_cli.genome.genotype import Genotype, parse_genotype
 from evoae_cli.outcome import Outcome
 from evoae_cli.phenotype.autoencoder import Autoencoder, build
-from evoae_cli.phenotype.cost import cost
+from evoae_cli.phenotype.cost import cost, training_bytes
 from evoae_cli.wholefile import write_whole
 
+_GIB = 2**30
 _MICRO_BATCHES = 4
 """Into how many parts a batch falls when it did not fit in memory at once."""
 _CHUNK_PIXELS = {"cpu": 2 * 96 * 96, "cuda": 64 * 96 * 96}
@@ -52,29 +53,16 @@ class _Findings(msgspec.Struct, frozen=True, kw_only=True):
 def evaluate(request: EvaluationRequest, device: str, progress: Progress = lambda share: None) -> Evaluation:
     """Train the request's genotype from scratch (`search`, `final`) or load its weights (`test`), and score it.
 
-    NaN ends as `diverged`; memory that runs out, also in micro-batches, as `oom`: both are results. Raises UsageError
-    for a genotype that cannot be read or an image file that is not the request's, EvoaeError where the images
-    themselves do not fit in memory: no candidate is to blame for that.
+    NaN ends as `diverged`; memory that runs out, also in micro-batches, as `oom`, and so does, untried, a training that
+    needs more than the device has: all are results. Raises UsageError for a genotype that cannot be read or an image
+    file that is not the request's, EvoaeError where the images themselves do not fit in memory: no candidate is to
+    blame for that.
     """
     genotype = parse_genotype(request.genotype)
-    findings = _Findings(outcome=Outcome.OOM)
-    split: Split = "test" if request.stage == "test" else "val"
-    with reproducible(request.threads):
-        resident = resident_for(request.images, device, request.study_seed)
-        noisy, clean = inputs_and_targets(request.images, device, request.study_seed, split, request.noise_std)
-        for n_parts in (1, _MICRO_BATCHES):
-            try:
-                findings = _attempt(request, resident, noisy, clean, n_parts, progress)
-            except (RuntimeError, MemoryError) as error:
-                if not is_memory_error(error):
-                    raise
-                memory_error = first_line(error)
-            else:
-                break
-            free_memory(device)
-        else:
-            reason = f"memory ran out, also in micro-batches: {memory_error[:300]}"
-            findings = _Findings(outcome=Outcome.OOM, reason=reason)
+    if reason := _reason_not_to_try(request, genotype, device):
+        findings, n_parts = _Findings(outcome=Outcome.OOM, reason=reason), 1
+    else:
+        findings, n_parts = _found(request, device, progress)
     price = cost(genotype, request.network, request.images.patch)
     return Evaluation(
         genotype=request.genotype,
@@ -147,6 +135,37 @@ def _fitting(device: str) -> Iterator[None]:
         if not is_memory_error(error):
             raise
         raise EvoaeError(f"the images do not fit on {device}: {first_line(error)}") from error
+
+
+def _reason_not_to_try(request: EvaluationRequest, genotype: Genotype, device: str) -> str:
+    """Why the request's training cannot fit on `device`, whatever else is there; empty where it may."""
+    if request.stage == "test":
+        return ""
+    needed, present = training_bytes(genotype, request.network, request.recipe), total_memory(device)
+    if needed <= present:
+        return ""
+    return (
+        f"training needs about {needed / _GIB:,.1f} GiB, {device} has {present / _GIB:,.1f} GiB; "
+        "smaller batches or crops need less"
+    )
+
+
+def _found(request: EvaluationRequest, device: str, progress: Progress) -> tuple[_Findings, int]:
+    """What was found, and in how many parts each batch; a second attempt follows where memory runs out in the first."""
+    split: Split = "test" if request.stage == "test" else "val"
+    with reproducible(request.threads):
+        resident = resident_for(request.images, device, request.study_seed)
+        noisy, clean = inputs_and_targets(request.images, device, request.study_seed, split, request.noise_std)
+        for n_parts in (1, _MICRO_BATCHES):
+            try:
+                return _attempt(request, resident, noisy, clean, n_parts, progress), n_parts
+            except (RuntimeError, MemoryError) as error:
+                if not is_memory_error(error):
+                    raise
+                memory_error = first_line(error)
+            free_memory(device)
+    reason = f"memory ran out, also in micro-batches: {memory_error[:300]}"
+    return _Findings(outcome=Outcome.OOM, reason=reason), _MICRO_BATCHES
 
 
 def _attempt(

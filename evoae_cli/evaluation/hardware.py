@@ -1,13 +1,21 @@
-"""What the machine has: devices to compute on, what they are called, what they are fast at, how much memory is free."""
+"""What the machine has: devices to compute on, what they are called, what they are fast at, how much memory."""
 
 import functools
 import platform
 import re
 import subprocess
+import sys
+from pathlib import Path
 
 from evoae_cli.errors import UsageError
 
 _GIB = 2**30
+_CGROUPS = Path("/sys/fs/cgroup")
+_CGROUP_FILES = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
+"""Where a container's memory limit stands, what it uses, and the line there on file pages: cgroup v2, then v1."""
 
 
 def devices(selection: str) -> list[str]:
@@ -68,9 +76,28 @@ def available_memory(device: str) -> int:
 
         free, _total = torch.cuda.mem_get_info(device)
         return free
-    free = _meminfo_available() or _total_memory() or 2 * _GIB
+    free = _meminfo("MemAvailable") or _mac_memory() or 2 * _GIB
     limit = _cgroup_free()
     return free if limit is None else min(free, limit)
+
+
+@functools.cache
+def total_memory(device: str) -> int:
+    """Bytes of memory that `device` has, free or not; for the CPU the machine's, or a container's limit if it is less.
+
+    Where the system does not say, more than any work needs.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_properties(device).total_memory
+    return least_memory(_meminfo("MemTotal") or _mac_memory() or sys.maxsize, _CGROUPS)
+
+
+def least_memory(machine: int, cgroups: Path) -> int:
+    """The machine's memory, or the limit of a container whose control groups lie in `cgroups` if it is less; bytes."""
+    limits = (int(text) for path, *_ in _CGROUP_FILES if (text := _read(cgroups / path).strip()).isdigit())
+    return min([machine, *limits])
 
 
 def n_cores() -> int:
@@ -80,7 +107,7 @@ def n_cores() -> int:
     return int(cpu_count())
 
 
-def _read(path: str) -> str:
+def _read(path: str | Path) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
@@ -95,28 +122,25 @@ def _cpu_model() -> str:
     return match[1].strip() if match else ""
 
 
-def _meminfo_available() -> int | None:
-    match = re.search(r"^MemAvailable:\s*(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
+def _meminfo(name: str) -> int | None:
+    match = re.search(rf"^{name}:\s*(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
     return int(match[1]) * 1024 if match else None
 
 
-def _total_memory() -> int | None:
+def _mac_memory() -> int | None:
     text = _sysctl("hw.memsize") if platform.system() == "Darwin" else ""
     return int(text) if text.isdigit() else None
 
 
 def _cgroup_free() -> int | None:
-    """What a container's memory limit leaves (cgroup v2, then v1); None without a limit.
+    """What a container's memory limit leaves; None without a limit.
 
     Pages of files that the kernel can drop count as used there, so they are taken off.
     """
-    for limit_path, used_path, stat_path, cache_name in (
-        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-    ):
-        limit, used = (_read(f"/sys/fs/cgroup/{path}").strip() for path in (limit_path, used_path))
+    for limit_path, used_path, stat_path, cache_name in _CGROUP_FILES:
+        limit, used = (_read(_CGROUPS / path).strip() for path in (limit_path, used_path))
         if limit.isdigit() and used.isdigit():
-            cached = re.search(rf"^{cache_name} (\d+)$", _read(f"/sys/fs/cgroup/{stat_path}"), re.MULTILINE)
+            cached = re.search(rf"^{cache_name} (\d+)$", _read(_CGROUPS / stat_path), re.MULTILINE)
             return max(int(limit) - int(used) + (int(cached[1]) if cached else 0), 0)
     return None
 

@@ -93,9 +93,9 @@ class LabelledImage(NamedTuple):
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """EVOAE_CACHE, or XDG_CACHE_HOME/evoae, or ~/.cache/evoae."""
     if environ.get("EVOAE_CACHE"):
-        return Path(environ["EVOAE_CACHE"]).expanduser()
+        return Path(os.path.expanduser(environ["EVOAE_CACHE"]))
     base = environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "evoae"
+    return Path(os.path.expanduser(base)) / "evoae"
 
 
 def write_image_file(

@@ -1,6 +1,7 @@
 """STL-10 and CIFAR-10, read through torchvision from the published files (or smaller ones of the same layout)."""
 
 import contextlib
+import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator
@@ -45,7 +46,7 @@ NAMES = tuple(_SETS)
 
 def root_folder(data_root: str | None) -> Path:
     """Where data sets lie: `data_root`, else below the user's cache folder, wherever a study's cache is meanwhile."""
-    return cache_folder() / "datasets" if data_root is None else Path(data_root).expanduser()
+    return cache_folder() / "datasets" if data_root is None else Path(os.path.expanduser(data_root))
 
 
 def torchvision_images(

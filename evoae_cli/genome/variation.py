@@ -55,19 +55,40 @@ def offspring(parents: Sequence[Genotype], space: SearchSpace, rng: Generator) -
     a child. p and o join the offspring only if mutated. A parent without another crosses with itself. Between 1 and 3
     genotypes for each parent, equal ones included. Raises ValueError where there are no parents.
     """
+    _check_any(parents)
+    return [created for position in range(len(parents)) for created in _of_pair(position, parents, space, rng)]
+
+
+def child(parents: Sequence[Genotype], space: SearchSpace, rng: Generator) -> Genotype:
+    """One genotype with the distribution of those that `offspring` makes (Algorithm 2); `parents` are left as they are.
+
+    A pair there brings one crossover and, on average, one mutated parent; so this is either with probability 1/2. Each
+    parent is as often p as o, so the mutated one comes from a random parent. Raises ValueError where there are no
+    parents.
+    """
+    _check_any(parents)
+    position = draw(len(parents), rng)
+    if _is_heads(rng):
+        return mutate(parents[position], space, rng)
+    return _of_pair(position, parents, space, rng)[-1]
+
+
+def _of_pair(position: int, parents: Sequence[Genotype], space: SearchSpace, rng: Generator) -> list[Genotype]:
+    """What the parent at `position` and another one bring: those that were mutated, and last their crossover."""
+    p, o = parents[position], parents[_another(position, len(parents), rng)]
+    created: list[Genotype] = []
+    mated: list[Genotype] = []
+    for parent in (p, o):
+        is_mutated = _is_heads(rng)
+        mated.append(mutate(parent, space, rng) if is_mutated else parent)
+        if is_mutated:
+            created.append(mated[-1])
+    return [*created, crossover(mated[0], mated[1], space, rng)]
+
+
+def _check_any(parents: Sequence[Genotype]) -> None:
     if not parents:
         raise ValueError("variation needs at least one parent")
-    created: list[Genotype] = []
-    for position, p in enumerate(parents):
-        o = parents[_another(position, len(parents), rng)]
-        mated: list[Genotype] = []
-        for parent in (p, o):
-            is_mutated = _is_heads(rng)
-            mated.append(mutate(parent, space, rng) if is_mutated else parent)
-            if is_mutated:
-                created.append(mated[-1])
-        created.append(crossover(mated[0], mated[1], space, rng))
-    return created
 
 
 def _another(position: int, n: int, rng: Generator) -> int:

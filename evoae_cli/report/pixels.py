@@ -1,5 +1,6 @@
 """Writes one array as an image file, in its own depth. What a format cannot hold is refused, never squeezed."""
 
+import errno
 import io
 import struct
 import zlib
@@ -67,6 +68,9 @@ def write_pixels(path: Path, pixels: Pixels) -> None:
     except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(f"cannot write {path}: {error.strerror}") from None
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            # Longer by what it is called while it is written.
+            raise ImageError(f"cannot write {path}: {error.strerror}; choose a shorter one") from None
         raise EvoaeError(f"cannot write {path} ({error.strerror or error}); make room, or write elsewhere") from error
 
 

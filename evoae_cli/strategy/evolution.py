@@ -9,43 +9,29 @@ while not evolution.is_finished:
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from numpy.random import PCG64, Generator
 
 from evoae_cli.genome.genotype import Genotype
 from evoae_cli.genome.layers import SearchSpace
-from evoae_cli.genome.variation import distinct_genotypes, offspring, random_genotype
+from evoae_cli.genome.variation import offspring
 from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.population import Individual, rank_key, select
-
-Source = Literal["new", "cache", "in_flight"]
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """One genotype that variation brought up. Only a `new` one is to be evaluated and told."""
-
-    number: int
-    """Counts all proposals of the search, from 0."""
-    generation: int
-    genotype: Genotype
-    source: Source
-    """`cache`: its fitness is known. `in_flight`: proposed as new earlier in the same generation."""
+from evoae_cli.strategy.search import (
+    Proposal,
+    ProposalCounts,
+    Search,
+    Source,
+    check_lengths,
+    first_genotypes,
+    not_in_flight,
+    repr_of,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class ProposalCounts:
-    """How many proposals there were. What is neither kind of hit was, or is being, evaluated."""
-
-    proposed: int = 0
-    cache_hits: int = 0
-    in_flight_hits: int = 0
-
-
-class Evolution:
+class Evolution(Search):
     """Evolves `population` genotypes: generation 0, the evaluated start, then exactly `generations` rounds.
 
     The start is `population` modules of one random layer; with `keep_duplicates` drawn independently (the paper's
@@ -61,8 +47,7 @@ class Evolution:
     def __init__(
         self, space: SearchSpace, *, population: int, generations: int, seed: int, keep_duplicates: bool
     ) -> None:
-        if population < 1 or generations < 0:
-            raise ValueError(f"no evolution with a population of {population} and {generations} generations")
+        check_lengths(population, generations)
         self._space = space
         self._mu = population
         self._n_generations = generations
@@ -112,8 +97,7 @@ class Evolution:
         individual = Individual(genotype, fitness, parameters, outcome)
         key = genotype.key
         if key not in self._in_flight:
-            why = "has been told before" if key in self._evaluated else "was never proposed"
-            raise ValueError(f"{genotype} {why}; nothing was changed")
+            raise not_in_flight(genotype, self._evaluated)
         self._in_flight.remove(key)
         self._evaluated[key] = individual
         if self._best is None or rank_key(individual) < rank_key(self._best):
@@ -170,20 +154,13 @@ class Evolution:
         return copy.deepcopy(self._boundary)
 
     def __repr__(self) -> str:
-        best = f"best {self._best.fitness:.4g}" if self._best is not None else "no best yet"
-        end = " exhausted" if self.is_exhausted else " finished" if self.is_finished else ""
-        return (
-            f"<Evolution{end} generation {self.generation} of {self._n_generations}, {len(self._in_flight)} in flight, "
-            f"{len(self._evaluated)} evaluated, {best}>"
-        )
+        return repr_of(self, self._n_generations, len(self._in_flight))
 
     def _varied(self) -> list[Genotype]:
         """The genotypes of the generation that opens."""
         if self._generation > 0:
             return offspring([parent.genotype for parent in self._population], self._space, self._rng)
-        if self._keep_duplicates:
-            return [random_genotype(self._space, self._rng) for _ in range(self._mu)]
-        return distinct_genotypes(self._mu, self._space, self._rng)
+        return first_genotypes(self._space, self._mu, self._rng, keep_duplicates=self._keep_duplicates)
 
     def _source_of(self, genotype: Genotype) -> Source:
         """Where the fitness of a proposed genotype will come from; a new one is in flight from here on."""

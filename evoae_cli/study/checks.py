@@ -53,6 +53,26 @@ def parse_fraction(name: str, text: str) -> Fraction:
     return value
 
 
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_MAX_DURATION_S = 366 * 86_400
+
+
+def parse_duration(name: str, text: str) -> float:
+    """`90s`, `30m`, `1.5h` or `1h30m` in seconds. Raises UsageError that names the setting."""
+    parts = re.findall(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])", text)
+    if not parts or "".join(map("".join, parts)) != text:
+        raise UsageError(f"{option_name(name)} {text!r} is no time; write it as 90s, 30m or 1.5h")
+    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    if not 0 < seconds <= _MAX_DURATION_S:
+        raise UsageError(f"{option_name(name)} {text} is out of range; use above 0s, and at most 366d")
+    return seconds
+
+
+def parse_limit(name: str, text: str) -> float | None:
+    """A time as `parse_duration` reads it, or None for `none`. Raises UsageError that names the setting."""
+    return None if text == "none" else parse_duration(name, text)
+
+
 def refusal(name: str, value: Any, error: str, kind: Any) -> UsageError:
     """Say in a person's words what msgspec says in its own, as "Expected `int` >= 1" or "Invalid enum value 'fast'"."""
     return UsageError(f"{option_name(name)} {_shown(value)} {_reason(name, value, error, kind)}")
@@ -130,6 +150,7 @@ def check_together(config: "StudyConfig") -> None:
     if config.range is not None and not -math.inf < config.range[0] < config.range[1] < math.inf:
         low, high = config.range
         raise UsageError(f"--range {low:g} {high:g} is no range; give the lower value first, as --range 0 255")
+    parse_limit("timeout", config.timeout)
     if config.heartbeat_timeout_s <= config.heartbeat_interval_s:
         raise UsageError(
             f"--heartbeat-timeout-s {config.heartbeat_timeout_s:g} must be longer than "

@@ -14,7 +14,7 @@ import msgspec
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Decoder, Objective, Schedule
-from evoae_cli.study.checks import check_together, parse_fraction, parse_noise, refusal
+from evoae_cli.study.checks import check_together, parse_fraction, parse_limit, parse_noise, refusal
 from evoae_cli.study.presets import Preset, preset_settings
 
 
@@ -23,8 +23,11 @@ def _field(text: str, *, panel: str, main: bool = False, **bounds: Any) -> msgsp
     return msgspec.Meta(description=text, extra={"panel": panel, "main": main}, **bounds)
 
 
-CHANGEABLE = ("generations", "workers", "device")
+CHANGEABLE = ("generations", "workers", "device", "timeout")
 """Settings that may change when a study is resumed: they leave what it has found so far as it is."""
+
+
+MAX_WORKERS = 1024
 
 
 class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,6 +114,14 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     generations: Annotated[
         int, _field("rounds of variation and selection", panel="Evolution", main=True, ge=0, le=1_000_000)
     ]
+    mode: Annotated[
+        Literal["generational", "async"],
+        _field(
+            "generational: a generation is selected when all of it is evaluated; async: each result enters at once",
+            panel="Evolution",
+            main=True,
+        ),
+    ]
     keep_duplicates: Annotated[
         bool, _field("let equal architectures stand in the population twice (the paper's list)", panel="Evolution")
     ]
@@ -133,7 +144,7 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     channels_last: Annotated[bool, _field("keep a pixel's channels together in memory", panel="Training")]
 
     workers: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=1024)] | None,
+        Annotated[int, msgspec.Meta(ge=1, le=MAX_WORKERS)] | None,
         _field("worker processes; otherwise one per GPU, or per core", panel="Machine", main=True),
     ]
     threads: Annotated[
@@ -141,6 +152,13 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ]
     device: Annotated[
         str, _field("auto, cpu, cuda, or a list as cuda:0,cuda:2", panel="Machine", main=True, min_length=1)
+    ]
+    timeout: Annotated[
+        str,
+        _field(
+            "longest time for a candidate, as 90s, 10m or 2h, or none; finalists get as much more as they train longer",
+            panel="Machine",
+        ),
     ]
     heartbeat_interval_s: Annotated[
         float, _field("seconds between a worker's heartbeats", panel="Machine", gt=0, le=86_400)
@@ -159,6 +177,11 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             return parse_noise(self.noise) / 127.5
         assert self.sigma2 is not None
         return math.sqrt(parse_fraction("sigma2", self.sigma2))
+
+    def timeout_s(self, epochs: int) -> float | None:
+        """Seconds that one evaluation of `epochs` epochs may take; None: as long as it takes."""
+        limit_s = parse_limit("timeout", self.timeout)
+        return None if limit_s is None else limit_s * max(1.0, epochs / self.epochs)
 
     @property
     def code_fraction(self) -> Fraction | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from evoae_cli.broker.task import Task, TaskResult
-from evoae_cli.engine.protocol import Engine
+from evoae_cli.engine.protocol import Engine, WorkerLoss
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, References, ReferencesRequest
 from evoae_cli.outcome import Outcome
@@ -30,24 +30,32 @@ class Desk:
         """Evaluations among them."""
         return len(self._open) - self._n_measuring
 
-    def evaluate(self, request: EvaluationRequest, name: str, then: Callable[[Evaluation, TaskResult], None]) -> None:
-        """Send an evaluation out; `then` gets what it found, a failure in a worker included."""
+    def evaluate(
+        self,
+        request: EvaluationRequest,
+        name: str,
+        then: Callable[[Evaluation, TaskResult], None],
+        timeout_s: float | None = None,
+    ) -> None:
+        """Send an evaluation out, which may take `timeout_s` seconds; `then` gets what it found, or how it failed."""
 
         def finish(result: TaskResult) -> None:
             then(_evaluation(request, result), result)
 
-        self._submit(msgspec.msgpack.encode(request), name, finish)
+        self._submit(Task(id=self._next_id(), payload=_encoded(request), name=name, timeout_s=timeout_s), finish)
 
-    def measure(self, request: ReferencesRequest, name: str, then: Callable[[References | str], None]) -> None:
+    def measure(
+        self, request: ReferencesRequest, name: str, then: Callable[[References | str, TaskResult], None]
+    ) -> None:
         """Send a measurement of the classical methods out; `then` gets it, or one line that says why there is none."""
 
         def finish(result: TaskResult) -> None:
             self._n_measuring -= 1
             ok = result.outcome is Outcome.OK
-            then(msgspec.msgpack.decode(result.payload, type=References) if ok else result.reason)
+            then(msgspec.msgpack.decode(result.payload, type=References) if ok else result.reason, result)
 
         self._n_measuring += 1
-        self._submit(msgspec.msgpack.encode(request), name, finish)
+        self._submit(Task(id=self._next_id(), payload=_encoded(request), name=name), finish)
 
     def receive(self) -> bool:
         """Wait for one result and hand it on; False when the engine was woken instead.
@@ -62,6 +70,10 @@ class Desk:
         self._open.pop(result.task_id)(result)
         return True
 
+    def take_losses(self) -> list[WorkerLoss]:
+        """The workers that were lost since the last call."""
+        return self._engine.take_losses()
+
     def drain(self, on_wake: Callable[[], None]) -> None:
         """Take back what no worker runs, wait for the rest and hand it on; `on_wake` is called at each wake."""
         n_running = self.n_open - self._engine.withdraw()
@@ -73,10 +85,16 @@ class Desk:
         self._open.clear()
         self._n_measuring = 0
 
-    def _submit(self, payload: bytes, name: str, then: Callable[[TaskResult], None]) -> None:
+    def _next_id(self) -> int:
         self._n_tasks += 1
-        self._open[self._n_tasks] = then
-        self._engine.submit([Task(id=self._n_tasks, payload=payload, name=name)])
+        return self._n_tasks
+
+    def _submit(self, task: Task, then: Callable[[TaskResult], None]) -> None:
+        self._open[task.id] = then
+        self._engine.submit([task])
+
+
+_encoded = msgspec.msgpack.Encoder().encode
 
 
 def _evaluation(request: EvaluationRequest, result: TaskResult) -> Evaluation:
@@ -88,4 +106,5 @@ def _evaluation(request: EvaluationRequest, result: TaskResult) -> Evaluation:
         seed_index=request.seed_index,
         outcome=result.outcome,
         reason=result.reason,
+        log=result.log,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evoae_cli.evaluation.contract import Objective
+from evoae_cli.study.checks import parse_duration
 from evoae_cli.study.config import field_names, field_type, resolve
 from evoae_cli.study.locate import find_study, new_study_folder
 
@@ -20,6 +21,7 @@ def search(
     *,
     study: str | Path | None = None,
     progress: bool = True,
+    time_limit: str | None = None,
     **settings: Any,
 ) -> "StudyResult":
     """Run a whole study: evolve, train the finalists, read test once.
@@ -28,6 +30,7 @@ def search(
         objective: `denoise` or `manifold`.
         study: name or folder of the study; by default `runs/<objective>-<date>-<time>`.
         progress: whether tqdm shows progress.
+        time_limit: how long it may take in all, finalists included, as `30m` or `1.5h`; by default without limit.
         settings: any setting of `StudyConfig`, by its name; what is not given comes from the preset.
 
     Works from a script without a main guard, a notebook or standard input: workers never import the caller's module.
@@ -39,19 +42,35 @@ def search(
     from evoae_cli.study.study import Study
 
     config = resolve(objective, settings)
+    limit_s = _limit_s(time_limit)
     folder = new_study_folder(None if study is None else str(study), objective)
-    return _run(Study.create(config, folder, warn=_warn), progress)
+    return _run(Study.create(config, folder, warn=_warn), progress, limit_s)
 
 
-def resume(study: str | Path | None = None, *, progress: bool = True, **changes: Any) -> "StudyResult":
-    """Continue a study to its end; `changes` are `generations`, `workers` or `device`. Without a name, the newest.
+def resume(
+    study: str | Path | None = None,
+    *,
+    progress: bool = True,
+    time_limit: str | None = None,
+    retry_failed: bool = False,
+    **changes: Any,
+) -> "StudyResult":
+    """Continue a study to its end. Without a name, the newest.
+
+    Args:
+        study: name or folder of the study.
+        progress: whether tqdm shows progress.
+        time_limit: how much longer it may take, as `30m` or `1.5h`; by default without limit.
+        retry_failed: whether evaluations that ended as `crashed`, `timeout` or `oom` are tried again.
+        changes: `generations`, `workers`, `device` or `timeout`.
 
     Raises what `search` raises.
     """
     from evoae_cli.study.study import Study
 
+    limit_s = _limit_s(time_limit)
     folder, _ = find_study(None if study is None else str(study))
-    return _run(Study.open(folder, warn=_warn, **changes), progress)
+    return _run(Study.open(folder, warn=_warn, is_retrying=retry_failed, **changes), progress, limit_s)
 
 
 def load(model: str | Path) -> "Autoencoder":
@@ -68,7 +87,11 @@ def load(model: str | Path) -> "Autoencoder":
     return loaded.network
 
 
-def _run(study: "Study", progress: bool) -> "StudyResult":
+def _limit_s(time_limit: str | None) -> float | None:
+    return None if time_limit is None else parse_duration("time_limit", time_limit)
+
+
+def _run(study: "Study", progress: bool, limit_s: float | None) -> "StudyResult":
     from tqdm.auto import tqdm
 
     bar = tqdm(total=None, desc=study.folder.name, unit="evaluation", disable=not progress)
@@ -84,8 +107,8 @@ def _run(study: "Study", progress: bool) -> "StudyResult":
             _warn(event.line)
 
     with bar:
-        result = study.run(listen)
-        if result.state in ("done", "exhausted"):
+        result = study.run(listen, limit_s=limit_s)
+        if result.state in ("done", "exhausted", "time-up"):
             # What was expected was an estimate, and scoring on test comes after the last event.
             bar.total = bar.n
             bar.refresh()

@@ -1,5 +1,6 @@
 """One line for each thing that happens in a study, for logs and pipes."""
 
+from evoae_cli.engine.protocol import WorkerLoss
 from evoae_cli.evaluation.contract import References, Split
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.snapshot import Snapshot
@@ -26,11 +27,11 @@ def evaluated_line(record: Record, snapshot: Snapshot) -> str:
     )
 
 
-def generation_line(snapshot: Snapshot) -> str:
+def generation_line(number: int, snapshot: Snapshot) -> str:
     """`generation 3 of 10: best 24.6 dB, fitness 64.2: 3x3conv2d:16`."""
     best = snapshot.best[0]
     return (
-        f"generation {snapshot.generation} of {snapshot.n_generations}: best {best.psnr_db:.2f} dB, "
+        f"generation {number} of {snapshot.n_generations}: best {best.psnr_db:.2f} dB, "
         f"fitness {best.fitness:.2f}: {best.genotype}"
     )
 
@@ -51,3 +52,11 @@ def references_line(found: References, split: Split) -> str:
     """`on val: noisy 12.3 dB, wavelet 23.9 dB, non-local means 25.6 dB`."""
     measured = {found.baseline_name: found.baseline} | found.methods
     return f"on {split}: " + ", ".join(f"{name} {scores.psnr_db:.2f} dB" for name, scores in measured.items())
+
+
+def loss_line(loss: WorkerLoss) -> str:
+    """`worker-2 (process 4711) was lost: killed by SIGKILL; 3x3conv2d:16 is run again (attempt 2)`."""
+    line = f"{loss.worker} (process {loss.pid}) was lost: {loss.reason}"
+    if not loss.task:
+        return line
+    return f"{line}; {loss.task} " + ("is given up" if loss.is_last else f"is run again (attempt {loss.attempt + 1})")

@@ -11,6 +11,9 @@ SETTINGS = "study.toml"
 LIVE = "live.json"
 BEST = "best"
 
+_LONGEST_NAME = 255
+"""Bytes in the name of a file or folder, on the file systems of Linux and macOS."""
+
 
 def runs_folder() -> Path:
     """The folder of named studies: `EVOAE_RUNS`, else `runs` below the current folder."""
@@ -18,27 +21,38 @@ def runs_folder() -> Path:
 
 
 def is_study(folder: Path) -> bool:
-    """Whether a study lies in this folder."""
-    return (folder / DATABASE).is_file()
+    """Whether a study lies in this folder; False also where that may not be looked at."""
+    return os.path.isfile(folder / DATABASE)
 
 
 def study_path(name: str) -> Path:
     """The folder that a study's name means: a bare name lies under `runs/`, anything with a separator is a path.
 
-    Raises StudyError for an empty name.
+    Raises StudyError for an empty name, or one that no file can have.
     """
     if not name.strip():
         raise StudyError("the study's name is empty; give a name or a folder")
     is_bare = os.sep not in name and name not in (".", "..") and not name.startswith("~")
-    return runs_folder() / name if is_bare else Path(name).expanduser()
+    folder = runs_folder() / name if is_bare else plain_path(name)
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in folder.parts):
+        raise StudyError(f"the name {name[:20]}... is too long; use at most {_LONGEST_NAME} bytes")
+    return folder
+
+
+def plain_path(name: str) -> Path:
+    """`name` as a path, with a leading `~` replaced where its user is known, and kept as it is elsewhere."""
+    return Path(os.path.expanduser(name))
 
 
 def list_studies() -> list[Path]:
-    """All studies in the runs folder, the one started last first."""
+    """All studies in the runs folder, the one started last first. Raises StudyError if it may not be looked at."""
     runs = runs_folder()
-    if not runs.is_dir():
+    if not os.path.isdir(runs):
         return []
-    studies = [folder for folder in runs.iterdir() if is_study(folder)]
+    try:
+        studies = [folder for folder in runs.iterdir() if is_study(folder)]
+    except OSError as error:
+        raise StudyError(f"cannot list {runs} ({error.strerror}); check its permissions") from error
     return sorted(studies, key=lambda folder: (_started_ns(folder), folder.name), reverse=True)
 
 
@@ -60,10 +74,16 @@ def find_study(name: str | None) -> tuple[Path, bool]:
         if not studies:
             raise StudyError(f"no study in {runs_folder()}/; start one: evoae search denoise")
         return studies[0], True
-    for folder in (study_path(name), Path(name).expanduser()):
-        if is_study(folder):
-            return folder, False
     folder = study_path(name)
+    for place in (folder, plain_path(name)):
+        if is_study(place):
+            return place, False
+    try:
+        (folder / DATABASE).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise StudyError(f"{folder} cannot be looked at ({error.strerror}); check its permissions") from error
     if folder.exists():
         raise StudyError(f"{folder} is no study: it has no {DATABASE}")
     known = ", ".join(path.name for path in list_studies()[:5])
@@ -73,17 +93,22 @@ def find_study(name: str | None) -> tuple[Path, bool]:
 def new_study_folder(name: str | None, objective: str, now: datetime | None = None) -> Path:
     """The folder for a new study, not yet made: `name`, else `runs/<objective>-<date>-<time>`.
 
-    Raises StudyError if something is there already.
+    Raises StudyError if something is there already, or may not be looked at.
     """
     if name is not None:
         folder = study_path(name)
         if is_study(folder):
             raise StudyError(f"study {folder} exists; continue it: evoae resume {folder}, or choose another --study")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        try:
+            # A link to nothing is something, too.
+            is_taken = os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir()))
+        except OSError as error:
+            raise StudyError(f"--study {folder} cannot be looked at ({error.strerror}); choose another") from error
+        if is_taken:
             raise StudyError(f"--study {folder} exists and is no study; choose a new or empty folder")
         return folder
     stem = f"{objective}-{(now or datetime.now()).strftime('%Y%m%d-%H%M%S')}"
     folder, n = runs_folder() / stem, 2
-    while folder.exists():
+    while os.path.lexists(folder):
         folder, n = runs_folder() / f"{stem}-{n}", n + 1
     return folder

@@ -21,7 +21,8 @@ class StudyLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / LOCK
+        self._path = path = folder / LOCK
+        was_there = path.exists()
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             self._file = path.open("a+")
@@ -41,8 +42,25 @@ class StudyLock:
                         f"or watch it: evoae show {folder} --watch"
                     ) from None
                 time.sleep(_PATIENCE_S / 10)
+        self._file.seek(0)
+        self._found = self._file.read()
+        self._is_new = not was_there and not self._found
+        status = os.fstat(self._file.fileno())
+        self._times_ns = (status.st_atime_ns, status.st_mtime_ns)
+        self._put(f"{os.getpid()}\n")
+
+    def abandon(self) -> None:
+        """Free the study, with the file as it was found: who is refused has changed nothing."""
+        if self._is_new and _is_same_file(self._file.fileno(), self._path):
+            self._path.unlink()
+        elif not self._is_new:
+            self._put(self._found)
+            os.utime(self._file.fileno(), ns=self._times_ns)
+        self.release()
+
+    def _put(self, text: str) -> None:
         self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
+        self._file.write(text)
         self._file.flush()
 
     def release(self) -> None:

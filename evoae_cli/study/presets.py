@@ -20,6 +20,10 @@ _COMMON: dict[str, Any] = {
     # Two threads on two busy cores ran 16 times slower than one, and give other last digits than one.
     "threads": 1,
     "device": "auto",
+    # The paper's. The asynchronous search wastes no worker's time, but its history depends on the timing.
+    "mode": "generational",
+    # A heartbeat tells whether a worker lives; only a person knows how long a candidate is worth waiting for.
+    "timeout": "none",
     "heartbeat_interval_s": 1.0,
     "heartbeat_timeout_s": 10.0,
     # Importing torch from a cold disk takes up to half a minute.

@@ -1,4 +1,8 @@
-"""How far a study is and how long it will take: a pure count of what was seen."""
+"""How far a study is and how long it will take: a pure count of what was seen.
+
+Where a `generation` is asked for, it is the one that is open, all of whose proposals are made; for an asynchronous
+search (`is_steady`) it is the proposals made after the start, as a number of generations: 0 when the start is drawn.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +27,7 @@ class Progress:
     """Finalists times final seeds."""
     final_factor: float
     """Images a finalist is trained on, per image of a candidate."""
+    is_steady: bool = False
     n_search: int = 0
     n_final: int = 0
     n_tested: int = 0
@@ -39,11 +44,11 @@ class Progress:
             if is_best:
                 self._best_s = run_s
 
-    def n_expected(self, generation: int, n_open: int, is_search_over: bool) -> int:
+    def n_expected(self, generation: float, n_open: int, is_search_over: bool) -> int:
         """Evaluations of the whole study as far as can be foreseen; Algorithm 2 gives two offspring per parent."""
         return self._n_search_expected(generation, n_open, is_search_over) + self.n_finals + 1
 
-    def share(self, generation: int, n_open: int, is_search_over: bool, running: Sequence[Running]) -> float:
+    def share(self, generation: float, n_open: int, is_search_over: bool, running: Sequence[Running]) -> float:
         """Share of the study's training that is done, 0 to 1; a finalist weighs as much as its images do."""
         n_search = self._n_search_expected(generation, n_open, is_search_over)
         whole = n_search + self.final_factor * self.n_finals
@@ -52,7 +57,7 @@ class Progress:
         return min(1.0, done / whole) if whole else 0.0
 
     def remaining_s(
-        self, generation: int, n_open: int, n_workers: int, is_search_over: bool, running: Sequence[Running]
+        self, generation: float, n_open: int, n_workers: int, is_search_over: bool, running: Sequence[Running]
     ) -> float | None:
         """Seconds to the end of the study; None until something was timed, or a running task tells its pace."""
         rests = [task.running_s * (1.0 - task.progress) / task.progress for task in running if task.progress > 0.05]
@@ -72,15 +77,17 @@ class Progress:
         now_s = max(max(rests, default=0.0), (sum(rests) + untold_s) / n_workers)
         return now_s + search_s + -(-n_finals // n_workers) * final_s
 
-    def _n_search_expected(self, generation: int, n_open: int, is_search_over: bool) -> int:
+    def _n_search_expected(self, generation: float, n_open: int, is_search_over: bool) -> int:
         if is_search_over:
             return self.n_search
-        left = max(0, self.n_generations - generation) * self._per_generation(generation)
+        left = max(0, self.n_generations - generation) * self._per_generation(generation, n_open)
         return self.n_search + n_open + round(left)
 
-    def _per_generation(self, generation: int) -> float:
+    def _per_generation(self, generation: float, n_open: int) -> float:
         foreseen = 2.0 * self.population
-        if generation < 2:
+        n_whole = generation if self.is_steady else generation - 1
+        if n_whole < 1:
             return foreseen
         # Cache hits grow as the population converges, so what was seen is the better guide.
-        return min(foreseen, (self.n_search - self.population) / (generation - 1))
+        n_seen = self.n_search + n_open * self.is_steady - self.population
+        return min(foreseen, max(0.0, n_seen / n_whole))

@@ -34,13 +34,14 @@ class Publisher:
     ) -> None:
         self._is_over.set()
         self._thread.join()
-        self._write()
+        self.renew()
 
     def _run(self) -> None:
         while not self._is_over.wait(_INTERVAL_S):
-            self._write()
+            self.renew()
 
-    def _write(self) -> None:
+    def renew(self) -> None:
+        """Write the snapshot of now. Callable from any thread."""
         # A view that cannot be written (disk full) must not end a search: what matters is in the database.
         with contextlib.suppress(OSError):
             write_whole(self._path, msgspec.json.encode(self._take()), is_synced=False)

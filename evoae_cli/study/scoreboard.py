@@ -12,7 +12,7 @@ import msgspec
 from evoae_cli.engine.protocol import Engine
 from evoae_cli.evaluation.contract import Evaluation, References, Split
 from evoae_cli.outcome import Outcome
-from evoae_cli.strategy.evolution import Evolution
+from evoae_cli.strategy.search import Search
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.finals import Final
 from evoae_cli.study.progress import Progress, Running
@@ -20,23 +20,26 @@ from evoae_cli.study.snapshot import ArchitectureRow, Counts, Phase, Snapshot, S
 from evoae_cli.study.store import Record, Store
 
 _N_BEST = 5
+_CLOSING_S = 10.0
+"""What is taken to follow the finalists (the classical methods on test, pictures) until it was measured on val."""
 _FAILURES = (Outcome.DIVERGED, Outcome.OOM, Outcome.TIMEOUT, Outcome.CRASHED)
 
 
 class Scoreboard:
     """The state of a running study as people and the store's meta values want it."""
 
-    def __init__(self, folder: Path, config: StudyConfig, store: Store, engine: Engine, n_workers: int) -> None:
+    def __init__(self, folder: Path, config: StudyConfig, store: Store, engine: Engine) -> None:
         self.state: State = "running"
         self.phase: Phase = "preparing"
         self.closed_generation = -1
         self.is_search_over = False
         self.best_fitness = 0.0
         self.last_reason = ""
+        self.closing_s = 0.0 if store.meta("references_test") is not None else _CLOSING_S
+        """Seconds that the end of the study takes once the finalists are trained."""
         self._folder = folder
         self._config = config
         self._engine = engine
-        self._n_workers = n_workers
         self._started_at = time.monotonic()
         self._active_before_s: float = store.meta("active_s", 0.0)
         before = store.meta("counts", {})
@@ -52,12 +55,21 @@ class Scoreboard:
             n_generations=config.generations,
             n_finals=config.finalists * config.final_seeds,
             final_factor=config.final_epochs / config.epochs,
+            is_steady=config.mode == "async",
         )
 
-    def measured(self, split: Split, found: References) -> None:
-        """The classical methods were measured; the screen compares with those on validation."""
+    @property
+    def n_workers(self) -> int:
+        """How many workers there are to be now; people may change it at any time."""
+        return self._engine.view().n_workers
+
+    def measured(self, split: Split, found: References, took_s: float | None = None) -> None:
+        """The classical methods were measured, in `took_s` if now; the screen compares with those on validation."""
         if split == "val":
             self._references = found
+        if took_s is not None:
+            # Test holds other images, but about as many.
+            self.closing_s = took_s if split == "val" else 0.0
 
     def evaluated(self, record: Record, *, is_new: bool) -> None:
         """A candidate was evaluated, now (`is_new`) or in an earlier run."""
@@ -100,7 +112,7 @@ class Scoreboard:
         if final.best.scores is not None:
             self._best_db = final.best.scores.psnr_db
 
-    def counts(self, evolution: Evolution) -> Counts:
+    def counts(self, evolution: Search) -> Counts:
         """What became of all proposals and tasks so far, earlier runs included."""
         proposals, view = evolution.counts, self._engine.view()
         return Counts(
@@ -113,15 +125,15 @@ class Scoreboard:
             **{str(outcome): n for outcome, n in self._outcomes.items()},
         )
 
-    def meta(self, evolution: Evolution) -> dict[str, Any]:
+    def meta(self, evolution: Search) -> dict[str, Any]:
         """The values that are stored together with an evaluation."""
         return {"counts": msgspec.to_builtins(self.counts(evolution)), "active_s": round(self._active_s(), 3)}
 
-    def snapshot(self, evolution: Evolution, n_open: int) -> Snapshot:
+    def snapshot(self, evolution: Search, n_open: int) -> Snapshot:
         """The study at this moment."""
         progress, references, view = self._progress, self._references, self._engine.view()
-        running = [Running(worker.running_s, worker.progress) for worker in view.workers if worker.state == "training"]
-        place = (evolution.generation, n_open)
+        running = [Running(worker.running_s, worker.progress) for worker in view.workers if worker.task]
+        place = (self._generation(evolution), n_open)
         return Snapshot(
             study=str(self._folder),
             objective=self._config.objective,
@@ -145,10 +157,16 @@ class Scoreboard:
             counts=self.counts(evolution),
         )
 
-    def _remaining_s(self, generation: int, n_open: int, running: list[Running]) -> float | None:
+    def _generation(self, evolution: Search) -> float:
+        """How far it is, as `Progress` counts."""
+        if not self._progress.is_steady:
+            return evolution.generation
+        return (evolution.counts.proposed - self._config.population) / (2 * self._config.population)
+
+    def _remaining_s(self, generation: float, n_open: int, running: list[Running]) -> float | None:
         if self.state != "running" or self.phase == "finished":
             return None
-        return self._progress.remaining_s(generation, n_open, self._n_workers, self.is_search_over, running)
+        return self._progress.remaining_s(generation, n_open, self.n_workers, self.is_search_over, running)
 
     def _active_s(self) -> float:
         return self._active_before_s + time.monotonic() - self._started_at

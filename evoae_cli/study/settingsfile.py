@@ -1,5 +1,6 @@
 """`study.toml`: every resolved setting of a study, for people and for `search --config`."""
 
+import os
 import platform
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
@@ -44,7 +45,7 @@ def write_settings(folder: Path, config: StudyConfig, images: ImageFile) -> None
 
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings in a file made by `write_settings` or by hand. Raises UsageError if it cannot be read."""
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / SETTINGS
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
 """From settings to what a study runs with: images, devices, resolved precision and code size."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,11 @@ from evoae_cli.errors import ImageError
 from evoae_cli.evaluation.imagefile import ImageFile
 from evoae_cli.evaluation.images import BUILT_IN, prepare_images
 from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.strategy.evolution import Evolution
+from evoae_cli.strategy.search import Search
+from evoae_cli.strategy.steady_state import SteadyState
 from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.locate import plain_path
 from evoae_cli.study.requests import Requests
 
 _WORKER_BYTES = 900_000_000
@@ -39,6 +44,18 @@ def search_space(config: StudyConfig) -> SearchSpace:
     )
 
 
+def new_search(config: StudyConfig) -> Search:
+    """The search that the settings describe, at its beginning."""
+    kind = SteadyState if config.mode == "async" else Evolution
+    return kind(
+        search_space(config),
+        population=config.population,
+        generations=config.generations,
+        seed=config.seed,
+        keep_duplicates=config.keep_duplicates,
+    )
+
+
 def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None = None) -> Setup:
     """Find devices and images and settle what depends on them. Raises UsageError or ImageError in one line."""
     from evoae_cli.evaluation.hardware import bfloat16_is_fast, devices
@@ -60,8 +77,8 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
 
 def _absolute(name: str) -> str:
     """A folder by its full path, so that a study can be resumed from anywhere; names of data sets stay as they are."""
-    folder = Path(name).expanduser()
-    return str(folder.absolute()) if name not in BUILT_IN and folder.is_dir() else name
+    folder = plain_path(name)
+    return str(folder.absolute()) if name not in BUILT_IN and os.path.isdir(folder) else name
 
 
 def study_images(config: StudyConfig, warn: Callable[[str], None], cache: Path | None = None) -> ImageFile:

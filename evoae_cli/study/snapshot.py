@@ -6,8 +6,11 @@ import msgspec
 
 from evoae_cli.engine.protocol import WorkerView
 
-State = Literal["running", "stopping", "interrupted", "done", "exhausted", "failed"]
-"""`exhausted`: done, as nothing in the search space was left untrained. `stopping`: waits for what runs."""
+State = Literal["running", "stopping", "interrupted", "done", "exhausted", "time-up", "failed"]
+"""`exhausted`: done, as nothing in the search space was left untrained. `time-up`: ended with a winner because its time
+was over; resume goes on. `stopping`: waits for what runs."""
+OVER: tuple[State, ...] = ("interrupted", "done", "exhausted", "time-up", "failed")
+"""States of a study that no process leads any more."""
 Phase = Literal["preparing", "search", "finalists", "test", "finished"]
 
 

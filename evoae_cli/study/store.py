@@ -9,17 +9,17 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
-from evoae_cli.errors import EvoaeError, StudyError
+from evoae_cli.errors import StudyError
 from evoae_cli.evaluation.contract import Evaluation, Stage
+from evoae_cli.study import database, forgetting
+from evoae_cli.study.forgetting import IN_HISTORY
 from evoae_cli.study.locate import DATABASE
-
-FORMAT = 1
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -44,12 +44,17 @@ CREATE TABLE events (id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NUL
 """
 
 
+HISTORY_END = "history_end"
+"""Meta value: `[generation, number]` of the first proposal left out when time was up; what is behind it came early."""
+_NO_END = (2**62, 0)
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One finished evaluation: what it found, and where and when."""
 
     evaluation: Evaluation
     generation: int
-    """-1 for the final stages."""
+    """-1 for the final stages, and for a candidate that is set aside; see `forget_failures`."""
     number: int
     """Of the proposal that caused it."""
     worker: str
@@ -68,31 +73,28 @@ class Store:
     """One study's database. `create` makes it, `open` continues it, `read` only looks.
 
     A writer's failed write (disk full, folder gone) raises EvoaeError; all that was committed before stays readable.
+    What is damaged raises StudyError wherever it is met.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._db = connection
         self.path = path
+        self._place = database.Place(path)
 
     @classmethod
     def create(cls, folder: Path) -> Self:
         """Make the database of a new study in an existing folder. Raises EvoaeError if it cannot be written."""
         path = folder / DATABASE
-        try:
-            db = _connect(path)
-            db.executescript("BEGIN;" + _SCHEMA + f"PRAGMA user_version={FORMAT};COMMIT;")
-        except sqlite3.Error as error:
-            raise EvoaeError(f"cannot make {path}: {error}; make room or choose another --study") from error
-        return cls(db, path)
+        return cls(database.make(path, _SCHEMA), path)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Continue a study's database as its writer. Raises StudyError if it is none or of another format."""
+        """Continue a study's database as its writer.
+
+        Raises StudyError, and has changed nothing, if it is none, damaged, or of another format.
+        """
         path = folder / DATABASE
-        with _translated(path):
-            db = _connect(path)
-            _check_format(db, path)
-        return cls(db, path)
+        return cls(database.connect_to_write(path), path)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -100,15 +102,7 @@ class Store:
         path = folder / DATABASE
         if not path.is_file():
             raise StudyError(f"{folder} is no study: it has no {DATABASE}")
-        try:
-            with _translated(path):
-                return cls(_connect_to_read(path, ""), path)
-        except StudyError:
-            # Readers of a write-ahead log write beside it. Where the folder cannot be written, nothing changes either.
-            if path.with_name(path.name + "-wal").exists():
-                raise
-            with _translated(path):
-                return cls(_connect_to_read(path, "?immutable=1"), path)
+        return cls(database.connect_to_read(path), path)
 
     def append(self, record: Record, meta: dict[str, Any]) -> None:
         """Commit one evaluation together with the meta values that changed with it.
@@ -141,7 +135,7 @@ class Store:
                     "DELETE FROM evaluations WHERE stage='test' AND genotype=? AND seed_index=?",
                     (found.genotype, found.seed_index),
                 )
-            _put_meta(db, meta)
+            database.put_meta(db, meta)
 
     def put_generation(self, number: int, state: dict[str, Any], meta: dict[str, Any]) -> bool:
         """Commit the search's state at the end of a generation; False if it was there already.
@@ -159,23 +153,51 @@ class Store:
             return False
         with self._transaction() as db:
             db.execute("INSERT INTO generations VALUES (?,?)", (number, text))
-            _put_meta(db, meta)
+            database.put_meta(db, meta)
         return True
 
     def put_meta(self, **values: Any) -> None:
         """Commit values under their names."""
         with self._transaction() as db:
-            _put_meta(db, values)
+            database.put_meta(db, values)
 
     def put_event(self, kind: str, text: str) -> None:
-        """Commit a line of the study's diary: `warning`, `resumed`, `interrupted` or `failed`."""
+        """Commit an entry of the study's diary: what happened, and one line or a few for a person.
+
+        Kinds: `warning`, `resumed`, `interrupted`, `failed`, `lost` (a worker), `workers` (how many were asked for).
+        """
         with self._transaction() as db:
             db.execute("INSERT INTO events (at, kind, text) VALUES (?,?,?)", (time.time(), kind, text))
 
+    def forget_failures(self, *, is_generational: bool) -> int:
+        """Make ready to try again what crashed, ran out of time or out of memory; returns how many such there were.
+
+        One transaction deletes these candidates and finalists. A search with generations must be replayed from the
+        first one that held such a candidate: the states of its generations from there on are deleted, and its other
+        candidates are set aside: `find` still finds them, so that none is trained again, but they are no part of the
+        history until `place` gives them their place in the new one. The winner stays until there is another.
+        """
+        with self._transaction() as db:
+            return forgetting.forget_failures(db, is_generational=is_generational)
+
+    def place(self, genotype: str, generation: int, number: int) -> None:
+        """Commit where in the history a candidate that was set aside now stands.
+
+        Raises ValueError, and changes nothing, if none of this genotype is set aside.
+        """
+        with self._transaction() as db:
+            placed = db.execute(
+                "UPDATE evaluations SET generation=?, number=?"
+                " WHERE stage='search' AND genotype=? AND seed_index=0 AND generation<0",
+                (generation, number, genotype),
+            )
+            if not placed.rowcount:
+                raise ValueError(f"{genotype} is not set aside; nothing was changed")
+
     def meta(self, key: str, default: Any = None) -> Any:
         """The value stored under `key`, or `default`."""
-        row = next(self._select("SELECT value FROM meta WHERE key=?", (key,)), None)
-        return default if row is None else json.loads(row[0])
+        with database.translated(self.path):
+            return database.meta_value(self._db, key, default)
 
     def find(self, stage: Stage, genotype: str, seed_index: int = 0) -> Record | None:
         """The record of one evaluation, if it has ended."""
@@ -184,44 +206,72 @@ class Store:
     def best(self, stage: Stage) -> Record | None:
         """The evaluation of a stage with the highest fitness above 0; of equals, the one that selection prefers."""
         order = (
-            "WHERE stage=? AND fitness>0"
+            f"WHERE stage=? AND fitness>0 AND {IN_HISTORY}"
             " ORDER BY fitness DESC, json_extract(record, '$.parameters'), genotype, seed_index LIMIT 1"
         )
         return next(self._records(order, (stage,)), None)
 
     def records(self, stage: Stage) -> Iterator[Record]:
-        """All evaluations of a stage, in the order of their proposals, whatever order they ended in."""
-        return self._records("WHERE stage=? ORDER BY generation, number, seed_index, genotype", (stage,))
+        """All evaluations of a stage, in the order of their proposals, whatever order they ended in.
+
+        Of the search, those that `history` has.
+        """
+        return self._records(
+            f"WHERE stage=? AND {IN_HISTORY} AND (generation, number)<(?,?)"
+            " ORDER BY generation, number, seed_index, genotype",
+            (stage, *self._history_end()),
+        )
+
+    def failures(self, n: int) -> list[Record]:
+        """The newest `n` candidates and finalists that failed, in the order in which they were stored."""
+        newest = self._records(f"WHERE outcome<>'ok' AND stage<>'test' AND {IN_HISTORY} ORDER BY id DESC LIMIT ?", (n,))
+        return list(newest)[::-1]
+
+    def told(self) -> Iterator[Record]:
+        """The search's evaluations in the order in which they were stored, one that was replaced where it came last.
+
+        To be read to its end before anything else is stored.
+        """
+        return self._records("WHERE stage='search' ORDER BY id", ())
 
     def history(self) -> list[list[Any]]:
-        """`[generation, genotype, outcome, fitness]` of the search's evaluations, in the order of their proposals."""
+        """`[generation, genotype, outcome, fitness]` of the search's evaluations, in the order of their proposals.
+
+        Where time was up it ends before the first proposal that was left out.
+        """
         rows = self._select(
-            "SELECT generation, genotype, outcome, fitness FROM evaluations WHERE stage='search'"
-            " ORDER BY generation, number, genotype"
+            "SELECT generation, genotype, outcome, fitness FROM evaluations"
+            f" WHERE stage='search' AND {IN_HISTORY} AND (generation, number)<(?,?)"
+            " ORDER BY generation, number, genotype",
+            self._history_end(),
         )
         return [list(row) for row in rows]
 
     def generations(self) -> list[dict[str, Any]]:
         """State of the search after each finished generation."""
-        return [json.loads(row[0]) for row in self._select("SELECT state FROM generations ORDER BY number")]
+        with database.translated(self.path):
+            return [json.loads(row[0]) for row in self._select("SELECT state FROM generations ORDER BY number")]
 
     def best_by_generation(self) -> list[tuple[int, float]]:
         """(generation, best fitness so far) for each generation that trained something, also an unfinished last one."""
         rows = list(
             self._select(
-                "SELECT generation, MAX(fitness) FROM evaluations WHERE stage='search' GROUP BY generation ORDER BY 1"
+                "SELECT generation, MAX(fitness) FROM evaluations"
+                f" WHERE stage='search' AND {IN_HISTORY} AND (generation, number)<(?,?) GROUP BY generation ORDER BY 1",
+                self._history_end(),
             )
         )
         return list(zip((row[0] for row in rows), itertools.accumulate((row[1] for row in rows), max), strict=True))
 
     def outcomes(self) -> dict[str, int]:
-        """Number of evaluations of all stages by outcome."""
-        return dict(self._select("SELECT outcome, COUNT(*) FROM evaluations GROUP BY outcome"))
+        """Number of evaluations of all stages by outcome, without what is set aside."""
+        return dict(self._select(f"SELECT outcome, COUNT(*) FROM evaluations WHERE {IN_HISTORY} GROUP BY outcome"))
 
     def hardware(self) -> set[tuple[str, ...]]:
         """The kinds of hardware and software that evaluations ran on; see `kind_of`."""
         rows = self._select("SELECT record FROM evaluations WHERE outcome='ok' AND stage<>'test'")
-        return {kind_of(msgspec.json.decode(row[0], type=Evaluation)) for row in rows}
+        with database.translated(self.path):
+            return {kind_of(msgspec.json.decode(row[0], type=Evaluation)) for row in rows}
 
     def events(self) -> list[tuple[float, str, str]]:
         """The diary: (seconds since the epoch, kind, text)."""
@@ -231,76 +281,32 @@ class Store:
         """Close the file. Idempotent."""
         self._db.close()
 
+    def _history_end(self) -> tuple[int, int]:
+        """Generation and number of the first proposal that is no part of the history."""
+        generation, number = self.meta(HISTORY_END) or _NO_END
+        return generation, number
+
     def _records(self, where: str, values: tuple[Any, ...]) -> Iterator[Record]:
         rows = self._select(
             f"SELECT record, generation, number, worker, attempt, run_s, finished_at FROM evaluations {where}", values
         )
-        for text, generation, number, worker, attempt, run_s, finished_at in rows:
-            yield Record(
-                evaluation=msgspec.json.decode(text, type=Evaluation),
-                generation=generation,
-                number=number,
-                worker=worker,
-                attempt=attempt,
-                run_s=run_s,
-                finished_at=finished_at,
-            )
+        with database.translated(self.path):
+            for text, generation, number, worker, attempt, run_s, finished_at in rows:
+                yield Record(
+                    evaluation=msgspec.json.decode(text, type=Evaluation),
+                    generation=generation,
+                    number=number,
+                    worker=worker,
+                    attempt=attempt,
+                    run_s=run_s,
+                    finished_at=finished_at,
+                )
 
     def _select(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
-        with _translated(self.path):
-            yield from self._db.execute(query, values)
+        with database.translated(self.path):
+            # No `yield from`: it would hand the reader's own errors on into SQLite's cursor.
+            for row in self._db.execute(query, values):  # noqa: UP028
+                yield row
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise EvoaeError(
-                f"cannot write to {self.path}: {error}; what was stored before is safe, resume once it can be written"
-            ) from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Transactions are opened by hand (isolation_level=None), so that each append is exactly one commit.
-    db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
-    return db
-
-
-def _connect_to_read(path: Path, how: str) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}{how}"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5, check_same_thread=False)
-    db.execute("PRAGMA query_only=1")
-    _check_format(db, path)
-    return db
-
-
-def _put_meta(db: sqlite3.Connection, values: dict[str, Any]) -> None:
-    db.executemany(
-        "INSERT OR REPLACE INTO meta VALUES (?,?)", [(key, json.dumps(value)) for key, value in values.items()]
-    )
-
-
-def _check_format(db: sqlite3.Connection, path: Path) -> None:
-    found = db.execute("PRAGMA user_version").fetchone()[0]
-    if found == 0:
-        db.close()
-        raise StudyError(f"{path} was never finished being made; delete {path.parent} and search again")
-    if found != FORMAT:
-        db.close()
-        raise StudyError(f"{path} has format {found}, this version of evoae reads format {FORMAT}")
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StudyError(f"{path} is no readable study database: {error}; bring back a copy, or delete it") from error
+    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        return database.transaction(self._db, self.path, self._place)

@@ -9,23 +9,25 @@ import msgspec
 
 from evoae_cli.engine.local import LocalEngine, WorkerSpec
 from evoae_cli.engine.protocol import Engine
-from evoae_cli.errors import EvoaeError, StudyError
-from evoae_cli.strategy.evolution import Evolution
+from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.study.best import Best, BestWriter, write_best, write_history
-from evoae_cli.study.config import CHANGEABLE, StudyConfig, resolve
-from evoae_cli.study.course import Course, StopFlags, Stopped
+from evoae_cli.study.config import MAX_WORKERS, StudyConfig
+from evoae_cli.study.course import Course
 from evoae_cli.study.desk import Desk
-from evoae_cli.study.locate import BEST, DATABASE, SETTINGS, is_study
-from evoae_cli.study.lock import LOCK, StudyLock
+from evoae_cli.study.expected import ExpectedTimes
+from evoae_cli.study.ground import Ground, new_ground, old_ground
+from evoae_cli.study.locate import BEST
 from evoae_cli.study.model import WEIGHTS
+from evoae_cli.study.orders import Order, obeying
+from evoae_cli.study.proceedings import Proceedings, StopFlags, Stopped
 from evoae_cli.study.publisher import Publisher
 from evoae_cli.study.requests import weights_file
 from evoae_cli.study.scoreboard import Scoreboard
-from evoae_cli.study.settingsfile import write_settings
-from evoae_cli.study.setup import Setup, prepare, search_space
+from evoae_cli.study.setup import new_search
 from evoae_cli.study.snapshot import Snapshot, State
-from evoae_cli.study.store import Store
+from evoae_cli.study.store import HISTORY_END, Store
 from evoae_cli.study.summary import summary
+from evoae_cli.study.timelimit import TimeLimit
 from evoae_cli.wholefile import PART
 
 RUNNER = "evoae_cli.worker.evaluation:start"
@@ -57,12 +59,19 @@ OnEvent = Callable[[StudyEvent], None]
 class Study:
     """A study on disk, made by `create` or `open`; `run` does the work; other threads may call `snapshot`."""
 
-    def __init__(self, folder: Path, setup: Setup, store: Store, lock: StudyLock, runner: str = RUNNER) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ground: Ground,
+        runner: str = RUNNER,
+        expected: Callable[[str], float] | None = None,
+    ) -> None:
+        setup = ground.setup
         self.folder = folder
         self.config = setup.config
         self.images = setup.images
-        self._store = store
-        self._lock = lock
+        self._store = ground.store
+        self._lock = ground.lock
         self._requests = setup.requests(folder)
         self._engine: Engine = LocalEngine(
             [WorkerSpec(device=device, threads=self.config.threads) for device in setup.devices],
@@ -73,108 +82,64 @@ class Study:
             logs=folder / "logs",
         )
         self._desk = Desk(self._engine)
-        self._evolution = Evolution(
-            search_space(self.config),
-            population=self.config.population,
-            generations=self.config.generations,
-            seed=self.config.seed,
-            keep_duplicates=self.config.keep_duplicates,
-        )
-        self._board = Scoreboard(folder, self.config, store, self._engine, len(setup.devices))
+        self._evolution = new_search(self.config)
+        self._board = Scoreboard(folder, self.config, self._store, self._engine)
+        self._expected = ExpectedTimes(self._requests, expected)
         self._stop = StopFlags()
         self._on_event: OnEvent = lambda event: None
 
     @classmethod
-    def create(cls, config: StudyConfig, folder: Path, *, warn: Callable[[str], None], runner: str = RUNNER) -> Self:
+    def create(
+        cls,
+        config: StudyConfig,
+        folder: Path,
+        *,
+        warn: Callable[[str], None],
+        runner: str = RUNNER,
+        expected: Callable[[str], float] | None = None,
+    ) -> Self:
         """Make a new study in `folder`. Nothing is written there before settings and images have been found good.
 
-        `runner` names, as `module:function`, what its workers run in place of real evaluations: for benchmarks.
+        For benchmarks: `runner` names, as `module:function`, what its workers run in place of real evaluations, and
+        `expected` foretells the seconds of a candidate, by its genotype's text.
 
         Raises UsageError, ImageError or StudyError in one line.
         """
-        setup = prepare(config, warn)
-        lock = _locked(folder, is_new=True)
-        try:
-            # The images may have taken minutes, in which others could use the folder.
-            if others := sorted(path.name for path in folder.iterdir() if path.name != LOCK):
-                raise StudyError(f"{folder} now holds {others[0]}, which is not ours; choose another --study")
-            try:
-                write_settings(folder, setup.config, setup.images)
-                (folder / "weights").mkdir()
-                store = Store.create(folder)
-                store.put_meta(
-                    settings=msgspec.to_builtins(setup.config),
-                    fingerprint=setup.images.fingerprint,
-                    state="running",
-                    active_s=0.0,
-                )
-            except BaseException:
-                _remove_unfinished(folder)
-                raise
-        except OSError as error:
-            lock.release()
-            raise EvoaeError(
-                f"cannot write to {folder}: {error.strerror}; make room or choose another --study"
-            ) from error
-        except BaseException:
-            lock.release()
-            raise
-        return cls(folder, setup, store, lock, runner)
+        return cls(folder, new_ground(config, folder, warn), runner, expected)
 
     @classmethod
-    def open(cls, folder: Path, *, warn: Callable[[str], None], **changes: Any) -> Self:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        warn: Callable[[str], None],
+        is_retrying: bool = False,
+        runner: str = RUNNER,
+        **changes: Any,
+    ) -> Self:
         """Continue a study. `changes` leave the history's beginning as it is: any of `CHANGEABLE`.
+
+        `is_retrying` tries again what ended as `crashed`, `timeout` or `oom`. `runner` is what `create` was given.
 
         Raises StudyError if there is none, another process has it, or its images are no longer the same.
         """
-        if fixed := sorted(set(changes) - set(CHANGEABLE)):
-            raise StudyError(f"{fixed[0]} cannot change in a study that has begun; only {', '.join(CHANGEABLE)} can")
-        if not is_study(folder):
-            raise StudyError(f"{folder} is no study; list studies: evoae list")
-        lock = _locked(folder, is_new=False)
-        store: Store | None = None
-        try:
-            store = Store.open(folder)
-            settings = store.meta("settings")
-            if settings is None:
-                raise StudyError(f"study {folder} was never started; delete it and search again")
-            config = resolve(settings["objective"], settings, changes)
-            if config.generations < settings["generations"]:
-                raise StudyError(
-                    f"--generations {config.generations}: the study has {settings['generations']} already; name more"
-                )
-            setup = prepare(config, warn)
-            if setup.images.fingerprint != store.meta("fingerprint"):
-                raise StudyError(
-                    f"images of {config.data} have changed: the study was made with {store.meta('fingerprint')[:12]}, "
-                    f"these are {setup.images.fingerprint[:12]}; bring back the old ones or start a new study"
-                )
-            (folder / "weights").mkdir(exist_ok=True)
-            store.put_event("resumed", f"from state {store.meta('state')}")
-            if msgspec.to_builtins(config) != settings:
-                store.put_meta(settings=msgspec.to_builtins(config))
-            if msgspec.to_builtins(config) != settings or not (folder / SETTINGS).is_file():
-                write_settings(folder, config, setup.images)
-        except BaseException:
-            if store is not None:
-                store.close()
-            lock.release()
-            raise
-        return cls(folder, setup, store, lock)
+        return cls(folder, old_ground(folder, warn, is_retrying, changes), runner)
 
-    def run(self, on_event: OnEvent = lambda event: None) -> StudyResult:
+    def run(self, on_event: OnEvent = lambda event: None, *, limit_s: float | None = None) -> StudyResult:
         """Evolve, train the finalists, read test once; return when all is done or the study was asked to stop.
+
+        With `limit_s` the search ends when just so much time is left as the finalists need.
 
         Raises EvoaeError when it cannot go on: no worker starts, the disk is full, every candidate fails.
         """
         self._on_event = on_event
         writer = BestWriter(self._write_best, lambda text: self._say("warning", text))
         try:
-            self._store.put_meta(state="running")
+            self._store.put_meta(**{"state": "running", HISTORY_END: None})
             self._drop_strays()
             self._engine.start()
-            with Publisher(self.folder, self.snapshot):
-                state = self._lead(writer)
+            with Publisher(self.folder, self.snapshot) as publisher, obeying(self.folder, self._obey(publisher)):
+                state = self._lead(writer, TimeLimit(limit_s))
                 self._finish(state)
         except (EvoaeError, OSError) as error:
             self._board.state = "failed"
@@ -198,9 +163,9 @@ class Study:
             summary=summary(self.folder),
         )
 
-    def _lead(self, writer: BestWriter) -> State:
+    def _lead(self, writer: BestWriter, limit: TimeLimit) -> State:
         """Run the course to its end, or to the stop that was asked for, and leave `best/` up to date."""
-        course = Course(
+        means = Proceedings(
             folder=self.folder,
             config=self.config,
             requests=self._requests,
@@ -210,12 +175,14 @@ class Study:
             board=self._board,
             best_writer=writer,
             stop=self._stop,
+            limit=limit,
+            expected=self._expected,
             say=self._say,
             warn=self._warn,
             snapshot=self.snapshot,
         )
         try:
-            state, finals, winner = course.run()
+            state, finals, winner = Course(means).run()
         except Stopped:
             if self._stop.is_killed:
                 self._engine.stop()
@@ -243,9 +210,36 @@ class Study:
         self._stop.is_stopping = self._stop.is_killed = True
         self._engine.wake()
 
+    def resize(self, n_workers: int) -> None:
+        """Have `n_workers` from now on: start those that are missing, drain those too many. Callable from any thread.
+
+        Raises UsageError for a number that cannot be.
+        """
+        if not 1 <= n_workers <= MAX_WORKERS:
+            raise UsageError(f"{n_workers} workers cannot be; 1 to {MAX_WORKERS} can, and evoae stop ends the search")
+        self._engine.resize(n_workers)
+        # The asynchronous search sends one candidate for each worker, so it must hear of new ones.
+        self._engine.wake()
+
     def snapshot(self) -> Snapshot:
         """The study at this moment. Callable from any thread."""
         return self._board.snapshot(self._evolution, self._desk.n_evaluating)
+
+    def _obey(self, publisher: Publisher) -> Callable[[Order], None]:
+        """What to do with an order; when it returns, others can see what has come of it."""
+
+        def obey(order: Order) -> None:
+            if order.kind == "stop":
+                self.request_stop()
+            elif order.kind == "kill":
+                self.kill()
+            else:
+                wanted = order.n if order.kind == "set" else self._board.n_workers
+                wanted += {"set": 0, "add": order.n, "remove": -order.n}[order.kind]
+                self.resize(wanted)
+                publisher.renew()
+
+        return obey
 
     def _write_best(self, best: Best, is_abandoned: Callable[[], bool]) -> None:
         # The main thread's connection may be inside a transaction; this runs in a thread of its own and only reads.
@@ -281,26 +275,3 @@ class Study:
 
     def _say(self, kind: str, line: str) -> None:
         self._on_event(StudyEvent(kind=kind, line=line))
-
-
-def _locked(folder: Path, *, is_new: bool) -> StudyLock:
-    """The lock of a study's folder, which is made if the study is new. Raises StudyError if that cannot be."""
-    try:
-        if is_new:
-            folder.mkdir(parents=True, exist_ok=True)
-        return StudyLock(folder)
-    except OSError as error:
-        remedy = "choose another --study" if is_new else "make it writable, or resume a copy"
-        raise StudyError(f"cannot write to {folder}: {error.strerror}; {remedy}") from None
-
-
-def _remove_unfinished(folder: Path) -> None:
-    """Remove what `create` makes in a folder that was empty, and the folder. The lock is held, and goes last."""
-    for path in (*folder.glob(f"{DATABASE}*"), *folder.glob(f".*{PART}"), folder / SETTINGS):
-        path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # not ours alone any more, or gone
-        if (folder / "weights").is_dir():
-            (folder / "weights").rmdir()
-        if [path.name for path in folder.iterdir()] == [LOCK]:
-            (folder / LOCK).unlink()
-            folder.rmdir()

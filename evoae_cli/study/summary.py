@@ -14,6 +14,9 @@ from evoae_cli.study.lock import lock_holder
 from evoae_cli.study.snapshot import Counts, Snapshot, State
 from evoae_cli.study.store import Record, Store
 
+_N_SHOWN = 20
+"""Newest failures and lost workers of a summary: enough to see what is wrong."""
+
 
 def score_figures(evaluation: Evaluation | None) -> dict[str, float] | None:
     """Fitness, PSNR and SSIM of an evaluation, by the names that `show --json` and `model.json` use."""
@@ -36,6 +39,7 @@ def summary(folder: Path) -> dict[str, Any]:
         settings = store.meta("settings")
         if settings is None:
             raise StudyError(f"study {folder} was never started; delete it and search again")
+        events = store.events()
         return {
             "study": str(folder),
             "objective": settings["objective"],
@@ -49,7 +53,9 @@ def summary(folder: Path) -> dict[str, Any]:
             "counts": msgspec.to_builtins(Counts()) | store.meta("counts", {}),
             "finalists": _finalists(store),
             "references": {split: store.meta(f"references_{split}") for split in ("val", "test")},
-            "warnings": [text for _, kind, text in store.events() if kind == "warning"],
+            "warnings": [text for _, kind, text in events if kind == "warning"],
+            "failures": [_failure(record) for record in store.failures(_N_SHOWN)],
+            "lost_workers": [text for _, kind, text in events if kind == "lost"][-_N_SHOWN:],
         }
     finally:
         store.close()
@@ -107,6 +113,18 @@ def _best(store: Store) -> dict[str, Any] | None:
         "code_values": found.code_values,
         "stage": found.stage,
         "test": score_figures(tested.evaluation) if tested is not None else None,
+    }
+
+
+def _failure(record: Record) -> dict[str, Any]:
+    found = record.evaluation
+    return {
+        "genotype": found.genotype,
+        "stage": found.stage,
+        "outcome": str(found.outcome),
+        "reason": found.reason,
+        "log": found.log,
+        "attempt": record.attempt,
     }
 
 

@@ -5,81 +5,54 @@ A report is read, recorded, answered with the worker's next task and handed to t
 
 import contextlib
 import math
-import os
 import selectors
-import threading
 import time
-from collections.abc import Callable, Sequence
-from multiprocessing.context import SpawnContext
+from collections.abc import Callable
 
 import msgspec
 
 from evoae_cli.broker.broker import Broker
+from evoae_cli.broker.task import Lost
+from evoae_cli.engine.protocol import WorkerLoss
 from evoae_cli.errors import EvoaeError
-from evoae_cli.worker import process
 from evoae_cli.worker.channel import FrameError
-from evoae_cli.worker.messages import Report, Work, decode_from_worker, encode
+from evoae_cli.worker.messages import Report, decode_from_worker
+from evoae_cli.worker.seats import Seat, Seats
 from evoae_cli.worker.spawn import Worker
+from evoae_cli.worker.starter import Starter
+from evoae_cli.worker.wakepipe import WakePipe
 
-MAX_FRUITLESS = 3
-"""Workers in a row that may die in one seat without having run anything, before it pauses or all is given up."""
-_MAX_PAUSE_S = 60.0
-
-
-class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A place for one worker: where it computes, and with how many CPU threads."""
-
-    device: str
-    threads: int
-
-
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """When a worker counts as lost."""
-
-    heartbeat_interval_s: float
-    heartbeat_timeout_s: float
-    start_timeout_s: float
-
-
-class Seat:
-    """A worker's place, which outlives the workers that take it. `log` is the descriptor of its log."""
-
-    def __init__(self, name: str, spec: WorkerSpec, log: int) -> None:
-        self.name = name
-        self.spec = spec
-        self.log = log
-        self.worker: Worker | None = None
-        self.n_fruitless = 0
-        """Workers in a row that died here without having run anything."""
-        self.fill_at = 0.0
-        """When the next worker may start, while there is none."""
+_SURPLUS = "fewer workers are wanted"
 
 
 class Dispatcher:
     """One worker process for each seat, fed from `broker`. A worker that dies or falls silent is replaced.
 
-    `clock` is the broker's. A worker whose lease is lost is killed before the loop waits again, so that one which was
-    frozen never thaws to report late: SIGKILL ends a stopped process where it stands. Only a report written between the
-    last look at its channel and the kill arrives late; the broker drops it.
+    `clock` is the broker's. `on_loss` is called, from the loop's thread and under the broker's lock, with each worker
+    that is lost while it holds a task.
+
+    A worker whose lease is lost is killed before the loop waits again, so that one which was frozen never thaws to
+    report late: SIGKILL ends a stopped process where it stands. Only a report written between the last look at its
+    channel and the kill arrives late; the broker drops it.
     """
 
     def __init__(
         self,
         broker: Broker,
-        seats: Sequence[Seat],
-        runner: str,
-        timing: Timing,
-        context: SpawnContext,
+        seats: Seats,
+        starter: Starter,
+        on_loss: Callable[[WorkerLoss], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._broker = broker
-        self._runner = runner
-        self._timing = timing
-        self._context = context
+        self._starter = starter
+        self._timing = starter.timing
+        self._on_loss = on_loss
         self._clock = clock
         # All mutable state. It belongs to the thread that calls `run`; other threads read single values of seats and
-        # workers for views, set `_is_stopping`, and share the wake pipe under its lock.
-        self.seats = {seat.name: seat for seat in seats}
+        # workers for views, set `_n_wanted` and `_is_stopping`, and wake it.
+        self._seats = seats
+        self._n_wanted = seats.n_staying
         self._idle: dict[str, Worker] = {}
         # No deadline lies before this. Heartbeats only move deadlines away: one look at them all per timeout is enough.
         self._check_at = -math.inf
@@ -87,17 +60,16 @@ class Dispatcher:
         self._listened_at = clock()
         self._is_stopping = False
         self._selector = selectors.DefaultSelector()
-        self._wake_lock = threading.Lock()
-        self._is_woken = False
-        self._wake_read, self._wake_write = os.pipe()
-        self._is_closed = False
+        self._pipe = WakePipe()
 
     def wake(self) -> None:
         """Tell the loop, from any thread, that tasks were submitted."""
-        with self._wake_lock:
-            if not self._is_woken and not self._is_closed:
-                self._is_woken = True
-                os.write(self._wake_write, b"\0")
+        self._pipe.wake()
+
+    def ask_for(self, n: int) -> None:
+        """Have `n` workers from now on, from any thread."""
+        self._n_wanted = n
+        self.wake()
 
     def ask_to_stop(self) -> None:
         """Make `run` end, from any thread."""
@@ -106,9 +78,10 @@ class Dispatcher:
 
     def run(self) -> None:
         """Loop until asked to stop, then kill all workers. Raises EvoaeError when no worker can start any more."""
-        self._selector.register(self._wake_read, selectors.EVENT_READ, (self._on_wake, None))
+        self._selector.register(self._pipe.fd, selectors.EVENT_READ, (self._on_wake, None))
         try:
             while not self._is_stopping:
+                self._resize()
                 self._look_at_deadlines()
                 self._feed()
                 self._handle(self._check_at - self._clock())
@@ -118,15 +91,12 @@ class Dispatcher:
     def close(self) -> None:
         """Close what belongs to the loop, after it has ended."""
         self._selector.close()
-        with self._wake_lock:
-            self._is_closed = True
-            os.close(self._wake_read)
-            os.close(self._wake_write)
+        self._pipe.close()
 
     def _handle(self, timeout_s: float) -> None:
         """Wait until something happens or `timeout_s` is over, and deal with all that has happened."""
         # Heartbeats end a wait as often, so this wakes nobody up who slept; a longer wait was a pause.
-        is_listening = any(seat.worker is not None for seat in self.seats.values())
+        is_listening = any(seat.worker is not None for seat in self._seats.named.values())
         longest_s = self._timing.heartbeat_interval_s if is_listening else math.inf
         timeout_s = min(timeout_s, longest_s)
         events = self._selector.select(None if timeout_s == math.inf else timeout_s)
@@ -142,9 +112,17 @@ class Dispatcher:
     def _forgive(self, gap_s: float) -> None:
         """Count nothing of a time in which this process was stopped, and perhaps its workers too."""
         self._broker.extend(gap_s)
-        for seat in self.seats.values():
+        for seat in self._seats.named.values():
             if seat.worker is not None:
                 seat.worker.deadline += gap_s
+
+    def _resize(self) -> None:
+        if (n := self._n_wanted) == self._seats.n_staying:
+            return
+        for worker in self._seats.resize(n):
+            self._kill(worker, _SURPLUS)
+        # There may be new seats to fill.
+        self._check_at = -math.inf
 
     def _feed(self) -> None:
         """Give tasks to idle workers while there are both."""
@@ -154,10 +132,8 @@ class Dispatcher:
             if lease is None:
                 return
             del self._idle[name]
-            worker.progress = 0.0
-            worker.running = (lease, self._clock())
-            self._check_at = min(self._check_at, lease.expires_at)
-            worker.tasks.write(encode(Work(lease.id, lease.task.payload)))
+            worker.give(lease, self._clock())
+            self._check_at = min(self._check_at, lease.expires_at, lease.ends_at)
             if worker.tasks.is_pending:
                 self._selector.register(worker.tasks.fd, selectors.EVENT_WRITE, (self._on_writable, worker))
 
@@ -169,19 +145,24 @@ class Dispatcher:
         self._handle(0)
         # Not the clock's time: a pause may begin here too.
         now = self._listened_at
-        for lost in self._broker.expire(now):
-            seat = self.seats.get(lost.lease.worker)
+        # Read before, since files are not read under the broker's lock.
+        logs = {lease.id: self._seats.log_of(lease.worker) for lease in self._broker.due(now)}
+        for lost in self._broker.expire(now, logs, tell=lambda lost: self._tell(lost, logs.get(lost.lease.id, ""))):
+            seat = self._seats.named.get(lost.lease.worker)
             if seat is not None and seat.worker is not None:
                 self._kill(seat.worker, lost.reason)
-        for seat in self.seats.values():
-            if seat.worker is None:
-                if seat.fill_at <= now:
+        for seat in self._seats.named.values():
+            if seat.deadline() <= now:
+                if seat.worker is None:
                     self._fill(seat)
-            elif seat.worker.deadline <= now:
-                self._kill(seat.worker, self._silence(seat.worker))
-        deadlines = [seat.worker.deadline if seat.worker else seat.fill_at for seat in self.seats.values()]
+                else:
+                    self._kill(seat.worker, self._silence(seat.worker))
         expiry = self._broker.next_deadline()
+        deadlines = [seat.deadline() for seat in self._seats.named.values()]
         self._check_at = min([*deadlines, math.inf if expiry is None else expiry])
+
+    def _tell(self, lost: Lost, log: str) -> None:
+        self._on_loss(self._seats.loss(lost, log))
 
     def _silence(self, worker: Worker) -> str:
         if worker.state == "starting":
@@ -193,33 +174,23 @@ class Dispatcher:
         worker.kill(reason)
 
     def _fill(self, seat: Seat) -> None:
-        setup = process.Setup(
-            coordinator=os.getpid(),
-            runner=self._runner,
-            device=seat.spec.device,
-            threads=seat.spec.threads,
-            heartbeat_interval_s=self._timing.heartbeat_interval_s,
-        )
-        start_by = self._clock() + self._timing.start_timeout_s
         no_room = ""
         try:
-            seat.worker = worker = Worker(self._context, seat.name, setup, seat.log, start_by)
-        except OSError as error:
+            worker = self._starter.start(seat.name, seat.spec, self._seats.open_log(seat), self._clock())
+        except (OSError, EvoaeError) as error:
             no_room = str(error)
         if no_room:
             # Out of the handler: an error that is kept must not keep the half-made worker with it.
             self._leave_fruitless(seat, no_room)
             return
+        seat.worker = worker
+        seat.pid = worker.pid
         self._selector.register(worker.results.fd, selectors.EVENT_READ, (self._on_result, worker))
         self._selector.register(worker.heartbeats, selectors.EVENT_READ, (self._on_heartbeat, worker))
         self._selector.register(worker.process.sentinel, selectors.EVENT_READ, (self._on_death, worker))
 
     def _leave_fruitless(self, seat: Seat, reason: str) -> None:
-        seat.n_fruitless += 1
-        if all(each.n_fruitless >= MAX_FRUITLESS for each in self.seats.values()):
-            raise EvoaeError(f"no worker can start; {seat.name}, attempt {seat.n_fruitless}: {reason}")
-        excess = seat.n_fruitless - MAX_FRUITLESS
-        self._fill_at(seat, self._clock() + (min(_MAX_PAUSE_S, 2.0**excess) if excess >= 0 else 0.0))
+        self._fill_at(seat, self._clock() + self._seats.pause_s(seat, reason))
 
     def _fill_at(self, seat: Seat, when: float) -> None:
         seat.fill_at = when
@@ -231,9 +202,7 @@ class Dispatcher:
 
     def _on_wake(self, _: None) -> None:
         # Before the broker is asked: a task submitted from here on writes again, an earlier one is found now.
-        with self._wake_lock:
-            os.read(self._wake_read, 1)
-            self._is_woken = False
+        self._pipe.answer()
 
     def _on_writable(self, worker: Worker) -> None:
         worker.tasks.flush()
@@ -274,38 +243,58 @@ class Dispatcher:
                     if worker.running is None or worker.running[0].id != message.lease_id:
                         continue
                     worker.running = None
-                    self.seats[worker.name].n_fruitless = 0
+                    self._seats.named[worker.name].n_fruitless = 0
+                    is_last = message.is_last
                 else:
                     worker.hardware = message.hardware
-                if worker.state != "lost":
-                    worker.state = "idle"
-                    self._idle[worker.name] = worker
-                    self._heard_of(worker)
+                    is_last = False
+                self._release(worker, is_last)
         except (FrameError, msgspec.DecodeError) as error:
             self._kill(worker, f"it sent rubbish: {error}")
+
+    def _release(self, worker: Worker, is_last: bool) -> None:
+        """Have it wait for a task, unless it is to go: since that was its last one, or fewer workers are wanted."""
+        if worker.state == "lost":
+            return
+        self._heard_of(worker)
+        if is_last:
+            # Within the timeout, counted from here: it beats no more.
+            worker.state = "stopping"
+        elif self._seats.named[worker.name].is_draining:
+            self._kill(worker, _SURPLUS)
+        else:
+            worker.state = "idle"
+            self._idle[worker.name] = worker
 
     def _on_death(self, worker: Worker) -> None:
         # Its last report may still be in the pipe; only what is left after that is lost.
         self._take(worker, worker.results.read_all)
         has_begun = not worker.tasks.is_unread
+        has_stopped = worker.state == "stopping"
         self._bury(worker)
-        self._broker.lose(worker.name, worker.why_lost(), has_begun)
-        seat = self.seats[worker.name]
+        seat = self._seats.named[worker.name]
         if worker.running is not None:
+            log = worker.task_log()
+            self._broker.lose(
+                worker.name, worker.why_lost(), has_begun, log=log, tell=lambda lost: self._tell(lost, log)
+            )
+        if seat.is_draining:
+            self._seats.remove(seat)
+        elif worker.running is not None or has_stopped:
             self._fill_at(seat, self._clock())
         else:
             self._leave_fruitless(seat, ": ".join(filter(None, (worker.why_lost(), worker.last_words()))))
 
     def _bury(self, worker: Worker) -> None:
         self._idle.pop(worker.name, None)
-        self.seats[worker.name].worker = None
+        self._seats.named[worker.name].worker = None
         for fd in (worker.tasks.fd, worker.results.fd, worker.heartbeats, worker.process.sentinel):
             with contextlib.suppress(KeyError):
                 self._selector.unregister(fd)
         worker.bury()
 
     def _end_all(self) -> None:
-        workers = [seat.worker for seat in self.seats.values() if seat.worker is not None]
+        workers = [seat.worker for seat in self._seats.named.values() if seat.worker is not None]
         for worker in workers:
             worker.kill("the engine was stopped")
         for worker in workers:

@@ -36,6 +36,8 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
     payload: bytes
     reason: str
     is_host_failure: bool = False
+    is_last: bool = False
+    """The worker ends after it, because its memory does not fall back."""
 
 
 HEARTBEAT = struct.Struct("<qd")

@@ -1,26 +1,26 @@
 """The worker processes of one host, for callers in any thread."""
 
-import os
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evoae_cli.broker.broker import Broker
-from evoae_cli.engine.protocol import WorkerView
-from evoae_cli.errors import EvoaeError
-from evoae_cli.worker.dispatcher import Dispatcher, Seat, Timing, WorkerSpec
+from evoae_cli.engine.protocol import WorkerLoss, WorkerView
+from evoae_cli.worker.dispatcher import Dispatcher
 from evoae_cli.worker.lifeline import SIGNALS_OF_THE_TERMINAL
+from evoae_cli.worker.seats import Seat, Seats
 from evoae_cli.worker.spawn import spawn_context
+from evoae_cli.worker.starter import Starter, Timing, WorkerSpec
 
 
 class Pool:
-    """One process for each spec, fed from `broker`, from construction to `stop`.
+    """One process for each spec to begin with, fed from `broker`, from construction to `stop`.
 
     `logs` is a folder for a log per worker; None for files without a name, gone with the pool. `on_failure` is called,
     from the pool's thread, with the error that ended the pool: an EvoaeError when no worker can start any more.
+    `on_loss` is called likewise with each worker that is lost while it holds a task; it must not wait.
 
     Raises EvoaeError if the logs cannot be written.
     """
@@ -34,15 +34,16 @@ class Pool:
         *,
         logs: Path | None,
         on_failure: Callable[[Exception], None],
+        on_loss: Callable[[WorkerLoss], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._on_failure = on_failure
-        self._seats = [
-            Seat(name, spec, _open_log(logs, name))
-            for name, spec in ((f"worker-{number}", spec) for number, spec in enumerate(specs, 1))
-        ]
-        self._dispatcher = Dispatcher(broker, self._seats, runner, timing, spawn_context(), clock)
+        self._seats = Seats(specs, logs)
+        for seat in self._seats.named.values():
+            self._seats.open_log(seat)
+        starter = Starter(spawn_context(), runner, timing)
+        self._dispatcher = Dispatcher(broker, self._seats, starter, on_loss, clock)
         # A daemon, so that a coordinator that fails can end; its workers end with it.
         self._thread = threading.Thread(target=self._run, name="evoae dispatcher", daemon=True)
         self._thread.start()
@@ -51,18 +52,21 @@ class Pool:
         """Tell the workers that tasks were submitted."""
         self._dispatcher.wake()
 
+    def resize(self, n: int) -> None:
+        """Have `n` workers from now on."""
+        self._dispatcher.ask_for(n)
+
     def stop(self) -> None:
         """Kill all workers, wait until they are gone, and close everything. To be called once."""
         self._dispatcher.ask_to_stop()
         self._thread.join()
         self._dispatcher.close()
-        for seat in self._seats:
-            os.close(seat.log)
+        self._seats.close()
 
     def view(self) -> tuple[WorkerView, ...]:
-        """All workers at this moment."""
+        """All workers at this moment, also those that drain."""
         now = self._clock()
-        return tuple(_view(seat, now) for seat in self._seats)
+        return tuple(_view(seat, now) for seat in self._seats.named.values())
 
     def _run(self) -> None:
         # The terminal's signals are for the main thread, whose waiting they interrupt. Children are born with this
@@ -80,26 +84,17 @@ def _view(seat: Seat, now: float) -> WorkerView:
     if worker is None:
         return WorkerView(name=seat.name, device=seat.spec.device, pid=0, state="lost")
     state, running = worker.state, worker.running
-    is_training = running is not None and state == "idle"
+    if seat.is_draining:
+        state = "draining"
+    elif running is not None and state == "idle":
+        state = "training"
     return WorkerView(
         name=seat.name,
         device=seat.spec.device,
         hardware=worker.hardware,
         pid=worker.pid,
-        state="training" if is_training else state,
+        state=state,
         task=running[0].task.name if running else "",
         running_s=max(0.0, now - running[1]) if running else 0.0,
         progress=worker.progress if running else 0.0,
     )
-
-
-def _open_log(folder: Path | None, name: str) -> int:
-    """A descriptor to read and append; without a folder, of a file that has no name and leaves nothing behind."""
-    if folder is None:
-        with tempfile.TemporaryFile() as file:
-            return os.dup(file.fileno())
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return os.open(folder / f"{name}.log", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise EvoaeError(f"cannot write the workers' logs in {folder}: {error.strerror}") from error

@@ -19,6 +19,7 @@ from evoae_cli.outcome import Outcome
 from evoae_cli.worker import channel
 from evoae_cli.worker.heartbeat import Heart
 from evoae_cli.worker.lifeline import go_first_when_memory_is_short, tie_to
+from evoae_cli.worker.memory import watch
 from evoae_cli.worker.messages import EXIT_DEVICE_FAILED, MAX_REASON, Ready, Report, Work, decode_work, encode
 
 Progress = Callable[[float], None]
@@ -63,7 +64,7 @@ def main(
     heartbeats: channel.Inherited,
     log: channel.Inherited,
 ) -> NoReturn:
-    """Be a worker, until the coordinator closes `tasks`."""
+    """Be a worker, until the coordinator closes `tasks` or the memory held does not fall back."""
     tie_to(setup.coordinator)
     go_first_when_memory_is_short()
     _redirect(log.fd)
@@ -77,13 +78,19 @@ def main(
         # The last line of the log is what people will be told.
         print(_in_short(error), file=sys.stderr)
         os._exit(1)
+    memory = watch(setup.device)
     channel.write_frame(results.fd, encode(Ready(hardware)))
     reader = channel.FrameReader(tasks.fd)
-    while not reader.is_ended:
+    is_last = False
+    while not (reader.is_ended or is_last):
         for body in reader.read():
             report = _run(run, decode_work(body), heart)
+            if why_last := memory.after_task():
+                print(f"this worker ends and is replaced: it {why_last}", file=sys.stderr)
+                report = msgspec.structs.replace(report, is_last=True)
             channel.write_frame(results.fd, encode(report))
             heart.end()
+            is_last = report.is_last
     os._exit(0)
 
 

@@ -16,13 +16,13 @@ from evoae_cli.broker.task import Lease
 from evoae_cli.engine.protocol import WorkerState
 from evoae_cli.worker import process
 from evoae_cli.worker.channel import FrameReader, FrameWriter, Inherited
+from evoae_cli.worker.lastwords import last_lines
 from evoae_cli.worker.lifeline import SIGNALS_OF_THE_TERMINAL
-from evoae_cli.worker.messages import EXIT_DEVICE_FAILED, HEARTBEAT, HEARTBEATS_BYTES, MAX_REASON
+from evoae_cli.worker.messages import EXIT_DEVICE_FAILED, HEARTBEAT, HEARTBEATS_BYTES, MAX_REASON, Work, encode
 
 _ONE_AT_A_TIME = threading.Lock()
 """Held while the interpreter's globals are arranged for a child: two engines may spawn at once."""
 
-_LOG_TAIL_BYTES = 4096
 _MAX_WAIT_FOR_DEATH_S = 5.0
 """SIGKILL ends a process in milliseconds, unless the kernel is stuck in a driver: then nobody can end it."""
 
@@ -47,7 +47,7 @@ class Worker:
         self.name = name
         self.log = log
         self.state: WorkerState = "starting"
-        """Once it is ready `idle`, also while `running` says what it runs, until it is lost."""
+        """Once it is ready `idle`, also while `running` says what it runs, until it is lost or stops by itself."""
         self.hardware = ""
         self.running: tuple[Lease, float] | None = None
         """What it runs, and since when."""
@@ -55,7 +55,7 @@ class Worker:
         self.deadline = start_by
         """When it is given up, unless it is heard of before."""
         self.is_buried = False
-        self._log_start = os.fstat(log).st_size
+        self._log_start = self._task_log_start = os.fstat(log).st_size
         self._kill_reason = ""
         self._exit_code: int | None = None
         with contextlib.ExitStack() as undo, contextlib.ExitStack() as childs:
@@ -77,6 +77,13 @@ class Worker:
         self.tasks = FrameWriter(tasks)
         self.results = FrameReader(results)
         self.heartbeats = heartbeats
+
+    def give(self, lease: Lease, now: float) -> None:
+        """Send it the task of a lease. What it prints from here on is that task's."""
+        self.progress = 0.0
+        self.running = (lease, now)
+        self._task_log_start = os.fstat(self.log).st_size
+        self.tasks.write(encode(Work(lease.id, lease.task.payload)))
 
     def last_heartbeat(self) -> tuple[int, float] | None:
         """Lease id and share done of the latest heartbeat that has arrived; None if the worker's end is closed."""
@@ -112,10 +119,11 @@ class Worker:
 
     def last_words(self) -> str:
         """The last line that it printed; empty if it printed nothing."""
-        end = os.fstat(self.log).st_size
-        start = max(self._log_start, end - _LOG_TAIL_BYTES)
-        lines = os.pread(self.log, end - start, start).decode(errors="replace").splitlines()
-        return next((line.strip()[:MAX_REASON] for line in reversed(lines) if line.strip()), "")
+        return last_lines(self.log, self._log_start).rpartition("\n")[-1].strip()[:MAX_REASON]
+
+    def task_log(self) -> str:
+        """The last lines that it printed since it was given its latest task."""
+        return last_lines(self.log, self._task_log_start)
 
     def __repr__(self) -> str:
         return f"<Worker {self.name} {self.state}, pid {self.pid}>"

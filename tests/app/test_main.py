@@ -23,41 +23,6 @@ def evoae(*args: str, cwd: Path, **environ: str) -> "subprocess.CompletedProcess
 
 
 @pytest.mark.parametrize(
-    ("args", "part"),
-    [
-        (["search"], "evoae search denoise"),
-        (["search", "denois"], "'denois'"),
-        (["search", "denoise", "--bogus", "3"], "--bogus"),
-        (["search", "denoise", "--epoch", "3"], "--epochs"),
-        (["search", "denoise", "--epochs", "0"], "--epochs 0"),
-        (["search", "denoise", "--seed", "x"], "'x'"),
-        (["search", "denoise", "--noise", "gaussian:5", "--sigma2", "1/3"], "--sigma2 1/3"),
-        (["search", "denoise", "--device", "gpu"], "cuda:0,cuda:2"),
-        (["search", "denoise", "--data", "nowhere"], "no such folder"),
-        (["search", "denoise", "--data", "nowhere", "--dry-run"], "no such folder"),
-        (["search", "denoise", "--study", ""], "empty"),
-        (["resume", "nowhere", "--device", "gpu"], "cuda:0,cuda:2"),
-        (["search", "denoise", "--lr", "0"], "--lr 0 must be above 0"),
-        (["search", "denoise", "--precision", "x"], "use auto, float32 or bfloat16"),
-        (["search", "--config", "nowhere.toml"], "nowhere.toml"),
-        (["resume", "nowhere"], "'nowhere'"),
-        (["show"], "no study"),
-        (["show", "nowhere"], "'nowhere'"),
-        (["denoise", "nowhere", "in.png", "-o", "out.png"], "in.png does not exist"),
-        (["denoise", "nowhere", "in.png"], "--output"),
-        (["nonsense"], "'nonsense'"),
-    ],
-)
-def test_wrong_use_is_one_line_on_stderr_and_exit_code_2(args: list[str], part: str, tmp_path: Path) -> None:
-    done = evoae(*args, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1
-    assert part in done.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
     "args",
     [
         ["--help"],

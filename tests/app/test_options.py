@@ -13,7 +13,7 @@ from evoae_cli.app.search import resolved_config, search
 from evoae_cli.errors import UsageError
 from evoae_cli.study.config import CHANGEABLE, field_meta, field_names, resolve
 
-OWN = {"study", "config", "dry_run", "as_json", "quiet", "debug", "help_all"}
+OWN = {"study", "config", "time_limit", "dry_run", "as_json", "quiet", "debug", "help_all"}
 
 
 def options_of(command: str) -> dict[str, Any]:

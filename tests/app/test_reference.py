@@ -1,4 +1,4 @@
-"""docs/commands.md is made from the commands, and is fresh."""
+"""docs/commands.md and the states in docs/reliability.md are made from the code, and are fresh."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,7 @@ from typer.main import get_command
 from evoae_cli.app import reference
 from evoae_cli.app.main import app
 from evoae_cli.app.options import SETTINGS
+from evoae_cli.broker.states import TRANSITIONS, State
 from evoae_cli.errors import EvoaeError
 from evoae_cli.study.checks import option_name
 from evoae_cli.study.config import field_meta
@@ -26,6 +27,17 @@ def test_the_file_is_what_the_generator_gives_now() -> None:
     assert reference.DOCUMENT.read_text(encoding="utf-8") == reference.document(), (
         "docs/commands.md is stale; renew it: python -m evoae_cli.app.reference"
     )
+
+
+def test_the_states_are_those_of_the_broker_now() -> None:
+    text = reference.RELIABILITY.read_text(encoding="utf-8")
+    assert text == reference.with_states(text), (
+        "docs/reliability.md is stale; renew it: python -m evoae_cli.app.reference"
+    )
+    for (state, event), following in TRANSITIONS.items():
+        [row] = [line for line in text.splitlines() if line.startswith(f"| *{event}* |")]
+        cells = [cell.strip() for cell in row.split("|")]
+        assert cells[{State.QUEUED: 2, State.LEASED: 3}[state]] == following
 
 
 @pytest.mark.parametrize(
@@ -69,14 +81,21 @@ def test_settings_whose_value_depends_on_the_objective_name_both() -> None:
 
 def test_outside_the_repository_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reference, "DOCUMENT", tmp_path / "docs" / "commands.md")
+    monkeypatch.setattr(reference, "RELIABILITY", tmp_path / "docs" / "reliability.md")
     with pytest.raises(EvoaeError, match="run this from a checkout"):
         reference.main()
+    assert not list(tmp_path.iterdir())
 
 
-def test_it_writes_the_file_and_says_where(
+def test_it_writes_the_files_and_says_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    text = reference.RELIABILITY.read_text(encoding="utf-8")
+    stale = tmp_path / "reliability.md"
+    stale.write_text(text.replace("| leased |", "| gone |"), encoding="utf-8")
     monkeypatch.setattr(reference, "DOCUMENT", tmp_path / "commands.md")
+    monkeypatch.setattr(reference, "RELIABILITY", stale)
     reference.main()
-    assert capsys.readouterr().out == f"{tmp_path / 'commands.md'}\n"
+    assert capsys.readouterr().out == f"{tmp_path / 'commands.md'}\n{stale}\n"
     assert (tmp_path / "commands.md").read_text(encoding="utf-8") == reference.document()
+    assert stale.read_text(encoding="utf-8") == text

@@ -12,7 +12,8 @@ from rich.console import Console
 from evoae_cli.app.beforehand import Workers
 from evoae_cli.app.closing import against, closing, next_lines
 from evoae_cli.app.opening import estimate_s, opening
-from evoae_cli.app.tables import columns, history_lines, studies_lines, study_lines
+from evoae_cli.app.tables import columns, history_lines, studies_lines, study_lines, workers_lines
+from evoae_cli.engine.protocol import WorkerView
 from evoae_cli.study.config import resolve
 from evoae_cli.study.locate import new_study_folder
 
@@ -46,6 +47,8 @@ def make_summary(**changes: Any) -> dict[str, Any]:
         "counts": counts,
         "finalists": [finalist],
         "references": {"val": references, "test": references},
+        "failures": [],
+        "lost_workers": [],
     }
     return summary | changes
 
@@ -104,6 +107,46 @@ def test_in_a_narrow_terminal_genotypes_give_way_and_text_is_broken_between_word
 
 def test_an_exhausted_search_space_is_said() -> None:
     assert "every architecture of the search space was trained" in closing_lines(make_summary(state="exhausted"), 80)
+
+
+def test_a_search_whose_time_was_up_says_how_to_go_on() -> None:
+    assert "its time was up; evoae resume goes on with the search" in closing_lines(make_summary(state="time-up"), 80)
+
+
+def test_failed_evaluations_are_shown_with_their_reason_and_the_last_words_of_their_worker() -> None:
+    failure = {"genotype": "3x3conv2d:8", "stage": "search", "outcome": "crashed", "attempt": 3}
+    failures = [{**failure, "reason": "killed by SIGSEGV", "log": "one\ntwo"}, {**failure, "reason": "no", "log": ""}]
+    lines = study_lines(make_summary(failures=failures), FOLDER)
+    start = lines.index("failed evaluations")
+    assert lines[start + 1 : start + 5] == [
+        "  3x3conv2d:8: crashed (killed by SIGSEGV)",
+        "    | one",
+        "    | two",
+        "  3x3conv2d:8: crashed (no)",
+    ]
+    many = study_lines(make_summary(failures=failures * 10), FOLDER)
+    assert "the last 5 failed evaluations" in many
+    assert sum("crashed (" in line for line in many) == 5
+
+
+def test_lost_workers_are_counted_and_the_last_one_is_told() -> None:
+    counts = make_summary()["counts"] | {"lost_leases": 2}
+    lines = study_lines(
+        make_summary(counts=counts, lost_workers=["worker-1 was lost", "worker-2 was lost\nOops"]), FOLDER
+    )
+    start = lines.index("2 workers lost in mid-task; the last one:")
+    assert lines[start + 1 : start + 3] == ["  worker-2 was lost", "    | Oops"]
+
+
+def test_workers_are_listed_with_what_they_do() -> None:
+    busy = WorkerView(
+        name="worker-1", device="cuda:0", pid=7, state="training", task="3x3conv2d:16", running_s=61, progress=0.5
+    )
+    idle = WorkerView(name="worker-2", device="cuda:1", pid=8, state="idle")
+    [head, first, second] = workers_lines([busy, idle])
+    assert head.split() == ["worker", "device", "process", "state", "done", "time", "task"]
+    assert first.split() == ["worker-1", "cuda:0", "7", "training", "50", "%", "1:01", "3x3conv2d:16"]
+    assert second.split() == ["worker-2", "cuda:1", "8", "idle"]
 
 
 def test_without_measured_references_none_are_invented() -> None:
@@ -169,6 +212,13 @@ def test_on_gpus_and_other_images_the_opening_promises_no_time() -> None:
     line = opening(config, FOLDER, Workers(1, is_on_gpu=True))
     assert line == f"manifold in {FOLDER}: 1 worker on GPU, images from photos"
     assert opening(config, FOLDER, None) == f"manifold in {FOLDER}: images from photos"
+
+
+def test_a_time_limit_is_told_where_it_is_shorter_than_the_search() -> None:
+    config, workers = resolve("denoise"), Workers(2, is_on_gpu=False)
+    assert opening(config, FOLDER, workers, 60.0).endswith(", at most 1:00")
+    assert opening(config, FOLDER, workers, 86_400.0) == opening(config, FOLDER, workers)
+    assert opening(config, FOLDER, None, 86_400.0).endswith(", at most 24:00:00")
 
 
 def test_more_workers_and_fewer_generations_take_less_time() -> None:

@@ -5,7 +5,7 @@ from queue import Empty
 import pytest
 
 from evoae_cli.broker.broker import Broker
-from evoae_cli.broker.task import Task
+from evoae_cli.broker.task import Lost, Task
 from evoae_cli.outcome import Outcome
 
 
@@ -90,6 +90,29 @@ def test_a_task_that_ends_by_losing_workers_is_a_result_too() -> None:
     assert result is not None
     assert result.outcome is Outcome.CRASHED
     assert "exit code 3" in result.reason
+
+
+def test_a_lost_lease_is_told_before_its_result_can_be_had() -> None:
+    clock = Clock()
+    broker = Broker(10.0, max_attempts=1, clock=clock)
+    broker.submit([Task(id=1, payload=b"", timeout_s=5.0), *tasks(2)])
+    told: list[tuple[int, str, bool]] = []
+
+    def tell(lost: Lost) -> None:
+        told.append((lost.lease.task.id, lost.reason, broker.results.empty()))
+
+    first, _ = broker.lease("a"), broker.lease("b")
+    clock.now = 5.0
+    assert broker.due(clock.now) == [first]
+    broker.expire(tell=tell)
+    timed_out = broker.results.get_nowait()
+    broker.lose("b", "gone", log="its last words", tell=tell)
+    lost = broker.results.get_nowait()
+    assert timed_out is not None
+    assert lost is not None
+    assert (timed_out.outcome, timed_out.log) == (Outcome.TIMEOUT, "")
+    assert (lost.outcome, lost.log) == (Outcome.CRASHED, "its last words")
+    assert told == [(1, "ran longer than 5 s", True), (2, "gone", True)]
 
 
 def test_a_waiting_worker_gets_the_task_that_is_submitted_meanwhile() -> None:

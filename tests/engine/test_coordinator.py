@@ -147,6 +147,33 @@ signal.pause()
     assert errors == ""
 
 
+@pytest.mark.skipif(not Path("/dev/shm").exists(), reason="looks into /dev/shm")
+def test_twenty_killed_workers_leave_nothing_in_shared_memory_and_the_coordinator_prints_nothing(folder: Path) -> None:
+    """Ten are killed in the midst of a task, which another worker runs again, and ten right after their report."""
+    code = f"""
+engine.start()
+engine.submit([task(number, only_first_time="{folder}/%d" % number, signal=9) for number in range(10)])
+engine.submit([task(number, after_report="whole") for number in range(10, 20)])
+ended = set()
+while len(ended) < 20:
+    if (result := engine.next_result()) is not None:
+        ended.add((result.task_id, str(result.outcome)))
+say(ended == {{(number, "ok") for number in range(20)}}, engine.view().n_lost_leases >= 10)
+sys.stdin.readline()
+engine.stop()
+"""
+    before = set(os.listdir("/dev/shm"))
+    process = start(PREAMBLE + code, folder)
+    assert line(process) == "True True"
+    # What others on this host have there for a moment is gone after a while.
+    give_up_at = time.monotonic() + 10
+    while (new := set(os.listdir("/dev/shm")) - before) and time.monotonic() < give_up_at:
+        time.sleep(0.1)
+    assert new == set()
+    _, errors = process.communicate("\n", timeout=60)
+    assert (errors, process.returncode) == ("", 0)
+
+
 @needs_pidfd
 def test_signals_to_the_process_group_reach_the_coordinator_alone_also_while_workers_load(folder: Path) -> None:
     code = """

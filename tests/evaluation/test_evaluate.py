@@ -1,7 +1,9 @@
 """One evaluation, from request to result, on real image files."""
 
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -21,6 +23,7 @@ from evoae_cli.evaluation.contract import (
     derive_seed,
 )
 from evoae_cli.evaluation.evaluate import evaluate, inputs_and_targets, score
+from evoae_cli.evaluation.hardware import total_memory
 from evoae_cli.evaluation.imagefile import LabelledImage, write_image_file
 from evoae_cli.evaluation.metrics import scores
 from evoae_cli.genome.genotype import parse_genotype
@@ -203,6 +206,39 @@ def test_a_training_that_diverges_is_a_result_with_fitness_0(images: ImagesRef) 
     assert found.parameters > 0
 
 
+def test_weights_that_the_last_step_spoilt_are_a_result_with_fitness_0(images: ImagesRef) -> None:
+    """The only loss was finite; the score on val is not."""
+    recipe = msgspec.structs.replace(RECIPE, epoch_images=8, lr=1e30, schedule="constant")
+    found = evaluate(request(images, "3x3conv2d:8,3x3conv2d:8", recipe=recipe), "cpu")
+    assert (found.outcome, found.fitness, found.scores) == (Outcome.DIVERGED, 0.0, None)
+    assert found.reason == "the mean squared error on val is nan"
+
+
+def test_a_training_that_needs_more_memory_than_there_is_ends_untried(images: ImagesRef) -> None:
+    recipe = msgspec.structs.replace(RECIPE, epoch_images=65536, batch_size=65536, crop=32)
+    huge = request(images, ",".join(["7x7conv2d:64"] * 10), recipe=recipe)
+    shares: list[float] = []
+    started = time.perf_counter()
+    found = evaluate(huge, "cpu", shares.append)
+    assert time.perf_counter() - started < 5  # one step of it would take hours
+    assert (found.outcome, found.fitness, found.images_seen, found.train_s) == (Outcome.OOM, 0.0, 0, 0.0)
+    needed, present = re.fullmatch(
+        r"training needs about ([\d,.]+) GiB, cpu has ([\d,.]+) GiB; smaller batches or crops need less", found.reason
+    ).groups()
+    assert float(present.replace(",", "")) == pytest.approx(total_memory("cpu") / 2**30, abs=0.1)
+    assert float(needed.replace(",", "")) > 100
+    assert found.parameters > 0
+    assert shares == []
+
+
+def test_weights_are_tested_whatever_their_training_would_need(images: ImagesRef, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    evaluate(request(images, weights_out=str(path)), "cpu")
+    recipe = msgspec.structs.replace(RECIPE, batch_size=2**32)
+    tested = evaluate(request(images, stage="test", weights_in=str(path), recipe=recipe), "cpu")
+    assert tested.outcome is Outcome.OK
+
+
 LIMITED_PROCESS = """
 import resource, sys, msgspec
 from evoae_cli.evaluation.contract import EvaluationRequest
@@ -243,12 +279,76 @@ def test_memory_that_runs_out_is_retried_smaller_and_then_a_result_and_the_proce
         if found.outcome is Outcome.OK:
             break
     assert (found.outcome, found.micro_batches, found.images_seen) == (Outcome.OK, 4, 32)
+    # The same steps as with all of the batch at once, up to rounding.
+    assert found.fitness == pytest.approx(evaluate(large, "cpu").fitness, rel=1e-3)
 
     hopeless, after = in_limited_memory(small, large, 60)
     assert (hopeless.outcome, hopeless.fitness) == (Outcome.OOM, 0.0)
     assert "memory" in hopeless.reason
     assert "\n" not in hopeless.reason
     assert same_science(after, evaluate(small, "cpu"))
+
+
+WATCHED_PROCESS = """
+import resource, sys, msgspec, torch
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from evoae_cli.evaluation.contract import EvaluationRequest
+from evoae_cli.evaluation.evaluate import evaluate
+
+class Watch(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.storages, self.built, self.peaks = {}, [], []
+
+    def live(self):
+        self.storages = {key: held for key, held in self.storages.items() if not held[0].expired()}
+        return sum(n_bytes for _, n_bytes in self.storages.values())
+
+    def __torch_dispatch__(self, operation, types, arguments=(), settings=None):
+        if operation is torch.ops.aten.uniform_.default and arguments[0].shape[:2] == (256, 3):
+            # An attempt draws its first weights.
+            self.built.append(self.live())
+            self.peaks.append(0)
+        result = operation(*arguments, **(settings or {}))
+        for tensor in result if isinstance(result, tuple) else (result,):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                self.storages[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        if self.peaks:
+            self.peaks[-1] = max(self.peaks[-1], self.live())
+        return result
+
+small, large = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=tuple[EvaluationRequest, EvaluationRequest])
+with Watch():
+    evaluate(small, "cpu")  # everything is loaded before memory is limited
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + int(sys.argv[1]) * 2**20,) * 2)
+with Watch() as watch:
+    found = evaluate(large, "cpu")
+sys.stdout.buffer.write(msgspec.msgpack.encode((found, watch.built, watch.peaks, watch.live())))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the address space can be limited on Linux only")
+def test_what_an_attempt_held_is_given_back_before_the_next(images: ImagesRef) -> None:
+    recipe = msgspec.structs.replace(RECIPE, epoch_images=32, batch_size=32, crop=40)
+    large = request(images, "1x1conv2d:256,1x1conv2d:256", recipe=recipe)
+    ended = subprocess.run(
+        [sys.executable, "-c", WATCHED_PROCESS, "150"],
+        input=msgspec.msgpack.encode((request(images), large)),
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr.decode()
+    found, built, peaks, left = msgspec.msgpack.decode(ended.stdout, type=tuple[Evaluation, list[int], list[int], int])
+    assert len(built) == 2
+    # The first attempt got as far as an activation of the whole batch, 50 MB.
+    assert peaks[0] > 50e6
+    # The mapped images, 40 kB, stay; they are first seen in the first attempt.
+    assert built[1] - built[0] < 60e3
+    assert left - built[0] < 60e3
+    assert found.outcome in (Outcome.OK, Outcome.OOM)
 
 
 LIMITED_IMAGES = """

@@ -10,7 +10,9 @@ from evoae_cli.evaluation.hardware import (
     device_model,
     devices,
     has_bfloat16_instructions,
+    least_memory,
     n_cores,
+    total_memory,
 )
 
 GPUS = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
@@ -41,6 +43,42 @@ def test_the_cpu_has_a_name_cores_and_memory() -> None:
     assert device_model("cpu").strip()
     assert n_cores() >= 1
     assert 2**26 < available_memory("cpu") < 2**50
+
+
+@pytest.mark.parametrize("device", ["cpu", *GPUS])
+def test_a_device_s_memory_does_not_depend_on_what_is_free(device: str) -> None:
+    total = total_memory(device)
+    held = torch.ones(2**26, dtype=torch.uint8, device=device)
+    total_memory.cache_clear()
+    assert total_memory(device) == total
+    assert 0 < held.nbytes < available_memory(device) <= total
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").is_file(), reason="only Linux says it there")
+def test_the_cpu_s_memory_is_at_most_the_machine_s() -> None:
+    first = Path("/proc/meminfo").read_text().splitlines()[0].split()
+    assert first[0] == "MemTotal:"
+    assert total_memory("cpu") <= int(first[1]) * 1024
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"memory.max": "1073741824"}, 2**30),
+        ({"memory.max": "max"}, None),
+        ({"memory/memory.limit_in_bytes": "536870912"}, 2**29),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712"}, None),  # how version 1 says that there is no limit
+        ({}, None),
+    ],
+)
+def test_a_container_s_limit_counts_where_it_is_less_than_the_machine_s_memory(
+    files: dict[str, str], expected: int | None, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    machine = 2**40
+    assert least_memory(machine, tmp_path) == (expected or machine)
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,49 @@ def test_an_absurd_learning_rate_diverges_before_the_budget_is_spent() -> None:
     assert len(images.batches) <= 100
 
 
+class RampsThatGoBad(Ramps):
+    """Ramps whose pixels are no numbers from the batch numbered `bad_from` on."""
+
+    def __init__(self, bad_from: int, bad: float) -> None:
+        super().__init__()
+        self.bad_from, self.bad = bad_from, bad
+
+    def crops(self, n: int) -> Tensor:
+        crops = super().crops(n)
+        return crops * self.bad if len(self.batches) > self.bad_from else crops
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize(("n_steps", "bad_from", "n_most"), [(40, 20, 1), (200, 105, 4), (200, 199, 1)])
+def test_training_ends_within_a_fiftieth_of_its_steps_after_the_loss_went_bad(
+    bad: float, n_steps: int, bad_from: int, n_most: int
+) -> None:
+    recipe = msgspec.structs.replace(RECIPE, epochs=1, epoch_images=2 * n_steps, batch_size=2)
+    images, shares = RampsThatGoBad(bad_from, bad), list[float]()
+    with reproducible(1), pytest.raises(DivergedError, match=r"the loss was (nan|inf) after \d+ of") as diverged:
+        train(
+            build(parse_genotype("3x3conv2d:4"), SPEC),
+            images,
+            recipe,
+            noise_std=0.2,
+            seed=1,
+            device="cpu",
+            n_parts=1,
+            progress=shares.append,
+        )
+    n_done = len(images.batches)
+    assert bad_from < n_done <= bad_from + n_most
+    assert f"after {n_done} of {n_steps} steps" in str(diverged.value)
+    assert all(share * n_steps <= bad_from for share in shares)
+
+
+def test_the_loss_is_read_at_most_a_hundred_times_however_long_training_is() -> None:
+    """Progress is told where the loss is read, and reading it makes a GPU wait."""
+    for n_steps in (99, 100, 500):
+        recipe = msgspec.structs.replace(RECIPE, epochs=1, epoch_images=n_steps, batch_size=1)
+        assert len(trained(recipe, text="1x1conv2d:1")[2]) < 100
+
+
 def test_the_cosine_warms_up_to_its_peak_and_ends_near_zero() -> None:
     rates = [learning_rate(RECIPE, step, 100) for step in range(100)]
     assert rates.index(max(rates)) == 9

@@ -9,7 +9,7 @@ from numpy.random import PCG64, Generator
 
 from evoae_cli.genome.genotype import Genotype, check_in_space, parse_genotype
 from evoae_cli.genome.layers import SearchSpace
-from evoae_cli.genome.variation import crossover, distinct_genotypes, mutate, offspring, random_genotype
+from evoae_cli.genome.variation import child, crossover, distinct_genotypes, mutate, offspring, random_genotype
 
 seeds = st.integers(0, 2**64 - 1)
 spaces = st.builds(
@@ -56,8 +56,8 @@ def test_every_genotype_that_variation_makes_is_in_the_space(
 ) -> None:
     first, second = data.draw(genotypes_of(space)), data.draw(genotypes_of(space))
     rng = generator(seed)
-    for child in (mutate(first, space, rng), crossover(first, second, space, rng)):
-        check_in_space(child, space)
+    for created in (mutate(first, space, rng), crossover(first, second, space, rng)):
+        check_in_space(created, space)
 
 
 @given(st.data(), spaces, seeds)
@@ -69,8 +69,8 @@ def test_offspring_are_valid_and_leave_their_parents_untouched(
     children = offspring(parents, space, generator(seed))
     assert [parent.text for parent in parents] == before
     assert len(parents) <= len(children) <= 3 * len(parents)
-    for child in children:
-        check_in_space(child, space)
+    for created in children:
+        check_in_space(created, space)
 
 
 @given(st.data(), seeds)
@@ -193,4 +193,52 @@ def test_a_seed_means_the_same_search_for_ever() -> None:
         "5x5conv2d:64",
         "dropout2d,1x1conv2d:64",
         "1x1conv2d:64",
+    ]
+
+
+def assert_alike(first: Counter[str], second: Counter[str]) -> None:
+    """Two samples agree in how often each genotype comes, within 5 standard deviations of each difference."""
+    n_first, n_second = first.total(), second.total()
+    for text in first | second:
+        share = (first[text] + second[text]) / (n_first + n_second)
+        deviation = (share * (1 - share) * (1 / n_first + 1 / n_second)) ** 0.5
+        assert abs(first[text] / n_first - second[text] / n_second) < 5 * deviation, text
+
+
+@pytest.mark.parametrize("texts", [["3x3conv2d:8"], ["3x3conv2d:8", "dropout2d,dropout2d", "dropout2d,3x3conv2d:8"]])
+def test_one_child_comes_as_often_as_among_the_offspring_of_many_rounds(texts: list[str]) -> None:
+    space, rng = SearchSpace(kernels=(3,), filters=(8,), dropout=True, max_layers=3), generator()
+    parents = [parse_genotype(text) for text in texts]
+    of_rounds = Counter(
+        created.text for _ in range(12_000 // len(parents)) for created in offspring(parents, space, rng)
+    )
+    alone = Counter(child(parents, space, rng).text for _ in range(24_000))
+    assert len(of_rounds) > 8
+    assert_alike(of_rounds, alone)
+
+
+@given(st.data(), spaces, seeds)
+def test_a_child_is_in_the_space_and_leaves_its_parents_untouched(
+    data: st.DataObject, space: SearchSpace, seed: int
+) -> None:
+    parents = data.draw(st.lists(genotypes_of(space), min_size=1, max_size=6))
+    before = [parent.text for parent in parents]
+    check_in_space(child(parents, space, generator(seed)), space)
+    assert [parent.text for parent in parents] == before
+
+
+def test_a_child_without_parents_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one parent"):
+        child([], SearchSpace(), generator())
+
+
+def test_a_seed_means_the_same_children_for_ever() -> None:
+    parents = [parse_genotype("3x3conv2d:8"), parse_genotype("dropout2d"), parse_genotype("5x5conv2d:64,1x1conv2d:8")]
+    assert [child(parents, SearchSpace(), generator(seed)).text for seed in range(6)] == [
+        "3x3conv2d:8,5x5conv2d:32",
+        "3x3conv2d:16",
+        "3x3conv2d:8,5x5conv2d:64,1x1conv2d:8,1x1conv2d:64",
+        "5x5conv2d:64,1x1conv2d:8",
+        "5x5conv2d:64,1x1conv2d:8,1x1conv2d:16",
+        "5x5conv2d:64,1x1conv2d:8,3x3conv2d:8",
     ]

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from evoae_cli.genome.genotype import Genotype, check_in_space, parse_genotype
 from evoae_cli.genome.layers import SearchSpace
 from evoae_cli.outcome import Outcome
-from evoae_cli.strategy.evolution import Evolution, Proposal
+from evoae_cli.strategy.evolution import Evolution
 from evoae_cli.strategy.population import Individual, rank_key
+from evoae_cli.strategy.search import Proposal
 
 TINY = SearchSpace(kernels=(1,), filters=(8,), dropout=True, max_layers=2)
 SMALL = SearchSpace(kernels=(1, 3), filters=(8, 16), dropout=True, max_layers=3)

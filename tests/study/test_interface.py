@@ -23,7 +23,7 @@ print(result.state, type(network).__name__)
 
 def test_search_takes_every_setting_by_name() -> None:
     taken = set(inspect.signature(search).parameters)
-    assert taken == {"objective", "study", "progress"} | set(field_names())
+    assert taken == {"objective", "study", "progress", "time_limit"} | set(field_names())
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

@@ -47,3 +47,14 @@ def test_the_share_grows_while_a_finalist_trains_and_weighs_it_by_its_images() -
     progress.n_final = 2
     assert progress.share(3, 0, True, []) == 1.0
     assert progress.n_expected(3, 1, True) == 20 + 2 + 1
+
+
+def test_an_asynchronous_search_has_as_many_proposals_left_as_its_budget_says() -> None:
+    progress = Progress(population=4, n_generations=3, n_finals=2, final_factor=10.0, is_steady=True)
+    # Two of the start are drawn, and out: half a generation's fourth before the start is whole.
+    assert progress.n_expected(-0.25, 2, False) == 4 + 3 * 8 + 2 + 1
+    for _ in range(4 + 6 - 2):
+        progress.searched(1.0, is_best=False)
+    # Of the eight proposals of one generation two were hits; of the sixteen that are left a quarter will be.
+    assert progress.n_expected(1.0, 2, False) == 4 + 6 + 12 + 2 + 1
+    assert progress.n_expected(3.0, 2, False) == 4 + 6 + 2 + 1

@@ -1,4 +1,3 @@
-import sqlite3
 import time
 from pathlib import Path
 
@@ -6,7 +5,7 @@ import msgspec
 import pytest
 
 from evoae_cli.errors import EvoaeError, StudyError
-from evoae_cli.evaluation.contract import Evaluation, Scores
+from evoae_cli.evaluation.contract import Evaluation, Scores, Stage
 from evoae_cli.outcome import Outcome
 from evoae_cli.study.store import Record, Store
 
@@ -25,6 +24,14 @@ def record(genotype: str, fitness: float = 2.0, *, generation: int = 0, number: 
         run_s=1.5,
         finished_at=time.time(),
     )
+
+
+def ended(made: Record, outcome: Outcome, stage: Stage = "search", seed_index: int = 0) -> Record:
+    """The same evaluation with another end, or of another stage."""
+    found = msgspec.structs.replace(made.evaluation, outcome=outcome, stage=stage, seed_index=seed_index)
+    if outcome is not Outcome.OK:
+        found = msgspec.structs.replace(found, scores=None, reason="it failed")
+    return msgspec.structs.replace(made, evaluation=found, generation=made.generation if stage == "search" else -1)
 
 
 @pytest.fixture
@@ -77,37 +84,9 @@ def test_a_generation_that_replays_differently_is_refused(store: Store) -> None:
     assert store.generations() == [{"generation": 0, "generator": "1"}]
 
 
-def test_a_write_that_fails_changes_nothing_and_says_what_to_do(store: Store, tmp_path: Path) -> None:
-    store.append(record("a"), {"active_s": 1.0})
-    # SQLite itself refuses to grow the file further: the same error as a full disk.
-    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-    store._db.execute(f"PRAGMA max_page_count={pages}")
-    with pytest.raises(EvoaeError, match="resume once it can be written"):
-        store.put_meta(big="x" * 1_000_000, active_s=9.0)
-    reader = Store.read(tmp_path)
-    assert reader.meta("active_s") == 1.0
-    assert len(reader.history()) == 1
-
-
 def test_a_reader_cannot_write(store: Store, tmp_path: Path) -> None:
     with pytest.raises(EvoaeError):
         Store.read(tmp_path).put_meta(state="done")
-
-
-def test_what_is_no_study_database_is_refused_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "study.db").write_bytes(b"this is no database, though it is long enough to look like one" * 40)
-    with pytest.raises(StudyError, match="no readable study database") as refused:
-        Store.read(tmp_path)
-    assert "\n" not in str(refused.value)
-
-
-def test_another_format_is_refused(store: Store, tmp_path: Path) -> None:
-    store.close()
-    db = sqlite3.connect(tmp_path / "study.db")
-    db.execute("PRAGMA user_version=99")
-    db.close()
-    with pytest.raises(StudyError, match="format 99"):
-        Store.open(tmp_path)
 
 
 def test_the_kinds_of_hardware_are_told_apart(store: Store) -> None:
@@ -134,20 +113,111 @@ def test_of_equals_the_best_has_fewer_parameters_whatever_order_they_ended_in(tm
         assert best.evaluation.genotype == "g4"
 
 
-def test_a_damaged_page_is_one_line_wherever_it_is_met(store: Store, tmp_path: Path) -> None:
-    for number in range(200):
-        store.append(record(f"g{number}", number=number), {"counts": {"proposed": number}})
-    store.close()
-    path = tmp_path / "study.db"
-    content = bytearray(path.read_bytes())
-    content[4096 : len(content)] = b"\x5a" * (len(content) - 4096)
-    path.write_bytes(content)
-    with pytest.raises(StudyError, match=r"no readable study database") as refused:
-        Store.read(tmp_path).history()
-    assert "\n" not in str(refused.value)
+def study_with_failures(folder: Path) -> Store:
+    """Three generations; the second has a candidate that crashed and one that diverged, the finals one that hung."""
+    store = Store.create(folder)
+    for generation in range(3):
+        for number in range(2 * generation, 2 * generation + 2):
+            made = record(f"g{number}", 2.0 + number, generation=generation, number=number)
+            outcome = {2: Outcome.CRASHED, 3: Outcome.DIVERGED}.get(number, Outcome.OK)
+            store.append(ended(made, outcome), {"counts": {"proposed": 9, "trained": number + 1}})
+        store.put_generation(generation, {"generation": generation}, {})
+    finals: list[tuple[str, Outcome]] = [("g5", Outcome.OK), ("g4", Outcome.TIMEOUT)]
+    for genotype, outcome in finals:
+        store.append(ended(record(genotype, 9.0), outcome, "final"), {})
+    for genotype in ("g5", "g4"):
+        store.append(ended(record(genotype, 8.0), Outcome.OK, "test"), {})
+    store.put_meta(state="done", finalists=["g5", "g4"], winner=["g5", 0])
+    return store
 
 
-def test_a_study_that_was_never_finished_being_made_says_so(tmp_path: Path) -> None:
-    (tmp_path / "study.db").touch()
-    with pytest.raises(StudyError, match="never finished being made; delete"):
-        Store.read(tmp_path)
+def test_forgetting_failures_keeps_the_history_before_them_and_sets_the_rest_aside(tmp_path: Path) -> None:
+    store = study_with_failures(tmp_path)
+    assert store.forget_failures(is_generational=True) == 2
+    assert [row[1] for row in store.history()] == ["g0", "g1"]
+    assert [found.evaluation.genotype for found in store.records("search")] == ["g0", "g1"]
+    assert store.best_by_generation() == [(0, 3.0)]
+    assert store.generations() == [{"generation": 0}]
+    assert store.find("search", "g2") is None
+    best = store.best("search")
+    assert best is not None
+    assert best.evaluation.genotype == "g1"
+    for genotype in ("g3", "g4", "g5"):
+        found = store.find("search", genotype)
+        assert found is not None
+        assert found.generation == -1
+
+
+def test_forgetting_failures_leaves_no_word_of_them(tmp_path: Path) -> None:
+    store = study_with_failures(tmp_path)
+    store.forget_failures(is_generational=True)
+    assert store.find("final", "g4") is None
+    assert store.find("test", "g4") is None
+    assert store.find("test", "g5") is not None
+    assert store.meta("state") == "interrupted"
+    assert store.meta("finalists") == ["g5"]
+    assert store.meta("winner") == ["g5", 0]
+    assert store.outcomes() == {"ok": 4}
+    assert store.meta("counts") == {
+        "proposed": 9,
+        "trained": 2,
+        "diverged": 0,
+        "oom": 0,
+        "timeout": 0,
+        "crashed": 0,
+    }
+
+
+def test_what_is_set_aside_is_history_again_once_it_is_placed(tmp_path: Path) -> None:
+    store = study_with_failures(tmp_path)
+    store.forget_failures(is_generational=True)
+    store.place("g3", 1, 7)
+    assert store.history()[-1] == [1, "g3", "diverged", 0.0]
+    assert store.outcomes()["diverged"] == 1
+    with pytest.raises(ValueError, match="g3 is not set aside"):
+        store.place("g3", 2, 8)
+    with pytest.raises(ValueError, match="unknown is not set aside"):
+        store.place("unknown", 2, 8)
+    assert store.history()[-1] == [1, "g3", "diverged", 0.0]
+
+
+def test_an_asynchronous_search_forgets_only_what_failed(tmp_path: Path) -> None:
+    store = study_with_failures(tmp_path)
+    assert store.forget_failures(is_generational=False) == 2
+    assert [row[1] for row in store.history()] == ["g0", "g1", "g3", "g4", "g5"]
+    assert len(store.generations()) == 3
+
+
+def test_forgetting_where_nothing_failed_changes_nothing(store: Store) -> None:
+    store.append(record("a"), {})
+    store.append(record("b", 0.0, number=1), {})
+    store.put_generation(0, {"generation": 0}, {"state": "done", "counts": {"diverged": 1}})
+    assert store.forget_failures(is_generational=True) == 0
+    assert len(store.history()) == 2
+    assert store.generations() == [{"generation": 0}]
+    assert (store.meta("state"), store.meta("counts")) == ("done", {"diverged": 1})
+
+
+def test_only_failed_finalists_leave_the_search_as_it_is(tmp_path: Path) -> None:
+    store = study_with_failures(tmp_path)
+    store.append(ended(record("g2", 4.0, generation=1, number=2), Outcome.OK), {})
+    assert store.forget_failures(is_generational=True) == 1
+    assert len(store.history()) == 6
+    assert len(store.generations()) == 3
+
+
+def test_evaluations_are_told_in_the_order_in_which_they_were_stored(store: Store) -> None:
+    for genotype, number in (("c", 2), ("a", 0), ("b", 1)):
+        store.append(record(genotype, number=number), {})
+    store.append(ended(record("finalist"), Outcome.OK, "final"), {})
+    store.append(record("c", 5.0, number=2), {})
+    assert [found.evaluation.genotype for found in store.told()] == ["a", "b", "c"]
+
+
+def test_what_is_told_stays_in_order_when_the_last_one_was_forgotten(store: Store) -> None:
+    store.append(record("a"), {})
+    store.append(ended(record("b", number=1), Outcome.OOM), {})
+    store.forget_failures(is_generational=False)
+    store.append(record("c", number=2), {})
+    store.append(record("b", number=1), {})
+    assert [found.evaluation.genotype for found in store.told()] == ["a", "c", "b"]

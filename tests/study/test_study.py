@@ -353,7 +353,7 @@ def test_what_others_put_into_the_folder_meanwhile_is_refused_and_kept(
     with pytest.raises(StudyError, match=r"notes\.txt"):
         created(folder)
     assert (folder / "notes.txt").read_text() == "mine"
-    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "study.lock"]
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt"]
 
 
 def test_manifold_learns_through_an_honest_bottleneck(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import os
 import select
 import signal
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,8 +16,8 @@ from evoae_cli.broker.broker import Broker
 from evoae_cli.broker.task import Task
 from evoae_cli.errors import EvoaeError
 from evoae_cli.outcome import Outcome
-from evoae_cli.worker.dispatcher import Timing, WorkerSpec
 from evoae_cli.worker.pool import Pool
+from evoae_cli.worker.starter import Timing, WorkerSpec
 
 TIMING = Timing(heartbeat_interval_s=0.05, heartbeat_timeout_s=10.0, start_timeout_s=60.0)
 
@@ -27,9 +28,10 @@ def a_pool(
     on_failure: Callable[[Exception], None],
     n_workers: int = 1,
     clock: Callable[[], float] = time.monotonic,
+    timing: Timing = TIMING,
 ) -> Pool:
     specs = [WorkerSpec(device="cpu", threads=1)] * n_workers
-    return Pool(broker, specs, runner, TIMING, logs=None, on_failure=on_failure, clock=clock)
+    return Pool(broker, specs, runner, timing, logs=None, on_failure=on_failure, on_loss=lambda _: None, clock=clock)
 
 
 def is_in(pool: Pool, state: str) -> bool:
@@ -127,7 +129,7 @@ def start(device, threads):
     broker = Broker(10.0, clock=clock)
     pool = a_pool(broker, own_runner(tmp_path, monkeypatch, code), failures.put, clock=clock)
     try:
-        broker.submit([Task(id=1, payload=b"")])
+        broker.submit([Task(id=1, payload=b"", timeout_s=500.0)])
         pids = []
         for state, bell in zip(("starting", "training"), bells, strict=True):
             until(partial(is_in, pool, state))
@@ -143,6 +145,38 @@ def start(device, threads):
         assert (result.outcome, result.attempt) == (Outcome.OK, 1)
         assert {int(result.payload)} == set(pids)
         assert broker.counts().n_lost_leases == 0
+    finally:
+        pool.stop()
+    assert failures.empty()
+
+
+def test_a_report_that_has_arrived_counts_before_the_time_is_up(tmp_path: Path) -> None:
+    """The loop notices that the time is over, and is held up before it acts on it; meanwhile the report arrives."""
+    gate = threading.RLock()
+
+    def clock() -> float:
+        with gate:
+            return time.monotonic()
+
+    bell = tmp_path / "bell"
+    os.mkfifo(bell)
+    failures: SimpleQueue[Exception] = SimpleQueue()
+    broker = Broker(60.0, clock=clock)
+    # Beats are so rare that none ends the wait, and that it is no pause.
+    timing = Timing(heartbeat_interval_s=20.0, heartbeat_timeout_s=60.0, start_timeout_s=60.0)
+    pool = a_pool(broker, "evoae_cli.bench.noop:start", failures.put, clock=clock, timing=timing)
+    try:
+        until(partial(is_in, pool, "idle"))
+        command = Command(tell=str(bell), after_report="whole")
+        broker.submit([Task(id=1, payload=msgspec.json.encode(command), timeout_s=0.5)])
+        pool.wake()
+        until(partial(is_in, pool, "training"))
+        with gate:
+            pid = pool.view()[0].pid
+            time.sleep(0.7)
+            bell.read_text()
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert ended(broker) == [(1, Outcome.OK, 1)]
     finally:
         pool.stop()
     assert failures.empty()

@@ -22,6 +22,7 @@ from evoae_cli.worker.messages import (
         Ready("NVIDIA H100"),
         Report(7, Outcome.OK, b"\0found", ""),
         Report(7, Outcome.CRASHED, b"", "/runs/x: No space left on device", is_host_failure=True),
+        Report(7, Outcome.OK, b"", "", is_last=True),
     ],
 )
 def test_what_a_worker_says_arrives_as_it_was_said(message: Ready | Report) -> None:
@@ -37,7 +38,10 @@ def test_the_largest_messages_fit_into_a_frame() -> None:
     payload = bytes(MAX_PAYLOAD)
     assert len(encode(Work(2**63 - 1, payload))) <= MAX_FRAME
     longest = "\U0001f5bc" * MAX_REASON
-    assert len(encode(Report(2**63 - 1, Outcome.DIVERGED, payload, longest, is_host_failure=True))) <= MAX_FRAME
+    assert (
+        len(encode(Report(2**63 - 1, Outcome.DIVERGED, payload, longest, is_host_failure=True, is_last=True)))
+        <= MAX_FRAME
+    )
 
 
 def test_heartbeats_are_read_whole() -> None:

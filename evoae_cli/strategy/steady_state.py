@@ -1,0 +1,261 @@
+"""The asynchronous search: steady-state evolution, asked once for each free worker and waiting for no generation.
+
+search = SteadyState(space, population=10, generations=20, seed=0, keep_duplicates=False)
+for proposal in search.ask():
+    if proposal.source == "new":
+        ...                         # on some worker; meanwhile others are asked for and told
+        search.tell(proposal.genotype, fitness, parameters, Outcome.OK)
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, repeat
+from types import MappingProxyType
+from typing import Any
+
+from evoae_cli.draws import generator
+from evoae_cli.evaluation.contract import derive_seed
+from evoae_cli.genome.genotype import Genotype, parse_genotype
+from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.genome.variation import child
+from evoae_cli.outcome import Outcome
+from evoae_cli.strategy.population import Individual, select
+from evoae_cli.strategy.search import (
+    Proposal,
+    ProposalCounts,
+    Search,
+    Source,
+    check_lengths,
+    first_genotypes,
+    not_in_flight,
+    repr_of,
+)
+
+
+class SteadyState(Search):
+    """Evolves `population` genotypes without a barrier: every result is selected at once, (mu + 1).
+
+    The budget is `population + 2 * population * generations` proposals, hits included: what the generational search
+    draws on average, since Algorithm 2 gives two offspring per parent. Proposals count as generation 0 up to
+    `population`, then as one more generation for every `2 * population`.
+
+    The start is that of `Evolution` with the same seed. `keep_duplicates` concerns the start alone: no genotype is told
+    twice, so the population never holds one twice. A start of fewer than `population` is followed by children at once.
+
+    Each proposal's randomness is its own, fixed by `seed` and its number. With one genotype in flight at a time the
+    history depends on the seed and the results alone; with more, also on the order in which results come.
+
+    Raises ValueError for a population below 1 or a negative number of generations.
+    """
+
+    def __init__(
+        self, space: SearchSpace, *, population: int, generations: int, seed: int, keep_duplicates: bool
+    ) -> None:
+        check_lengths(population, generations)
+        self._space = space
+        self._mu = population
+        self._n_generations = generations
+        self._seed = seed
+        self._budget = population + 2 * population * generations
+        self._start = first_genotypes(space, population, generator(seed), keep_duplicates=keep_duplicates)
+
+        # All that changes. What is out is either in flight or, after a restart, waiting to be asked for again; both are
+        # in the order of their numbers, and nothing is drawn while any wait.
+        self._counts = ProposalCounts()
+        self._in_flight: dict[str, Proposal] = {}
+        self._waiting: deque[Proposal] = deque()
+        self._evaluated: dict[str, Individual] = {}
+        self._population: tuple[Individual, ...] = ()
+        # Until the first result, more workers than the start has genotypes get children of the start: modules of one
+        # random layer are so few that all would soon be out, and hits would use up the budget.
+        self._parents: Sequence[Genotype] = self._start
+        # Best fitness, and for how many closed generations it stayed the best.
+        self._runs: tuple[tuple[float, int], ...] = ()
+        self._n_closed = 0
+
+    def ask(self) -> list[Proposal]:
+        """One new genotype for a free worker, last in the list, after the hits that were drawn before it.
+
+        Without a new one where the budget ends first; empty where it has ended before, and while every genotype of the
+        space is evaluated or in flight. Never empty while nothing is in flight and the search is not finished.
+        """
+        if self._waiting:
+            proposal = self._waiting.popleft()
+            self._in_flight[proposal.genotype.key] = proposal
+            return [proposal]
+        proposals: list[Proposal] = []
+        while self._counts.proposed < self._budget and not self._is_all_out:
+            proposals.append(self._draw())
+            if proposals[-1].source == "new":
+                break
+        self._close()
+        return proposals
+
+    def tell(self, genotype: Genotype, fitness: float, parameters: int, outcome: Outcome) -> None:
+        """Take the result of a genotype that `ask` proposed as new, and select at once.
+
+        Raises ValueError, and changes nothing, for a genotype that is not in flight (never proposed, or told before)
+        and for a result that no evaluation can have.
+        """
+        individual = Individual(genotype, fitness, parameters, outcome)
+        if genotype.key not in self._in_flight:
+            raise not_in_flight(genotype, self._evaluated)
+        del self._in_flight[genotype.key]
+        self._admit([individual])
+        self._close()
+
+    def restore(self, state: Mapping[str, Any] | None, told: Iterable[Individual]) -> None:
+        """Go on where another run ended: `told` are all its results in the order of their tells, `state` its last one.
+
+        The state may be from just before the last result was told. What it has in flight and was not told comes first
+        in `ask`, once for each call, as new and with its old number. What was drawn after it is drawn again. A result
+        that is left out is forgotten; to have it evaluated again, put its number and text into `in_flight` as well.
+
+        Raises ValueError for a search that has begun and for results that cannot be those of `state`, GenotypeError
+        for a genotype in flight that is none or outside the space; then nothing has changed. No state (None) has no
+        results.
+        """
+        if self._counts.proposed:
+            raise ValueError(f"{self} has begun, so it cannot be restored")
+        state = self.state() if state is None else state
+        counts = ProposalCounts(state["proposed"], state["cache_hits"], state["in_flight_hits"])
+        individuals = list(told)
+        keys = {individual.genotype.key for individual in individuals}
+        out = [(number, parse_genotype(text, self._space)) for number, text in sorted(state["in_flight"])]
+        waiting = [self._proposal(number, genotype, "new") for number, genotype in out if genotype.key not in keys]
+        n_new = counts.proposed - counts.cache_hits - counts.in_flight_hits
+        if len(keys) != len(individuals) or len(keys) + len(waiting) > n_new:
+            raise ValueError(
+                f"{len(individuals)} results, {len(keys)} of them different, and {len(waiting)} in flight cannot come "
+                f"from the {n_new} genotypes that this search had proposed as new"
+            )
+        self._counts = counts
+        self._waiting.extend(waiting)
+        self._runs = tuple((fitness, n) for fitness, n in state["fitness_runs"])
+        self._n_closed = sum(n for _, n in self._runs)
+        self._admit(individuals)
+        self._close()
+
+    @property
+    def generation(self) -> int:
+        """The generation of the last proposal; 0 before the first."""
+        return self._generation_of(max(self._counts.proposed - 1, 0))
+
+    @property
+    def n_in_flight(self) -> int:
+        """Genotypes that `ask` of this search returned as new and that have not been told."""
+        return len(self._in_flight)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no proposal will follow and none is in flight."""
+        is_over = self._counts.proposed >= self._budget or self.is_exhausted
+        return is_over and not self._in_flight and not self._waiting
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether every genotype of the space has been evaluated."""
+        return len(self._evaluated) == self._space.size
+
+    @property
+    def population(self) -> tuple[Individual, ...]:
+        """The best `population` of all told, best first."""
+        return self._population
+
+    @property
+    def best(self) -> Individual | None:
+        """The best of all told so far; None before the first."""
+        return self._population[0] if self._population else None
+
+    @property
+    def evaluated(self) -> Mapping[str, Individual]:
+        """The cache: every individual told, by its genotype's key, in the order of tells. A live, read-only view."""
+        return MappingProxyType(self._evaluated)
+
+    @property
+    def counts(self) -> ProposalCounts:
+        """Proposals so far."""
+        return self._counts
+
+    @property
+    def fitness_by_generation(self) -> tuple[float, ...]:
+        """Best fitness of all told when the last result of each generation and those before it came; it never falls.
+
+        One that comes late keeps its generation open, while results of later ones are selected already.
+        """
+        return tuple(chain.from_iterable(repeat(fitness, n) for fitness, n in self._runs))
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs besides the results: plain values for JSON.
+
+        As long as what is out, and as the best fitness has had values at the end of a generation: so short however
+        long the history.
+        """
+        return {
+            "proposed": self._counts.proposed,
+            "cache_hits": self._counts.cache_hits,
+            "in_flight_hits": self._counts.in_flight_hits,
+            "in_flight": [[one.number, one.genotype.text] for one in chain(self._in_flight.values(), self._waiting)],
+            "fitness_runs": [list(run) for run in self._runs],
+        }
+
+    def __repr__(self) -> str:
+        return repr_of(self, self._n_generations, len(self._in_flight) + len(self._waiting))
+
+    @property
+    def _is_all_out(self) -> bool:
+        """Whether all that could be drawn would be a hit; nothing waits when this is asked."""
+        return len(self._evaluated) + len(self._in_flight) == self._space.size
+
+    def _draw(self) -> Proposal:
+        """Make the next proposal and count it; a new one is in flight from here on."""
+        number = self._counts.proposed
+        if number < len(self._start):
+            genotype = self._start[number]
+        else:
+            # A generator for each number: what a crash has lost is drawn again alike, with no generator's state stored.
+            genotype = child(self._parents, self._space, generator(derive_seed(self._seed, "steady", number)))
+        proposal = self._proposal(number, genotype, self._source_of(genotype))
+        if proposal.source == "new":
+            self._in_flight[genotype.key] = proposal
+        self._counts = ProposalCounts(
+            number + 1,
+            self._counts.cache_hits + (proposal.source == "cache"),
+            self._counts.in_flight_hits + (proposal.source == "in_flight"),
+        )
+        return proposal
+
+    def _proposal(self, number: int, genotype: Genotype, source: Source) -> Proposal:
+        return Proposal(number, self._generation_of(number), genotype, source)
+
+    def _source_of(self, genotype: Genotype) -> Source:
+        if genotype.key in self._evaluated:
+            return "cache"
+        return "in_flight" if genotype.key in self._in_flight else "new"
+
+    def _generation_of(self, number: int) -> int:
+        """The generation of a proposal, which is also how many generations are drawn in full before it."""
+        return 0 if number < self._mu else 1 + (number - self._mu) // (2 * self._mu)
+
+    def _admit(self, told: Sequence[Individual]) -> None:
+        """Enter results into the cache and select; the best `mu` are the same in whatever parts they are told."""
+        self._evaluated.update((individual.genotype.key, individual) for individual in told)
+        # No genotype is told twice, so there are no duplicates to keep or to drop.
+        self._population = select(self._population, told, self._mu, keep_duplicates=True)
+        if self._population:
+            self._parents = [individual.genotype for individual in self._population]
+
+    def _close(self) -> None:
+        """Note the best fitness for the generations of which every proposal is drawn and none is out any more."""
+        oldest = next(chain(self._in_flight.values(), self._waiting), None)
+        n_closed = self._generation_of(oldest.number if oldest is not None else self._counts.proposed)
+        if self.is_finished:
+            # An exhausted space ends its last generation before that is full.
+            n_closed = self.generation + 1
+        best = self.best
+        if best is None or n_closed <= self._n_closed:
+            return
+        runs, n = self._runs, n_closed - self._n_closed
+        if runs and runs[-1][0] == best.fitness:
+            runs, n = runs[:-1], runs[-1][1] + n
+        self._runs, self._n_closed = (*runs, (best.fitness, n)), n_closed

@@ -1,0 +1,130 @@
+"""Making the folder of a new study, and taking up that of one which has begun: all that comes before it runs."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evoae_cli.errors import EvoaeError, StudyError
+from evoae_cli.study.config import CHANGEABLE, StudyConfig, resolve
+from evoae_cli.study.locate import DATABASE, SETTINGS, is_study
+from evoae_cli.study.lock import LOCK, StudyLock
+from evoae_cli.study.settingsfile import write_settings
+from evoae_cli.study.setup import Setup, prepare
+from evoae_cli.study.store import Store
+from evoae_cli.wholefile import PART
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a study stands on: it is ready to run, and this process alone may write to it."""
+
+    setup: Setup
+    store: Store
+    lock: StudyLock
+
+
+def new_ground(config: StudyConfig, folder: Path, warn: Callable[[str], None]) -> Ground:
+    """Make a new study in `folder`. Nothing is written there before settings and images have been found good.
+
+    Raises UsageError, ImageError or StudyError in one line.
+    """
+    setup = prepare(config, warn)
+    lock = _locked(folder, is_new=True)
+    try:
+        # The images may have taken minutes, in which others could use the folder.
+        if others := sorted(path.name for path in folder.iterdir() if path.name != LOCK):
+            raise StudyError(f"{folder} now holds {others[0]}, which is not ours; choose another --study")
+        try:
+            write_settings(folder, setup.config, setup.images)
+            (folder / "weights").mkdir()
+            store = Store.create(folder)
+            store.put_meta(
+                settings=msgspec.to_builtins(setup.config),
+                fingerprint=setup.images.fingerprint,
+                state="running",
+                active_s=0.0,
+            )
+        except BaseException:
+            _remove_unfinished(folder)
+            raise
+    except OSError as error:
+        lock.abandon()
+        raise EvoaeError(f"cannot write to {folder}: {error.strerror}; make room or choose another --study") from error
+    except BaseException:
+        lock.abandon()
+        raise
+    return Ground(setup, store, lock)
+
+
+def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, changes: Mapping[str, Any]) -> Ground:
+    """Take up a study with some settings changed, and with its failed evaluations forgotten where `is_retrying`.
+
+    Raises StudyError if there is none, another process has it, or its images are no longer the same.
+    """
+    if fixed := sorted(set(changes) - set(CHANGEABLE)):
+        raise StudyError(f"{fixed[0]} cannot change in a study that has begun; only {', '.join(CHANGEABLE)} can")
+    if not is_study(folder):
+        raise StudyError(f"{folder} is no study; list studies: evoae list")
+    lock = _locked(folder, is_new=False)
+    store: Store | None = None
+    try:
+        store = Store.open(folder)
+        settings = store.meta("settings")
+        if settings is None:
+            raise StudyError(f"study {folder} was never started; delete it and search again")
+        config = resolve(settings["objective"], settings, changes)
+        if config.generations < settings["generations"]:
+            raise StudyError(
+                f"--generations {config.generations}: the study has {settings['generations']} already; name more"
+            )
+        setup = prepare(config, warn)
+        if setup.images.fingerprint != store.meta("fingerprint"):
+            raise StudyError(
+                f"images of {config.data} have changed: the study was made with {store.meta('fingerprint')[:12]}, "
+                f"these are {setup.images.fingerprint[:12]}; bring back the old ones or start a new study"
+            )
+        (folder / "weights").mkdir(exist_ok=True)
+        store.put_event("resumed", f"from state {store.meta('state')}")
+        if is_retrying:
+            n_failed = store.forget_failures(is_generational=config.mode == "generational")
+            if n_failed:
+                store.put_event("resumed", f"{n_failed} failed evaluations are tried again")
+            else:
+                warn("nothing has crashed, timed out or run out of memory, so nothing is tried again")
+        if msgspec.to_builtins(config) != settings:
+            store.put_meta(settings=msgspec.to_builtins(config))
+        if msgspec.to_builtins(config) != settings or not (folder / SETTINGS).is_file():
+            write_settings(folder, config, setup.images)
+    except BaseException:
+        if store is not None:
+            store.close()
+        lock.abandon()
+        raise
+    return Ground(setup, store, lock)
+
+
+def _locked(folder: Path, *, is_new: bool) -> StudyLock:
+    """The lock of a study's folder, which is made if the study is new. Raises StudyError if that cannot be."""
+    try:
+        if is_new:
+            folder.mkdir(parents=True, exist_ok=True)
+        return StudyLock(folder)
+    except OSError as error:
+        remedy = "choose another --study" if is_new else "make it writable, or resume a copy"
+        raise StudyError(f"cannot write to {folder}: {error.strerror}; {remedy}") from None
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what `create` makes in a folder that was empty, and the folder. The lock is held, and goes last."""
+    for path in (*folder.glob(f"{DATABASE}*"), *folder.glob(f".*{PART}"), folder / SETTINGS):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not ours alone any more, or gone
+        if (folder / "weights").is_dir():
+            (folder / "weights").rmdir()
+        if [path.name for path in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()
+            folder.rmdir()

@@ -1,0 +1,277 @@
+"""Whatever happens in whatever order, the ledger and the broker do what a simple model of them says."""
+
+import math
+from collections import Counter
+from queue import SimpleQueue
+
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+from evoae_cli.broker.broker import Broker
+from evoae_cli.broker.ledger import MAX_LOST_KNOWN, Ledger
+from evoae_cli.broker.task import Lease, Lost, Task, TaskResult
+from evoae_cli.outcome import Outcome
+
+LEASE_S = 10.0
+N_EXAMPLES, N_STEPS = 250, 500
+LIMITS = (None, None, 0.25, 30.0)
+OUTCOMES = tuple(Outcome)
+
+
+class Held:
+    """What the model knows of a lease."""
+
+    def __init__(self, lease: Lease, now: float) -> None:
+        self.lease = lease
+        self.expires_at = now + LEASE_S
+        self.ends_at = math.inf if lease.task.timeout_s is None else now + lease.task.timeout_s
+
+    def deadline(self) -> float:
+        return min(self.expires_at, self.ends_at)
+
+
+class Model:
+    """A ledger, a broker, and what they should say; an event takes a number, 0 to 255, from which all else follows."""
+
+    def __init__(self, max_attempts: int, happened: Counter[str]) -> None:
+        self.max_attempts = max_attempts
+        self.happened = happened
+        self.ledger = Ledger(LEASE_S, max_attempts)
+        self.broker = Broker(LEASE_S, max_attempts=max_attempts, clock=lambda: self.now)
+        self.results: SimpleQueue[TaskResult | None] = self.broker.results
+        self.now = 0.0
+        self.workers = [f"worker {number}" for number in range(4)]
+        self.n_workers = 4
+        self.open: set[int] = set()
+        self.queue: list[int] = []
+        self.n_attempts: dict[int, int] = {}
+        self.held: dict[str, Held] = {}
+        self.n_given = 0
+        self.lost: set[int] = set()
+        self.n_submitted = self.n_done = self.n_withdrawn = 0
+        self.n_lost = self.n_late = self.n_duplicate = self.n_unknown = 0
+
+    def submit(self, number: int) -> None:
+        timeout_s = LIMITS[number // 3 % 4]
+        tasks = [Task(id=self.n_submitted + i, payload=b"", timeout_s=timeout_s) for i in range(1 + number % 3)]
+        self.n_submitted += len(tasks)
+        self.ledger.submit(tasks)
+        self.broker.submit(tasks)
+        self.open |= {task.id for task in tasks}
+        self.n_attempts |= {task.id: 0 for task in tasks}
+        self.queue += [task.id for task in tasks]
+
+    def lease(self, number: int) -> None:
+        worker = self.workers[number % 4]
+        if worker in self.held:
+            return
+        granted = self.ledger.lease(worker, self.now)
+        assert self.broker.lease(worker) == granted
+        n_lost = self.n_attempts[self.queue[0]] if self.queue else 0
+        is_alone_next = 0 < n_lost == self.max_attempts - 1
+        is_alone_now = any(1 < held.lease.attempt == self.max_attempts for held in self.held.values())
+        if not self.queue or is_alone_now or (is_alone_next and self.held):
+            assert granted is None
+            return
+        assert granted is not None
+        self.n_given += 1
+        assert (granted.id, granted.task.id, granted.attempt) == (self.n_given, self.queue.pop(0), n_lost + 1)
+        self.held[worker] = Held(granted, self.now)
+
+    def heartbeat(self, number: int) -> None:
+        """Of a lease that is held, was held once, or never was."""
+        lease_id = self.a_lease_id(number)
+        held = next((held for held in self.held.values() if held.lease.id == lease_id), None)
+        assert self.ledger.renew(lease_id, self.now) == (held is not None)
+        assert self.broker.renew(lease_id) == (held is not None)
+        if held is not None:
+            held.expires_at = self.now + LEASE_S
+
+    def pause(self, number: int) -> None:
+        # Sums of parts of two are exact, whatever their order: the model never differs by a rounding.
+        gap_s = number / 8
+        self.now += gap_s
+        self.ledger.extend(gap_s)
+        self.broker.extend(gap_s)
+        for held in self.held.values():
+            held.expires_at += gap_s
+            held.ends_at += gap_s
+
+    def expire(self, number: int) -> None:
+        self.now += number / 16
+        due = {held.lease.id: held for held in self.held.values() if held.deadline() <= self.now}
+        assert {lease.id for lease in self.ledger.due(self.now)} == set(due)
+        assert self.broker.due(self.now) == self.ledger.due(self.now)
+        logs = {lease_id: f"log of lease {lease_id}" for lease_id in due}
+        lost = self.ledger.expire(self.now, logs)
+        told: list[Lost] = []
+        assert self.broker.expire(logs=logs, tell=told.append) == lost == told
+        assert {one.lease.id for one in lost} == set(due)
+        for one in lost:
+            held = due[one.lease.id]
+            assert one.result is None or one.result.log == logs[one.lease.id]
+            self.take(held)
+            if held.ends_at <= self.now:
+                self.end(held, one.result, Outcome.TIMEOUT)
+                self.happened["timed out"] += 1
+            else:
+                self.try_again(held, one, has_begun=True)
+
+    def die(self, number: int) -> None:
+        """A worker is lost, before it has begun or after, or while it has nothing to do."""
+        worker, has_begun = self.workers[number % 4], number % 8 < 4
+        lost = self.ledger.lose(worker, "gone", self.now, has_begun)
+        assert self.broker.lose(worker, "gone", has_begun) == lost
+        held = self.held.get(worker)
+        assert (lost is None) == (held is None)
+        if held is not None:
+            assert lost is not None
+            self.take(held)
+            self.try_again(held, lost, has_begun)
+
+    def report(self, number: int) -> None:
+        held = self.held.pop(self.workers[number % 4], None)
+        if held is not None:
+            outcome = OUTCOMES[number // 4 % len(OUTCOMES)]
+            self.end(held, self.both_report(held.lease.id, outcome), outcome)
+
+    def report_what_is_not_held(self, number: int) -> None:
+        """Late, a second time, or of a lease that never was."""
+        lease_id = self.a_lease_id(number)
+        if any(held.lease.id == lease_id for held in self.held.values()):
+            return
+        assert self.both_report(lease_id, Outcome.OK) is None
+        if lease_id in self.lost:
+            self.lost.remove(lease_id)
+            self.n_late += 1
+            self.happened["late"] += 1
+        elif 1 <= lease_id <= self.n_given:
+            self.n_duplicate += 1
+            self.happened["duplicate"] += 1
+        else:
+            self.n_unknown += 1
+            self.happened["unknown"] += 1
+
+    def drain(self, number: int) -> None:
+        """A worker reports what it has, and is never seen again; one of another name comes."""
+        self.report(number)
+        self.workers[number % 4] = f"worker {self.n_workers}"
+        self.n_workers += 1
+
+    def withdraw(self, number: int) -> None:
+        # Rarely: it would leave little to do for the others.
+        if number < 200:
+            return
+        assert [task.id for task in self.ledger.withdraw()] == self.queue
+        assert self.broker.withdraw() == len(self.queue)
+        self.n_withdrawn += len(self.queue)
+        self.happened["withdrawn"] += len(self.queue)
+        self.open -= set(self.queue)
+        self.queue.clear()
+
+    def a_lease_id(self, number: int) -> int:
+        """One of the latest, or one that was never given."""
+        return max(-1, self.n_given + 1 - number % 32)
+
+    def both_report(self, lease_id: int, outcome: Outcome) -> TaskResult | None:
+        result = self.ledger.report(lease_id, outcome, b"", "", self.now)
+        assert self.broker.report(lease_id, outcome) == result
+        return result
+
+    def take(self, held: Held) -> None:
+        del self.held[held.lease.worker]
+        self.lost.add(held.lease.id)
+        self.n_lost += 1
+
+    def try_again(self, held: Held, lost: Lost, has_begun: bool) -> None:
+        number = held.lease.task.id
+        self.n_attempts[number] += has_begun
+        if has_begun and self.n_attempts[number] >= self.max_attempts:
+            self.end(held, lost.result, Outcome.CRASHED)
+            self.happened["given up"] += 1
+        else:
+            assert lost.result is None
+            self.queue.insert(0, number)
+            self.happened["tried again" if has_begun else "returned"] += 1
+
+    def end(self, held: Held, result: TaskResult | None, outcome: Outcome) -> None:
+        """A task ends once, under the lease that it was under, and the broker has the same result."""
+        assert result is not None
+        assert (result.task_id, result.outcome) == (held.lease.task.id, outcome)
+        assert (result.worker, result.attempt) == (held.lease.worker, held.lease.attempt)
+        assert self.results.get_nowait() == result
+        self.open.remove(result.task_id)
+        self.n_done += 1
+        self.happened["ended"] += 1
+
+    def check(self) -> None:
+        counts = self.ledger.counts()
+        assert self.broker.counts() == counts
+        assert (counts.n_queued, counts.n_leased) == (len(self.queue), len(self.held))
+        assert (counts.n_done, counts.n_withdrawn) == (self.n_done, self.n_withdrawn)
+        assert counts.n_queued + counts.n_leased + counts.n_done + counts.n_withdrawn == self.n_submitted
+        assert (counts.n_late, counts.n_duplicate, counts.n_unknown) == (self.n_late, self.n_duplicate, self.n_unknown)
+        assert counts.n_lost_leases == self.n_lost
+        deadline = min((held.deadline() for held in self.held.values()), default=None)
+        assert self.ledger.next_deadline() == self.broker.next_deadline() == deadline
+        assert self.results.empty(), "a result for nothing that has ended"
+        # Nothing of a task is kept longer than the task, and nothing of a worker longer than its lease.
+        expected = {
+            "_open": len(self.open),
+            "_queue": len(self.queue),
+            "_leased": len(self.held),
+            "_lease_of": len(self.held),
+            "_lost_known": len(self.lost),
+        }
+        for ledger in (self.ledger, self.broker._ledger):
+            assert {name: len(part) for name, part in vars(ledger).items() if hasattr(part, "__len__")} == expected
+
+
+EVENTS = (
+    Model.pause,
+    Model.submit,
+    Model.lease,
+    Model.lease,
+    Model.lease,
+    Model.heartbeat,
+    Model.expire,
+    Model.die,
+    Model.report,
+    Model.report_what_is_not_held,
+    Model.drain,
+    Model.withdraw,
+)
+
+
+def test_whatever_happens_in_whatever_order_is_as_the_model_says() -> None:
+    """No task is lost or reported twice, no two leases are alike, the queue keeps its order, and nothing piles up."""
+    happened: Counter[str] = Counter()
+
+    @settings(max_examples=N_EXAMPLES, deadline=None)
+    @given(max_attempts=st.integers(1, 4), steps=st.binary(min_size=2 * N_STEPS, max_size=2 * N_STEPS))
+    def take_steps(max_attempts: int, steps: bytes) -> None:
+        model = Model(max_attempts, happened)
+        for which, number in zip(steps[::2], steps[1::2], strict=True):
+            event = EVENTS[which % len(EVENTS)]
+            note(f"{event.__name__} {number}")
+            event(model, number)
+            model.check()
+            happened["step"] += 1
+
+    take_steps()
+    assert happened["step"] >= 100_000
+    for what in ("late", "duplicate", "unknown", "withdrawn", "timed out", "given up", "tried again", "returned"):
+        assert happened[what] >= 100, what
+
+
+def test_lost_leases_are_remembered_up_to_a_number_and_older_ones_count_as_duplicates() -> None:
+    ledger = Ledger(LEASE_S)
+    ledger.submit([Task(id=1, payload=b"")])
+    n = MAX_LOST_KNOWN + 10
+    for _ in range(n):
+        ledger.lease("a", 0.0)
+        ledger.lose("a", "gone", 0.0, has_begun=False)
+    for lease_id in range(1, n + 1):
+        ledger.report(lease_id, Outcome.OK, b"", "", 0.0)
+    counts = ledger.counts()
+    assert (counts.n_late, counts.n_duplicate) == (MAX_LOST_KNOWN, 10)

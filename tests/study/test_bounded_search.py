@@ -1,0 +1,184 @@
+"""Studies that are given a time, with workers that sleep as a script says."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import scripted
+from scripted import Script, course, created, opened
+
+from evoae_cli.study.store import Store
+from evoae_cli.study.summary import history, summary
+
+LONG: dict[str, Any] = {"generations": 12, "population": 6}
+SLEEP_S, LIMIT_S = 0.2, 4.0
+MARGIN_S = 15.0
+"""On a busy machine. What follows the finalists takes a second or two: one reading of test, and the pictures."""
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
+    monkeypatch.setenv(scripted.SCRIPT, "")
+    monkeypatch.setenv(scripted.WEIGHTS, "")
+    return Script(tmp_path / "script")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The course of a study without any limit."""
+    home = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(scripted.SCRIPT, "")
+        patch.setenv(scripted.WEIGHTS, "")
+        Script(home / "script")
+        created(home / "study", **LONG).run()
+        yield home / "study"
+
+
+def n_stored(folder: Path) -> int:
+    store = Store.read(folder)
+    n = sum(1 for _ in store.told())
+    store.close()
+    return n
+
+
+def warnings_of(events: list[Any]) -> list[str]:
+    return [event.line for event in events if event.kind == "warning"]
+
+
+@pytest.mark.parametrize("mode", ["generational", "async"])
+def test_it_ends_in_time_with_a_winner_and_a_reading_of_test_and_later_goes_on(
+    mode: str, script: Script, whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    script.write(sleep_s=SLEEP_S)
+    study = created(folder, **LONG | {"mode": mode})
+    began_at = time.monotonic()
+    result = study.run(limit_s=LIMIT_S)
+    took_s = time.monotonic() - began_at
+    assert took_s < LIMIT_S + MARGIN_S
+    assert result.state == summary(folder)["state"] == "time-up"
+    assert result.model is not None
+    found = summary(folder)
+    assert found["best"]["test"] is not None
+    assert [final["outcome"] for final in found["finalists"]] == ["ok"] * len(found["finalists"]) != []
+    assert 1 <= len(history(folder)) <= n_stored(folder) < len(history(whole))
+    script.write()
+    assert opened(folder).run().state == "done"
+    found = summary(folder)
+    counts = found["counts"]
+    assert counts["proposed"] == counts["trained"] + counts["cache_hits"] + counts["in_flight_hits"]
+    assert counts["trained"] == n_stored(folder) == len(history(folder))
+    assert mode == "generational" or counts["proposed"] == 6 + 2 * 6 * 12
+    assert found["best"]["genotype"] == found["finalists"][0]["genotype"]
+    described = json.loads((folder / "best" / "model.json").read_text())
+    assert described["genotype"] == found["best"]["genotype"]
+    assert described["metrics"]["test"]["fitness"] == found["best"]["test"]["fitness"]
+
+
+def test_its_history_is_the_beginning_of_the_unbounded_one_and_a_resume_ends_as_that_does(
+    script: Script, whole: Path, tmp_path: Path
+) -> None:
+    """In spite of two workers, candidates sent longest first, and a time that is up amid a generation."""
+    place = {row[1]: i for i, row in enumerate(history(whole))}
+    n_evaluated, n_start = 0, sum(row[0] == 0 for row in history(whole))
+
+    def listen(event: Any) -> None:
+        nonlocal n_evaluated
+        n_evaluated += event.kind == "evaluated"
+
+    def expected(genotype: str) -> float:
+        # At first so short that each generation seems to fit; amid the second one no time seems to be left.
+        return 1e-4 * (1 + place[genotype]) if n_evaluated <= n_start else 1e6
+
+    folder = tmp_path / "study"
+    script.write(sleep_s=SLEEP_S)
+    result = created(folder, expected=expected, **LONG).run(listen, limit_s=3600.0)
+    assert result.state == "time-up"
+    found = history(folder)
+    assert 1 <= len(found) < n_stored(folder)
+    assert found == history(whole)[: len(found)]
+    rows = (folder / "best" / "history.csv").read_text().splitlines()[1:]
+    assert len(rows) == len(found)
+    script.write()
+    assert opened(folder).run().state == "done"
+    assert course(folder) == course(whole)
+    assert len(script.begun()) == len(set(script.begun())) == len(history(whole))
+
+
+def test_more_time_goes_on_from_there_and_a_later_run_to_the_same_end(
+    script: Script, whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    script.write(sleep_s=SLEEP_S)
+    created(folder, **LONG).run(limit_s=LIMIT_S / 2)
+    first, n_first = history(folder), n_stored(folder)
+    assert opened(folder).run(limit_s=LIMIT_S).state == "time-up"
+    second = history(folder)
+    assert n_stored(folder) > n_first
+    assert second[: len(first)] == first
+    assert second == history(whole)[: len(second)]
+    script.write()
+    assert opened(folder).run().state == "done"
+    assert course(folder) == course(whole)
+    assert len(script.begun()) == len(set(script.begun())) == len(history(whole))
+
+
+def test_too_short_a_time_still_gives_a_model_and_says_that_finalists_are_left_out(
+    script: Script, whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    script.write(sleep_s=SLEEP_S)
+    events: list[Any] = []
+    result = created(folder, **LONG).run(events.append, limit_s=0.001)
+    assert result.state == "time-up"
+    assert result.model is not None
+    assert history(folder)
+    assert len(summary(folder)["finalists"]) == 1
+    assert len(script.begun("final")) == 1
+    ranked = min(2, n_stored(folder))
+    assert warnings_of(events) == summary(folder)["warnings"]
+    [too_long, *few] = warnings_of(events)
+    assert "one finalist takes longer than the time that is left" in too_long
+    ranked = min(2, n_stored(folder))
+    assert few == ([f"time is left to train 1 of {ranked} finalists; resume trains the others"] if ranked == 2 else [])
+    script.write()
+    assert opened(folder).run().state == "done"
+    assert course(folder) == course(whole)
+    described = summary(folder)["best"]
+    assert described["genotype"] == summary(folder)["finalists"][0]["genotype"]
+    assert described["test"] is not None
+
+
+def test_a_time_that_is_never_up_changes_nothing(script: Script, whole: Path, tmp_path: Path) -> None:
+    bounded = created(tmp_path / "study", **LONG)
+    assert bounded.run(limit_s=3600.0).state == "done"
+    assert course(tmp_path / "study") == course(whole)
+    assert summary(tmp_path / "study")["warnings"] == []
+
+
+def test_without_time_for_all_finalists_the_last_run_trains_the_rest(script: Script, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    few: dict[str, Any] = {"generations": 0, "finalists": 4, "population": 4, "workers": 1, "final_epochs": 20}
+    script.write(sleep_s=0.1)
+    events: list[Any] = []
+    result = created(folder, **few).run(events.append, limit_s=5.0)
+    assert result.state == "time-up"
+    n_trained = len(summary(folder)["finalists"])
+    assert 1 <= n_trained < 4
+    assert warnings_of(events) == [f"time is left to train {n_trained} of 4 finalists; resume trains the others"]
+    script.write()
+    assert opened(folder).run().state == "done"
+    assert len(summary(folder)["finalists"]) == len(script.begun("final")) == 4
+
+
+def test_nothing_begins_that_would_not_end_in_time(script: Script, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    script.write(sleep_s=0.3)
+    study = created(folder, expected=lambda genotype: 100.0, workers=1, population=5)
+    assert study.run(limit_s=60.0).state == "time-up"
+    # Not more than what had begun when the first result came, which had to be awaited: there must be a model.
+    assert 1 <= n_stored(folder) < 5

@@ -1,0 +1,84 @@
+"""Orders to a study that another process, or here another thread, runs."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from evoae_cli.errors import StudyError, UsageError
+from evoae_cli.study.lock import StudyLock
+from evoae_cli.study.orders import ORDERS, Order, check_runs, give, obeying
+
+
+def test_an_order_is_obeyed_before_its_giver_goes_on_and_leaves_nothing(tmp_path: Path) -> None:
+    heard: list[Order] = []
+    with StudyLock(tmp_path), obeying(tmp_path, heard.append):
+        give(tmp_path, Order(kind="add", n=2))
+        assert heard == [Order(kind="add", n=2)]
+        give(tmp_path, Order(kind="stop"))
+        assert [order.kind for order in heard] == ["add", "stop"]
+    assert not (tmp_path / ORDERS).exists()
+
+
+def test_a_refusal_reaches_the_giver_in_its_words(tmp_path: Path) -> None:
+    def refuse(order: Order) -> None:
+        raise UsageError(f"{order.n} workers cannot be")
+
+    with StudyLock(tmp_path), obeying(tmp_path, refuse), pytest.raises(StudyError, match=r"^0 workers cannot be$"):
+        give(tmp_path, Order(kind="set", n=0))
+
+
+def test_orders_of_several_givers_at_once_are_each_obeyed_once(tmp_path: Path) -> None:
+    heard: list[Order] = []
+    with StudyLock(tmp_path), obeying(tmp_path, heard.append):
+        givers = [
+            threading.Thread(target=give, args=(tmp_path, Order(kind="add", n=n))) for n in range(1, 9)
+        ]  # fmt: skip
+        for giver in givers:
+            giver.start()
+        for giver in givers:
+            giver.join()
+    assert sorted(order.n for order in heard) == list(range(1, 9))
+
+
+def test_a_study_that_nobody_runs_takes_no_order_and_is_left_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="no process runs"):
+        give(tmp_path, Order(kind="stop"))
+    with pytest.raises(StudyError, match="evoae resume"):
+        check_runs(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_order_given_while_the_study_still_starts_is_obeyed_later(tmp_path: Path) -> None:
+    heard: list[Order] = []
+    with StudyLock(tmp_path):
+        giver = threading.Thread(target=give, args=(tmp_path, Order(kind="add", n=1)))
+        giver.start()
+        time.sleep(0.3)
+        with obeying(tmp_path, heard.append):
+            giver.join(20)
+    assert heard == [Order(kind="add", n=1)]
+
+
+def test_an_order_whose_giver_was_killed_long_ago_is_dropped(tmp_path: Path) -> None:
+    heard: list[Order] = []
+    stale = tmp_path / ORDERS / "1-1.order"
+    stale.parent.mkdir()
+    stale.write_text('{"kind":"kill"}')
+    os.utime(stale, (time.time() - 3600,) * 2)
+    with StudyLock(tmp_path), obeying(tmp_path, heard.append):
+        give(tmp_path, Order(kind="add", n=1))
+    assert [order.kind for order in heard] == ["add"]
+    assert not stale.exists()
+
+
+def test_a_file_that_is_no_order_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    heard: list[Order] = []
+    place = tmp_path / ORDERS
+    place.mkdir()
+    (place / "1-1.order").write_text("{")
+    with StudyLock(tmp_path), obeying(tmp_path, heard.append):
+        give(tmp_path, Order(kind="add", n=1))
+    assert [order.kind for order in heard] == ["add"]
