@@ -55,6 +55,10 @@ TimeLimit = Annotated[
     str | None,
     typer.Option("--for", metavar="TIME", help="How long it may take in all, finalists included, as 30m or 1.5h."),
 ]
+MoreTime = Annotated[
+    str | None,
+    typer.Option("--for", metavar="TIME", help="How much longer it may take, finalists included, as 30m or 1.5h."),
+]
 ModelName = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="A study, its best/, or a folder with a model.", autocompletion=_study_names),

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from evoae_cli.app.beforehand import check_readable
-from evoae_cli.app.common import Debug, Json, Quiet, StudyName, TimeLimit, chosen_study, limit_seconds
+from evoae_cli.app.common import Debug, Json, MoreTime, Quiet, StudyName, chosen_study, limit_seconds
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.options import with_changes
 from evoae_cli.app.running import Show, run_study
@@ -15,7 +15,7 @@ from evoae_cli.study.config import resolve
 @with_changes
 def resume(
     study: StudyName = None,
-    time_limit: TimeLimit = None,
+    time_limit: MoreTime = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", metavar="", help="Try again what ended as crashed, timeout or oom.")
     ] = False,

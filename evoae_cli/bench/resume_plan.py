@@ -142,11 +142,10 @@ def planned(
 def _n_times(point: str, facts: Facts) -> int:
     """How often a study reaches a point, at least; some it reaches more often, as its workers' timing will have it."""
     n_searched = len(facts.of_stage("search"))
-    if "an evaluation is committed" in point:
-        return len(facts.rows) if facts.weights is not None else n_searched
     if point == "after tell":
         return n_searched
-    if "a generation is committed" in point:
+    if "committed" in point:
+        # Evaluations that end together are committed together, but never those of two generations.
         return len(facts.generations)
     if point == WITHIN_FINALIST:
         return len(facts.of_stage("final"))

@@ -114,11 +114,11 @@ def _before_commit(name: str) -> Arm:
     def arm(trigger: Trigger) -> None:
         original = getattr(Store, name)
 
-        def wrapped(store: Store, *args: Any) -> Any:
+        def wrapped(store: Store, *args: Any, **kwargs: Any) -> Any:
             if trigger.is_due():
                 transaction = store._transaction
                 setattr(store, "_transaction", lambda: _dying(transaction(), trigger))  # noqa: B010  (mypy: a method)
-            return original(store, *args)
+            return original(store, *args, **kwargs)
 
         setattr(Store, name, wrapped)
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from queue import SimpleQueue
 
 from evoae_cli.broker.ledger import Ledger
@@ -104,15 +104,21 @@ class Broker:
             return self._ledger.due(by)
 
     def expire(
-        self, by: float | None = None, logs: Mapping[int, str] | None = None, *, tell: Tell = lambda _: None
+        self,
+        by: float | None = None,
+        logs: Mapping[int, str] | None = None,
+        unbegun: Collection[int] = (),
+        *,
+        tell: Tell = lambda _: None,
     ) -> list[Lost]:
         """Put the tasks of all leases that ran out back to the front, or end them; end those whose time is up.
 
         `by` is the moment, on the broker's clock, until which the caller has listened for heartbeats; None is now.
-        `logs`, by lease id, go into the results of those that end by this.
+        `logs`, by lease id, go into the results of those that end by this. `unbegun` are the ids of leases whose worker
+        never began.
         """
         with self._changed:
-            lost = self._ledger.expire(self._clock() if by is None else by, logs or {})
+            lost = self._ledger.expire(self._clock() if by is None else by, logs or {}, unbegun)
             self._settle(lost, tell)
         return lost
 

@@ -6,7 +6,7 @@ Where deadlines are asked for, the cost grows with the leases, of which there is
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from evoae_cli.broker.states import Event, State, next_state
 from evoae_cli.broker.task import MAX_PAYLOAD, Counts, Lease, Lost, Task, TaskResult
@@ -162,18 +162,20 @@ class Ledger:
         """The leases that `expire` would take at the same moment; nothing changes."""
         return [_held(entry) for entry in self._leased.values() if entry.deadline() <= now]
 
-    def expire(self, now: float, logs: Mapping[int, str]) -> list[Lost]:
+    def expire(self, now: float, logs: Mapping[int, str], unbegun: Collection[int] = ()) -> list[Lost]:
         """Take every lease that ran out, and end every task whose time is up.
 
-        `logs`, by lease id, go into the results of those that end by this.
+        `logs`, by lease id, go into the results of those that end by this. `unbegun` are the ids of leases whose worker
+        never began: such a task is not to blame, and is neither ended nor charged with an attempt.
         """
         lost = []
         for entry in [entry for entry in self._leased.values() if entry.deadline() <= now]:
-            log = logs.get(_held(entry).id, "")
-            if entry.ends_at <= now:
+            lease_id = _held(entry).id
+            log, has_begun = logs.get(lease_id, ""), lease_id not in unbegun
+            if has_begun and entry.ends_at <= now:
                 lost.append(self._time_out(entry, now, log))
             else:
-                lost.append(self._lose(entry, f"no heartbeat for {self._lease_s:g} s", now, log=log))
+                lost.append(self._lose(entry, f"no heartbeat for {self._lease_s:g} s", now, has_begun, log))
         return lost
 
     def next_deadline(self) -> float | None:
@@ -223,7 +225,7 @@ class Ledger:
         self._release(entry)
         entry.attempt += has_begun
         self._queue.appendleft(entry)
-        return Lost(lease, reason, None)
+        return Lost(lease, reason, None, has_begun)
 
     def _time_out(self, entry: _Entry, now: float, log: str) -> Lost:
         lease = self._take(entry)

@@ -62,6 +62,8 @@ class Lost(msgspec.Struct, frozen=True):
     lease: Lease
     reason: str
     result: TaskResult | None
+    has_begun: bool = True
+    """Whether its worker had begun it; otherwise it costs no attempt."""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

@@ -137,6 +137,7 @@ class LocalEngine:
             n_done=counts.n_done,
             n_lost_leases=counts.n_lost_leases,
             n_late_results=counts.n_late + counts.n_duplicate + counts.n_unknown,
+            paused_s=self._pool.paused_s if self._pool is not None else 0.0,
         )
 
     def stop(self) -> None:

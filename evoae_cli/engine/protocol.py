@@ -39,6 +39,8 @@ class WorkerLoss(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     """Name of the task."""
     attempt: int
+    has_begun: bool
+    """Whether it had begun the task; otherwise the loss costs no attempt."""
     is_last: bool
     """Whether this ended the task; otherwise another worker runs it again."""
 
@@ -55,6 +57,8 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     n_done: int = 0
     n_lost_leases: int = 0
     n_late_results: int = 0
+    paused_s: float = 0.0
+    """Seconds in which this process was stopped, as by Ctrl-Z, since the engine was started."""
 
 
 class Engine(Protocol):

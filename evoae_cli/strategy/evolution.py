@@ -141,6 +141,11 @@ class Evolution(Search):
         return self._counts
 
     @property
+    def n_closed(self) -> int:
+        """How many generations are closed, the start included."""
+        return len(self._fitness_by_generation)
+
+    @property
     def fitness_by_generation(self) -> tuple[float, ...]:
         """Best fitness in the population after each closed generation; it never falls."""
         return tuple(self._fitness_by_generation)

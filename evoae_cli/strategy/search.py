@@ -78,6 +78,10 @@ class Search(Protocol):
         """Proposals so far."""
 
     @property
+    def n_closed(self) -> int:
+        """How many generations are closed, the start included."""
+
+    @property
     def fitness_by_generation(self) -> tuple[float, ...]:
         """Best fitness after each closed generation; it never falls."""
 

@@ -107,7 +107,7 @@ class SteadyState(Search):
     def restore(self, state: Mapping[str, Any] | None, told: Iterable[Individual]) -> None:
         """Go on where another run ended: `told` are all its results in the order of their tells, `state` its last one.
 
-        The state may be from just before the last result was told. What it has in flight and was not told comes first
+        The state may be from just before the last results were told. What it has in flight and was not told comes first
         in `ask`, once for each call, as new and with its old number. What was drawn after it is drawn again. A result
         that is left out is forgotten; to have it evaluated again, put its number and text into `in_flight` as well.
 
@@ -122,19 +122,26 @@ class SteadyState(Search):
         individuals = list(told)
         keys = {individual.genotype.key for individual in individuals}
         out = [(number, parse_genotype(text, self._space)) for number, text in sorted(state["in_flight"])]
-        waiting = [self._proposal(number, genotype, "new") for number, genotype in out if genotype.key not in keys]
+        waiting = {genotype.key: self._proposal(number, genotype, "new") for number, genotype in out}
         n_new = counts.proposed - counts.cache_hits - counts.in_flight_hits
-        if len(keys) != len(individuals) or len(keys) + len(waiting) > n_new:
+        n_waiting = len(waiting.keys() - keys)
+        if len(keys) != len(individuals) or len(keys) + n_waiting > n_new:
             raise ValueError(
-                f"{len(individuals)} results, {len(keys)} of them different, and {len(waiting)} in flight cannot come "
+                f"{len(individuals)} results, {len(keys)} of them different, and {n_waiting} in flight cannot come "
                 f"from the {n_new} genotypes that this search had proposed as new"
             )
         self._counts = counts
-        self._waiting.extend(waiting)
+        self._waiting.extend(waiting.values())
         self._runs = tuple((fitness, n) for fitness, n in state["fitness_runs"])
         self._n_closed = sum(n for _, n in self._runs)
-        self._admit(individuals)
+        self._admit([individual for individual in individuals if individual.genotype.key not in waiting])
         self._close()
+        # What the state had in flight is told as it was then, one after the other: each may end a generation.
+        for individual in individuals:
+            if individual.genotype.key in waiting:
+                self._waiting.remove(waiting[individual.genotype.key])
+                self._admit([individual])
+                self._close()
 
     @property
     def generation(self) -> int:
@@ -176,6 +183,11 @@ class SteadyState(Search):
     def counts(self) -> ProposalCounts:
         """Proposals so far."""
         return self._counts
+
+    @property
+    def n_closed(self) -> int:
+        """How many generations are closed, the start included."""
+        return self._n_closed
 
     @property
     def fitness_by_generation(self) -> tuple[float, ...]:

@@ -66,21 +66,17 @@ class Course:
         means.board.n_finals(len(chosen) * config.final_seeds)
         found: list[Evaluation] = []
 
-        def then(evaluation: Evaluation, result: TaskResult) -> None:
-            record = means.record(evaluation, result, -1, chosen.index(evaluation.genotype))
-            means.board.finished_final()
-            means.store.append(record, means.board.meta(means.evolution))
-            means.say("finalist", lines.final_line(record))
-            found.append(evaluation)
-
-        for genotype in chosen:
+        for number, genotype in enumerate(chosen):
             for seed_index in range(config.final_seeds):
-                stored = self._stored_final(genotype, seed_index)
+                stored = means.stored_final(genotype, seed_index)
                 if stored is not None:
                     means.board.finished_final()
                     found.append(stored)
                 else:
-                    means.evaluate(means.requests.final(genotype, seed_index), f"final {genotype}", then)
+                    request = means.requests.final(genotype, seed_index)
+                    means.evaluate(
+                        request, f"final {genotype}", -1, number, lambda record: found.append(record.evaluation)
+                    )
         means.receive_all()
         finals = rank_finals(found, searched)
         if not finals or finals[0].fitness == 0.0:
@@ -92,11 +88,7 @@ class Course:
         means, config = self._means, self._means.config
         ranked = nsmallest(config.finalists, means.evolution.evaluated.values(), key=rank_key)
         ranked = [individual for individual in ranked if individual.fitness > 0.0]
-        trainings = []
-        for individual in ranked:
-            seconds = means.expected.finalist_s(individual.genotype) or 0.0
-            text = individual.genotype.text
-            trainings.append([seconds for i in range(config.final_seeds) if self._stored_final(text, i) is None])
+        trainings = means.final_trainings_s(individual.genotype for individual in ranked)
         left_s, n_workers = means.limit.left_s - means.board.closing_s, means.board.n_workers
         if trainings and makespan(trainings[0], n_workers) > left_s:
             means.warn("one finalist takes longer than the time that is left; it is trained, as there must be a model")
@@ -105,13 +97,6 @@ class Course:
             self._is_time_up = True
             means.warn(f"time is left to train {n} of {len(ranked)} finalists; resume trains the others")
         return ranked[:n]
-
-    def _stored_final(self, genotype: str, seed_index: int) -> Evaluation | None:
-        """A final training of an earlier run, if it failed or its weights are still there."""
-        stored = self._means.store.find("final", genotype, seed_index)
-        weights = weights_file(self._means.folder, "final", genotype, seed_index)
-        is_whole = stored is not None and (stored.evaluation.scores is None or weights.exists())
-        return stored.evaluation if stored is not None and is_whole else None
 
     def _test(self, finals: list[Final]) -> Best:
         """Read the test images once, for the winner, after everything has been decided on val."""
@@ -122,15 +107,10 @@ class Course:
         self._measure("test")
         tested: list[Evaluation] = [] if stored is None else [stored.evaluation]
 
-        def then(found: Evaluation, result: TaskResult) -> None:
-            # A reading that failed is no result: the next run reads again.
-            if found.outcome is Outcome.OK:
-                means.store.append(means.record(found, result, -1, 0), means.board.meta(means.evolution))
-            tested.append(found)
-
         if stored is None:
             request = means.requests.test(winner.genotype, winner.seed_index)
-            means.evaluate(request, f"test {winner.genotype}", then)
+            name = f"test {winner.genotype}"
+            means.evaluate(request, name, -1, 0, lambda record: tested.append(record.evaluation))
         means.receive_all()
         if tested[0].outcome is not Outcome.OK:
             raise EvoaeError(f"the winner could not be scored on test: {tested[0].reason}")

@@ -57,31 +57,29 @@ class Desk:
         self._n_measuring += 1
         self._submit(Task(id=self._next_id(), payload=_encoded(request), name=name), finish)
 
-    def receive(self) -> bool:
-        """Wait for one result and hand it on; False when the engine was woken instead.
+    def receive(self) -> int:
+        """Wait for a result, hand on all that have come, and say how many; 0 when the engine was woken instead.
 
         Raises EvoaeError when the host could not run a task: that says nothing of the task, so nobody hears of it.
         """
-        result = self._engine.next_result()
-        if result is None:
-            return False
-        if result.is_host_failure:
-            raise EvoaeError(f"{result.reason}; mend this and resume, nothing that was found is lost")
-        self._open.pop(result.task_id)(result)
-        return True
+        n = 0
+        while (result := self._engine.next_result(is_waiting=n == 0)) is not None:
+            if result.is_host_failure:
+                raise EvoaeError(f"{result.reason}; mend this and resume, nothing that was found is lost")
+            self._open.pop(result.task_id)(result)
+            n += 1
+        return n
 
     def take_losses(self) -> list[WorkerLoss]:
         """The workers that were lost since the last call."""
         return self._engine.take_losses()
 
-    def drain(self, on_wake: Callable[[], None]) -> None:
-        """Take back what no worker runs, wait for the rest and hand it on; `on_wake` is called at each wake."""
-        n_running = self.n_open - self._engine.withdraw()
-        while n_running > 0:
-            if self.receive():
-                n_running -= 1
-            else:
-                on_wake()
+    def withdraw(self) -> int:
+        """Take back what no worker runs; how many are still to come."""
+        return self.n_open - self._engine.withdraw()
+
+    def forget(self) -> None:
+        """Expect nothing more: what was taken back gives no result."""
         self._open.clear()
         self._n_measuring = 0
 

@@ -46,7 +46,7 @@ def _meta_after(db: sqlite3.Connection, candidates: list[tuple[int, str]]) -> di
     search = meta_value(db, SEARCH_STATE)
     if search is not None:
         # An asynchronous search draws no genotype twice: it evaluates again what is said to be in flight. The state
-        # may be from before the last result was told, which is then in flight already.
+        # may be from before the last results were told, which are then in flight already.
         out = {genotype: number for number, genotype in [*candidates, *search["in_flight"]]}
         in_flight = sorted([number, genotype] for genotype, number in out.items())
         changed[SEARCH_STATE] = search | {"in_flight": in_flight}

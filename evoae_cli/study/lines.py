@@ -59,4 +59,6 @@ def loss_line(loss: WorkerLoss) -> str:
     line = f"{loss.worker} (process {loss.pid}) was lost: {loss.reason}"
     if not loss.task:
         return line
-    return f"{line}; {loss.task} " + ("is given up" if loss.is_last else f"is run again (attempt {loss.attempt + 1})")
+    if loss.is_last:
+        return f"{line}; {loss.task} is given up"
+    return f"{line}; {loss.task} is run again (attempt {loss.attempt + loss.has_begun})"

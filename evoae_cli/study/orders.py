@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from evoae_cli.errors import EvoaeError, StudyError
-from evoae_cli.study.lock import lock_holder
+from evoae_cli.study.lock import LOCK, lock_holder
 from evoae_cli.wholefile import write_whole
 
 ORDERS = "orders"
@@ -52,12 +52,13 @@ def give(folder: Path, order: Order) -> None:
         write_whole(path, msgspec.json.encode(order), is_synced=False)
         refusal = _wait_for(answer, folder)
     except OSError as error:
+        # A study that ends removes the folder.
+        check_runs(folder)
         raise StudyError(f"cannot write to {path.parent}: {error.strerror}; a study takes orders there") from None
     finally:
         with contextlib.suppress(OSError):
             for left in (path, answer):
                 left.unlink(missing_ok=True)
-            path.parent.rmdir()
     if refusal:
         raise StudyError(refusal)
 
@@ -85,7 +86,7 @@ def check_runs(folder: Path) -> None:
 def obeying(folder: Path, obey: Callable[[Order], None]) -> Iterator[None]:
     """Within the block call `obey`, from a thread of its own, with each order; an EvoaeError that it raises refuses it.
 
-    Orders whose command has given up waiting, or was killed, are dropped.
+    Orders from before this process took the study, which a killed command has left, are dropped.
     """
     place, is_over = folder / ORDERS, threading.Event()
 
@@ -93,7 +94,7 @@ def obeying(folder: Path, obey: Callable[[Order], None]) -> Iterator[None]:
         while not is_over.wait(_LOOK_EVERY_S):
             # A folder that cannot be read or written must not end a search.
             with contextlib.suppress(OSError):
-                _obey_all(place, obey)
+                _obey_all(place, (folder / LOCK).stat().st_mtime, obey)
 
     thread = threading.Thread(target=look, name="evoae-orders", daemon=True)
     thread.start()
@@ -102,22 +103,35 @@ def obeying(folder: Path, obey: Callable[[Order], None]) -> Iterator[None]:
     finally:
         is_over.set()
         thread.join()
+        with contextlib.suppress(OSError):
+            # Where a giver still has to read its answer, the next run will remove it.
+            place.rmdir()
 
 
-def _obey_all(place: Path, obey: Callable[[Order], None]) -> None:
+def _obey_all(place: Path, since: float, obey: Callable[[Order], None]) -> None:
+    """Obey the orders given after `since`, which was stamped by the same clock as they."""
     if not place.is_dir():
         return
-    for path in sorted(place.glob(f"[0-9]*{_ORDER}")):
-        if time.time() - path.stat().st_mtime > 2 * _PATIENCE_S:
+    for path in sorted(place.glob("[0-9]*")):
+        if path.stat().st_mtime < since:
             path.unlink()
-            continue
-        refusal = ""
-        try:
-            obey(msgspec.json.decode(path.read_bytes(), type=Order))
-        except msgspec.MsgspecError:
-            refusal = f"{path} is no order; use: evoae workers, evoae stop"
-        except EvoaeError as error:
-            refusal = str(error)
-        # The order goes first: it must not be obeyed twice if the answer cannot be written.
-        path.unlink()
-        write_whole(path.with_suffix(_ANSWER), msgspec.json.encode(_Answer(refusal)), is_synced=False)
+        elif path.suffix == _ORDER:
+            content = path.read_bytes()
+            # It goes first: one that cannot be removed, or whose answer cannot be written, must not be obeyed again.
+            path.unlink()
+            answer = _Answer(_refusal(content, obey))
+            write_whole(path.with_suffix(_ANSWER), msgspec.json.encode(answer), is_synced=False)
+
+
+def _refusal(content: bytes, obey: Callable[[Order], None]) -> str:
+    """Obey an order; one line that says why it could not be obeyed, or nothing."""
+    try:
+        obey(msgspec.json.decode(content, type=Order))
+    except msgspec.MsgspecError:
+        return "this is no order; use: evoae workers, evoae stop"
+    except EvoaeError as error:
+        return str(error)
+    except Exception as error:
+        # A bug, which the giver should see; it must not leave the study deaf to other orders.
+        return f"the order could not be obeyed: {type(error).__name__}: {error}"
+    return ""

@@ -1,20 +1,24 @@
 """What all stages of a study share: they send evaluations out, take results in, keep records, and heed a stop."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from evoae_cli.broker.task import TaskResult
 from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest
+from evoae_cli.genome.genotype import Genotype
 from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.search import Search
+from evoae_cli.strategy.steady_state import SteadyState
 from evoae_cli.study import lines
 from evoae_cli.study.best import BestWriter
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.desk import Desk
 from evoae_cli.study.expected import ExpectedTimes
-from evoae_cli.study.requests import Requests
+from evoae_cli.study.forgetting import SEARCH_STATE
+from evoae_cli.study.requests import Requests, weights_file
 from evoae_cli.study.scoreboard import Scoreboard
 from evoae_cli.study.snapshot import Snapshot
 from evoae_cli.study.store import Record, Store, kind_of
@@ -54,26 +58,58 @@ class Proceedings:
     snapshot: Callable[[], Snapshot]
     kinds: set[tuple[str, ...]] = field(default_factory=set)
     """Kinds of hardware and software seen so far."""
+    _n_workers: int | None = None
+    _arrived: list[tuple[Record, Callable[[Record], None]]] = field(default_factory=list)
 
-    def evaluate(self, request: EvaluationRequest, name: str, then: Callable[[Evaluation, TaskResult], None]) -> None:
-        """Send an evaluation out, under its time limit; `then` gets what it found."""
-        self.desk.evaluate(request, name, then, timeout_s=self.config.timeout_s(request.recipe.epochs))
+    def evaluate(
+        self, request: EvaluationRequest, name: str, generation: int, number: int, then: Callable[[Record], None]
+    ) -> None:
+        """Send an evaluation out, under its time limit; `then` gets its record, once that is in the store.
+
+        Only a reading of test that failed is not stored: it is no result, so the next run reads again. Raises Stopped
+        like `receive`.
+        """
+        if self.stop.is_stopping:
+            self.drain()
+
+        def arrive(found: Evaluation, result: TaskResult) -> None:
+            record = Record(
+                evaluation=found,
+                generation=generation,
+                number=number,
+                worker=result.worker,
+                attempt=result.attempt,
+                run_s=result.run_s,
+                finished_at=time.time(),
+            )
+            self._arrived.append((record, then))
+
+        self.desk.evaluate(request, name, arrive, timeout_s=self.config.timeout_s(request.recipe.epochs))
+
+    def stored_final(self, genotype: str, seed_index: int) -> Evaluation | None:
+        """A final training of an earlier run, if it failed or its weights are still there."""
+        stored = self.store.find("final", genotype, seed_index)
+        weights = weights_file(self.folder, "final", genotype, seed_index)
+        is_whole = stored is not None and (stored.evaluation.scores is None or weights.exists())
+        return stored.evaluation if stored is not None and is_whole else None
+
+    def final_trainings_s(self, genotypes: Iterable[Genotype]) -> list[list[float]]:
+        """Seconds that each training of each finalist is expected to take, without those of an earlier run."""
+        return [
+            [self.expected.finalist_s(genotype) or 0.0]
+            * sum(self.stored_final(genotype.text, i) is None for i in range(self.config.final_seeds))
+            for genotype in genotypes
+        ]
 
     def receive(self) -> bool:
-        """Wait for one result, or for a change in the workers, which gives False.
+        """Wait for results, or for a change in the workers, which gives False.
 
-        Raises Stopped, after what runs has ended, when the study was asked to stop.
+        Raises Stopped, after what runs has ended, when the study was asked to stop: nothing is begun after that.
         """
-        if not self.stop.is_stopping:
-            is_result = self.desk.receive()
-            self._note_losses()
-            if is_result or not self.stop.is_stopping:
-                return is_result
-        self.board.state = "stopping"
-        self.say("message", "stopping: waiting for the evaluations that run; stop again to end at once")
-        self._raise_if_killed()
-        self.drain()
-        raise Stopped
+        is_result = not self.stop.is_stopping and self._take() > 0
+        if self.stop.is_stopping:
+            self.drain()
+        return is_result
 
     def receive_all(self) -> None:
         """Wait until nothing is out any more."""
@@ -81,29 +117,64 @@ class Proceedings:
             self.receive()
 
     def drain(self) -> None:
-        """Take back what no worker runs, and wait for the rest. Raises Stopped when it is to end at once."""
+        """Take back what no worker runs, and wait for the rest. Raises Stopped when the study was asked to stop."""
+        n_running = self.desk.withdraw()
+        self._heed_stop()
+        while n_running > 0:
+            n_running -= self._take()
+            self._heed_stop()
+        self.desk.forget()
+        if self.stop.is_stopping:
+            raise Stopped
 
-        def look() -> None:
-            self._note_losses()
-            self._raise_if_killed()
+    def _take(self) -> int:
+        """Wait for results, and deal with all that have come; how many."""
+        try:
+            return self.desk.receive()
+        finally:
+            # Also when the host failed: what had come before is stored.
+            self._note_workers()
+            self._settle()
 
-        self.desk.drain(look)
+    def _settle(self) -> None:
+        """Store what has come, in one commit however much it is, and only then let the stages act on it.
 
-    def record(self, found: Evaluation, result: TaskResult, generation: int, number: int) -> Record:
-        """A finished evaluation as the store keeps it."""
-        self.board.ended(found)
-        self._note_kind(found)
-        return Record(
-            evaluation=found,
-            generation=generation,
-            number=number,
-            worker=result.worker,
-            attempt=result.attempt,
-            run_s=result.run_s,
-            finished_at=time.time(),
-        )
+        The board is told before, since its counts are stored with it.
+        """
+        arrived, self._arrived = self._arrived, []
+        said = []
+        for record, _ in arrived:
+            found = record.evaluation
+            self.board.ended(found)
+            if found.stage == "search":
+                self.board.evaluated(record, is_new=True)
+                said.append(("evaluated", lines.evaluated_line(record, self.snapshot())))
+            elif found.stage == "final":
+                self.board.finished_final()
+                said.append(("finalist", lines.final_line(record)))
+        stored = [record for record, _ in arrived if _is_result(record.evaluation)]
+        if stored:
+            self.store.append(*stored, meta=self._meta())
+        for kind, line in said:
+            self.say(kind, line)
+        for record, then in arrived:
+            self._note_kind(record.evaluation)
+            then(record)
 
-    def _note_losses(self) -> None:
+    def _meta(self) -> dict[str, Any]:
+        """The values that are stored together with evaluations."""
+        meta = self.board.meta(self.evolution)
+        if isinstance(self.evolution, SteadyState):
+            meta[SEARCH_STATE] = self.evolution.state()
+        return meta
+
+    def _note_workers(self) -> None:
+        """Enter into the diary which workers were lost, and how many people want."""
+        if (n_workers := self.board.n_workers) != self._n_workers:
+            if self._n_workers is not None:
+                self.store.put_event("workers", f"from now on {n_workers}")
+                self.say("message", f"from now on {n_workers} workers")
+            self._n_workers = n_workers
         for loss in self.desk.take_losses():
             line = lines.loss_line(loss)
             self.store.put_event("lost", f"{line}\n{loss.log}" if loss.log else line)
@@ -121,6 +192,14 @@ class Proceedings:
             self.warn(f"evaluations come from different hardware or software, so the history may not repeat: {mixed}")
         self.kinds.add(kind)
 
-    def _raise_if_killed(self) -> None:
+    def _heed_stop(self) -> None:
+        """Say that the study stops, once. Raises Stopped when it is not to wait for what runs."""
+        if self.stop.is_stopping and self.board.state != "stopping":
+            self.board.state = "stopping"
+            self.say("message", "stopping: waiting for the evaluations that run; stop again to end at once")
         if self.stop.is_killed:
             raise Stopped
+
+
+def _is_result(found: Evaluation) -> bool:
+    return found.stage != "test" or found.outcome is Outcome.OK

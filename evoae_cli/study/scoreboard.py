@@ -31,7 +31,6 @@ class Scoreboard:
     def __init__(self, folder: Path, config: StudyConfig, store: Store, engine: Engine) -> None:
         self.state: State = "running"
         self.phase: Phase = "preparing"
-        self.closed_generation = -1
         self.is_search_over = False
         self.best_fitness = 0.0
         self.last_reason = ""
@@ -169,4 +168,4 @@ class Scoreboard:
         return self._progress.remaining_s(generation, n_open, self.n_workers, self.is_search_over, running)
 
     def _active_s(self) -> float:
-        return self._active_before_s + time.monotonic() - self._started_at
+        return self._active_before_s + time.monotonic() - self._started_at - self._engine.view().paused_s

@@ -8,7 +8,6 @@ as told.
 from collections.abc import Iterable
 from itertools import islice
 
-from evoae_cli.broker.task import TaskResult
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Evaluation
 from evoae_cli.genome.genotype import parse_genotype
@@ -91,19 +90,19 @@ class Searching:
 
     def _close_generation(self) -> None:
         """Store the search's state when a generation has ended; a replay must meet the same state again."""
-        means, state = self._means, self._evolution.state()
-        if state["generation"] <= means.board.closed_generation:
+        means, n_closed = self._means, self._evolution.n_closed
+        if n_closed <= self._n_closed:
             return
-        means.board.closed_generation = state["generation"]
-        is_new = means.store.put_generation(state["generation"], state, means.board.meta(self._evolution))
+        self._n_closed = n_closed
+        closed, state = n_closed - 1, self._evolution.state()
+        is_new = means.store.put_generation(closed, state, means.board.meta(self._evolution))
         self._refuse_if_all_failed()
         if is_new:
-            means.say("generation", lines.generation_line(state["generation"], means.snapshot()))
+            means.say("generation", lines.generation_line(closed, means.snapshot()))
 
     def _leave_the_rest(self) -> None:
         """Take back what nobody runs, and remember where the history then ends."""
         self._means.drain()
-        self._close_generation()
         if self._out:
             first = self._out[min(self._out)]
             self._means.store.put_meta(**{HISTORY_END: [first.generation, first.number]})
@@ -138,14 +137,14 @@ class Searching:
             means.board.evaluated(record, is_new=False)
             means.expected.learn(record)
         evolution.restore(means.store.meta(SEARCH_STATE), told)
-        self._n_closed = len(evolution.fitness_by_generation)
+        self._n_closed = evolution.n_closed
         stored = means.store.find("search", evolution.best.genotype.text) if evolution.best is not None else None
         if stored is not None:
             self._keep_or_drop(stored.evaluation, is_best=True)
 
     def _tell_generation(self) -> None:
         """Say how far it is, as often as a generational search would."""
-        n_closed = len(self._evolution.fitness_by_generation)
+        n_closed = self._evolution.n_closed
         if n_closed > self._n_closed:
             self._n_closed = n_closed
             self._refuse_if_all_failed()
@@ -155,18 +154,8 @@ class Searching:
 
     def _send(self, proposal: Proposal) -> None:
         means, text = self._means, proposal.genotype.text
-
-        def then(found: Evaluation, result: TaskResult) -> None:
-            record = means.record(found, result, proposal.generation, proposal.number)
-            means.board.evaluated(record, is_new=True)
-            meta = means.board.meta(self._evolution)
-            if isinstance(self._evolution, SteadyState):
-                meta[SEARCH_STATE] = self._evolution.state()
-            means.store.append(record, meta)
-            means.say("evaluated", lines.evaluated_line(record, means.snapshot()))
-            self._tell(proposal, record)
-
-        means.evaluate(means.requests.search(text, means.board.best_fitness), text, then)
+        request = means.requests.search(text, means.board.best_fitness)
+        means.evaluate(request, text, proposal.generation, proposal.number, lambda record: self._tell(proposal, record))
 
     def _tell(self, proposal: Proposal, record: Record) -> None:
         means, found = self._means, record.evaluation
@@ -222,7 +211,7 @@ class Searching:
         leading = [individual.genotype for individual in islice(self._evolution.population, means.config.finalists)]
         if not leading and self._evolution.best is not None:
             leading = [self._evolution.best.genotype]
-        trainings = [[means.expected.finalist_s(genotype) or 0.0] * means.config.final_seeds for genotype in leading]
+        trainings = means.final_trainings_s(leading)
         n = affordable(trainings, means.board.n_workers, means.limit.finals_s)
         finals_s = makespan([second for each in trainings[:n] for second in each], means.board.n_workers)
         return means.limit.left_s - finals_s - means.board.closing_s

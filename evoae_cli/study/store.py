@@ -104,37 +104,14 @@ class Store:
             raise StudyError(f"{folder} is no study: it has no {DATABASE}")
         return cls(database.connect_to_read(path), path)
 
-    def append(self, record: Record, meta: dict[str, Any]) -> None:
-        """Commit one evaluation together with the meta values that changed with it.
+    def append(self, *records: Record, meta: dict[str, Any]) -> None:
+        """Commit evaluations together with the meta values that changed with them: all of it, or nothing.
 
         An evaluation that is there already (a failed one tried again) is replaced.
         """
-        found = record.evaluation
         with self._transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO evaluations (stage, genotype, seed_index, generation, number, outcome, fitness,"
-                " worker, attempt, run_s, finished_at, record) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-                (
-                    found.stage,
-                    found.genotype,
-                    found.seed_index,
-                    record.generation,
-                    record.number,
-                    str(found.outcome),
-                    found.fitness,
-                    record.worker,
-                    record.attempt,
-                    record.run_s,
-                    record.finished_at,
-                    msgspec.json.encode(found).decode(),
-                ),
-            )
-            if found.stage == "final":
-                # Its weights are new, so what was read of test belongs to others.
-                db.execute(
-                    "DELETE FROM evaluations WHERE stage='test' AND genotype=? AND seed_index=?",
-                    (found.genotype, found.seed_index),
-                )
+            for record in records:
+                _put_record(db, record)
             database.put_meta(db, meta)
 
     def put_generation(self, number: int, state: dict[str, Any], meta: dict[str, Any]) -> bool:
@@ -203,10 +180,10 @@ class Store:
         """The record of one evaluation, if it has ended."""
         return next(self._records("WHERE stage=? AND genotype=? AND seed_index=?", (stage, genotype, seed_index)), None)
 
-    def best(self, stage: Stage) -> Record | None:
+    def best(self, stage: Stage, *, is_set_aside_too: bool = False) -> Record | None:
         """The evaluation of a stage with the highest fitness above 0; of equals, the one that selection prefers."""
         order = (
-            f"WHERE stage=? AND fitness>0 AND {IN_HISTORY}"
+            f"WHERE stage=? AND fitness>0 AND {'1' if is_set_aside_too else IN_HISTORY}"
             " ORDER BY fitness DESC, json_extract(record, '$.parameters'), genotype, seed_index LIMIT 1"
         )
         return next(self._records(order, (stage,)), None)
@@ -310,3 +287,31 @@ class Store:
 
     def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         return database.transaction(self._db, self.path, self._place)
+
+
+def _put_record(db: sqlite3.Connection, record: Record) -> None:
+    found = record.evaluation
+    db.execute(
+        "INSERT OR REPLACE INTO evaluations (stage, genotype, seed_index, generation, number, outcome, fitness,"
+        " worker, attempt, run_s, finished_at, record) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            found.stage,
+            found.genotype,
+            found.seed_index,
+            record.generation,
+            record.number,
+            str(found.outcome),
+            found.fitness,
+            record.worker,
+            record.attempt,
+            record.run_s,
+            record.finished_at,
+            msgspec.json.encode(found).decode(),
+        ),
+    )
+    if found.stage == "final":
+        # Its weights are new, so what was read of test belongs to others.
+        db.execute(
+            "DELETE FROM evaluations WHERE stage='test' AND genotype=? AND seed_index=?",
+            (found.genotype, found.seed_index),
+        )

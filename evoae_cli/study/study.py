@@ -1,6 +1,7 @@
 """One study on disk: made, opened, run, stopped, watched."""
 
 import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +31,7 @@ from evoae_cli.study.summary import summary
 from evoae_cli.study.timelimit import TimeLimit
 from evoae_cli.wholefile import PART
 
+_PATIENCE_S = 3.0
 RUNNER = "evoae_cli.worker.evaluation:start"
 """What the workers of a study run: real evaluations."""
 
@@ -139,7 +141,7 @@ class Study:
             self._drop_strays()
             self._engine.start()
             with Publisher(self.folder, self.snapshot) as publisher, obeying(self.folder, self._obey(publisher)):
-                state = self._lead(writer, TimeLimit(limit_s))
+                state = self._lead(writer, TimeLimit(limit_s, self._active_clock))
                 self._finish(state)
         except (EvoaeError, OSError) as error:
             self._board.state = "failed"
@@ -237,9 +239,23 @@ class Study:
                 wanted = order.n if order.kind == "set" else self._board.n_workers
                 wanted += {"set": 0, "add": order.n, "remove": -order.n}[order.kind]
                 self.resize(wanted)
+                self._wait_for_workers()
                 publisher.renew()
 
         return obey
+
+    def _active_clock(self) -> float:
+        """Monotonic seconds that stand still while this process is stopped, as by Ctrl-Z."""
+        return time.monotonic() - self._engine.view().paused_s
+
+    def _wait_for_workers(self) -> None:
+        """Until those that were asked for can be seen, which a busy machine may delay."""
+        give_up_at = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < give_up_at:
+            view = self._engine.view()
+            if sum(worker.state != "draining" for worker in view.workers) == view.n_workers:
+                return
+            time.sleep(0.02)
 
     def _write_best(self, best: Best, is_abandoned: Callable[[], bool]) -> None:
         # The main thread's connection may be inside a transaction; this runs in a thread of its own and only reads.
@@ -251,7 +267,7 @@ class Study:
 
     def _drop_strays(self) -> None:
         """Delete what is of no use: weights of beaten candidates, and files that a killed run was writing."""
-        best = self._store.best("search")
+        best = self._store.best("search", is_set_aside_too=True)
         kept = weights_file(self.folder, "search", best.evaluation.genotype, 0) if best is not None else None
         for path in (self.folder / "weights").glob("search-*"):
             if path != kept:

@@ -1,7 +1,6 @@
 """How long a study may go on, and how many finalists that leaves time for: pure, save the clock it is given."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
 
 from evoae_cli.study.expected import makespan
@@ -11,9 +10,9 @@ _FINAL_SHARE = 0.5
 
 
 class TimeLimit:
-    """The time that a run was given, from its construction on; None for no limit. `clock` is monotonic, in seconds."""
+    """The time that a run was given, from its construction on; None for no limit. `clock` tells seconds."""
 
-    def __init__(self, limit_s: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit_s: float | None, clock: Callable[[], float]) -> None:
         self._limit_s = math.inf if limit_s is None else limit_s
         self._clock = clock
         self._started_at = clock()

@@ -23,6 +23,8 @@ from evoae_cli.worker.starter import Starter
 from evoae_cli.worker.wakepipe import WakePipe
 
 _SURPLUS = "fewer workers are wanted"
+_LONGEST_DELAY_S = 0.5
+"""A busy machine may wake this process so late; longer, and it was stopped."""
 
 
 class Dispatcher:
@@ -58,6 +60,8 @@ class Dispatcher:
         self._check_at = -math.inf
         # Until when heartbeats could be heard: the end of the latest wait. Silence counts only until then.
         self._listened_at = clock()
+        self.paused_s = 0.0
+        """Seconds in which this process was stopped."""
         self._is_stopping = False
         self._selector = selectors.DefaultSelector()
         self._pipe = WakePipe()
@@ -101,7 +105,7 @@ class Dispatcher:
         timeout_s = min(timeout_s, longest_s)
         events = self._selector.select(None if timeout_s == math.inf else timeout_s)
         since, self._listened_at = self._listened_at, self._clock()
-        if self._listened_at - since > longest_s + self._timing.heartbeat_interval_s:
+        if self._listened_at - since > longest_s + min(self._timing.heartbeat_interval_s, _LONGEST_DELAY_S):
             self._forgive(self._listened_at - since)
         for key, _ in events:
             handler, worker = key.data
@@ -111,6 +115,7 @@ class Dispatcher:
 
     def _forgive(self, gap_s: float) -> None:
         """Count nothing of a time in which this process was stopped, and perhaps its workers too."""
+        self.paused_s += gap_s
         self._broker.extend(gap_s)
         for seat in self._seats.named.values():
             if seat.worker is not None:
@@ -146,8 +151,13 @@ class Dispatcher:
         # Not the clock's time: a pause may begin here too.
         now = self._listened_at
         # Read before, since files are not read under the broker's lock.
-        logs = {lease.id: self._seats.log_of(lease.worker) for lease in self._broker.due(now)}
-        for lost in self._broker.expire(now, logs, tell=lambda lost: self._tell(lost, logs.get(lost.lease.id, ""))):
+        due = self._broker.due(now)
+        logs = {lease.id: self._seats.log_of(lease.worker) for lease in due}
+        unbegun = {lease.id for lease in due if not self._seats.has_begun(lease.worker)}
+        expired = self._broker.expire(
+            now, logs, unbegun, tell=lambda lost: self._tell(lost, logs.get(lost.lease.id, ""))
+        )
+        for lost in expired:
             seat = self._seats.named.get(lost.lease.worker)
             if seat is not None and seat.worker is not None:
                 self._kill(seat.worker, lost.reason)

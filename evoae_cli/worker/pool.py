@@ -63,6 +63,11 @@ class Pool:
         self._dispatcher.close()
         self._seats.close()
 
+    @property
+    def paused_s(self) -> float:
+        """Seconds in which this process was stopped while it had workers."""
+        return self._dispatcher.paused_s
+
     def view(self) -> tuple[WorkerView, ...]:
         """All workers at this moment, also those that drain."""
         now = self._clock()

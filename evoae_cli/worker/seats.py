@@ -114,6 +114,11 @@ class Seats:
         seat = self.named.get(name)
         return "" if seat is None or seat.worker is None else seat.worker.task_log()
 
+    def has_begun(self, name: str) -> bool:
+        """Whether the worker of that name has taken its task out of the channel."""
+        seat = self.named.get(name)
+        return seat is None or seat.worker is None or not seat.worker.tasks.is_unread
+
     def loss(self, lost: Lost, log: str) -> WorkerLoss:
         """What people are told of a lost lease."""
         lease = lost.lease
@@ -125,6 +130,7 @@ class Seats:
             log=log,
             task=lease.task.name,
             attempt=lease.attempt,
+            has_begun=lost.has_begun,
             is_last=lost.result is not None,
         )
 

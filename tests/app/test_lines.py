@@ -13,7 +13,8 @@ from evoae_cli.engine.protocol import WorkerView
 
 
 def worker(state: Any) -> WorkerView:
-    return WorkerView(name="w", device="cpu", pid=7, state=state)
+    task = "3x3conv2d:8" if state == "training" else ""
+    return WorkerView(name="w", device="cpu", pid=7, state=state, task=task)
 
 
 def test_within_the_block_time_is_told_and_after_it_no_more() -> None:

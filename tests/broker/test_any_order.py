@@ -103,19 +103,21 @@ class Model:
         assert {lease.id for lease in self.ledger.due(self.now)} == set(due)
         assert self.broker.due(self.now) == self.ledger.due(self.now)
         logs = {lease_id: f"log of lease {lease_id}" for lease_id in due}
-        lost = self.ledger.expire(self.now, logs)
+        # Every other worker had not begun.
+        unbegun = {lease_id for lease_id in due if lease_id % 2}
+        lost = self.ledger.expire(self.now, logs, unbegun)
         told: list[Lost] = []
-        assert self.broker.expire(logs=logs, tell=told.append) == lost == told
+        assert self.broker.expire(None, logs, unbegun, tell=told.append) == lost == told
         assert {one.lease.id for one in lost} == set(due)
         for one in lost:
             held = due[one.lease.id]
             assert one.result is None or one.result.log == logs[one.lease.id]
             self.take(held)
-            if held.ends_at <= self.now:
+            if held.ends_at <= self.now and one.lease.id not in unbegun:
                 self.end(held, one.result, Outcome.TIMEOUT)
                 self.happened["timed out"] += 1
             else:
-                self.try_again(held, one, has_begun=True)
+                self.try_again(held, one, has_begun=one.lease.id not in unbegun)
 
     def die(self, number: int) -> None:
         """A worker is lost, before it has begun or after, or while it has nothing to do."""

@@ -60,6 +60,7 @@ def test_a_task_whose_time_is_up_ends_at_once_and_its_worker_is_replaced(engine:
             log="epoch 1",
             task="task 2",
             attempt=1,
+            has_begun=True,
             is_last=True,
         )
     ]
@@ -124,7 +125,9 @@ def test_losses_that_nobody_takes_do_not_pile_up() -> None:
     engine = LocalEngine([CPU], NOOP)
     for number in range(1500):
         engine._keep_loss(
-            WorkerLoss(worker="worker-1", pid=number, reason="", log="", task="", attempt=1, is_last=False)
+            WorkerLoss(
+                worker="worker-1", pid=number, reason="", log="", task="", attempt=1, has_begun=True, is_last=False
+            )
         )
     assert engine.next_result() is None
     assert engine._broker.results.empty(), "one wake for all"

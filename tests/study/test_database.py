@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def filled(folder: Path, n: int = 60) -> Store:
     store = Store.create(folder)
     for number in range(n):
-        store.append(record(f"g{number}", number=number), {"counts": {"proposed": number}})
+        store.append(record(f"g{number}", number=number), meta={"counts": {"proposed": number}})
     return store
 
 
@@ -52,7 +52,7 @@ def test_another_format_is_refused(store: Store, tmp_path: Path) -> None:
 
 def test_a_damaged_page_is_one_line_wherever_it_is_met(store: Store, tmp_path: Path) -> None:
     for number in range(200):
-        store.append(record(f"g{number}", number=number), {"counts": {"proposed": number}})
+        store.append(record(f"g{number}", number=number), meta={"counts": {"proposed": number}})
     store.close()
     path = tmp_path / "study.db"
     content = bytearray(path.read_bytes())
@@ -70,7 +70,7 @@ def test_a_study_that_was_never_finished_being_made_says_so(tmp_path: Path) -> N
 
 
 def test_a_write_that_fails_changes_nothing_and_says_what_to_do(store: Store, tmp_path: Path) -> None:
-    store.append(record("a"), {"active_s": 1.0})
+    store.append(record("a"), meta={"active_s": 1.0})
     # SQLite itself refuses to grow the file further: the same error as a full disk.
     pages = store._db.execute("PRAGMA page_count").fetchone()[0]
     store._db.execute(f"PRAGMA max_page_count={pages}")
@@ -177,7 +177,7 @@ def test_what_is_written_into_a_file_that_is_out_of_reach_is_refused(deed: str, 
     if deed == "replaced":
         shutil.copytree(tmp_path / "elsewhere", folder)
     with pytest.raises(EvoaeError, match="moved or deleted while it ran") as refused:
-        store.append(record("new", number=2), {})
+        store.append(record("new", number=2), meta={})
     assert "\n" not in str(refused.value)
     store.close()
     if deed != "deleted":
@@ -204,7 +204,7 @@ if limit:
 n, lines = 0, []
 while len(lines) < 3:
     try:
-        store.append(record(f"g{n}", number=n), {"counts": {"proposed": n}})
+        store.append(record(f"g{n}", number=n), meta={"counts": {"proposed": n}})
         n += 1
     except EvoaeError as error:
         lines.append(str(error))
@@ -257,7 +257,7 @@ def test_a_full_disk_loses_nothing_that_was_stored(seed: int, how: str, tmp_path
     assert_nothing_was_lost(told)
     store = Store.open(tmp_path)
     assert len(store.history()) == told["n"]
-    store.append(record("there is room again", number=told["n"]), {})
+    store.append(record("there is room again", number=told["n"]), meta={})
     assert len(store.history()) == told["n"] + 1
 
 
@@ -325,7 +325,7 @@ def test_a_reader_finds_the_study_whole_whatever_its_writer_does(tmp_path: Path)
     assert reading.stdout is not None
     reading.stdout.readline()
     for number in range(1000):
-        store.append(record(f"g{number}", number=number), {})
+        store.append(record(f"g{number}", number=number), meta={})
     assert reading.wait(timeout=120) == 0
     reading.stdout.close()
     store.close()

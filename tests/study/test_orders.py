@@ -74,6 +74,32 @@ def test_an_order_whose_giver_was_killed_long_ago_is_dropped(tmp_path: Path) -> 
     assert not stale.exists()
 
 
+def test_an_order_that_cannot_be_removed_is_not_obeyed_and_so_never_twice(tmp_path: Path) -> None:
+    """As one that another account has written into a folder of its own."""
+    heard: list[Order] = []
+    stuck = tmp_path / ORDERS / "1-1.order"
+    with StudyLock(tmp_path), obeying(tmp_path, heard.append):
+        # A folder of that name cannot be read, nor removed as a file; permissions would not bind root.
+        (stuck / "within").mkdir(parents=True)
+        time.sleep(1)
+        assert heard == []
+
+
+def test_a_bug_while_an_order_is_obeyed_is_told_and_later_orders_are_taken(tmp_path: Path) -> None:
+    heard: list[Order] = []
+
+    def stumble(order: Order) -> None:
+        heard.append(order)
+        if order.kind == "add":
+            raise ZeroDivisionError("oops")
+
+    with StudyLock(tmp_path), obeying(tmp_path, stumble):
+        with pytest.raises(StudyError, match="ZeroDivisionError: oops"):
+            give(tmp_path, Order(kind="add", n=1))
+        give(tmp_path, Order(kind="stop"))
+    assert [order.kind for order in heard] == ["add", "stop"]
+
+
 def test_a_file_that_is_no_order_is_refused_and_harms_nothing(tmp_path: Path) -> None:
     heard: list[Order] = []
     place = tmp_path / ORDERS

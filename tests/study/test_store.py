@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_an_appended_evaluation_is_there_for_another_reader_at_once(store: Store, tmp_path: Path) -> None:
-    store.append(record("3x3conv2d:8"), {"active_s": 4.0})
+    store.append(record("3x3conv2d:8"), meta={"active_s": 4.0})
     reader = Store.read(tmp_path)
     found = reader.find("search", "3x3conv2d:8")
     assert found is not None
@@ -50,7 +50,7 @@ def test_an_appended_evaluation_is_there_for_another_reader_at_once(store: Store
 
 def test_history_is_in_the_order_of_proposals_whatever_order_evaluations_ended_in(store: Store) -> None:
     for genotype, generation, number in (("c", 1, 2), ("b", 0, 1), ("a", 0, 0)):
-        store.append(record(genotype, generation=generation, number=number), {})
+        store.append(record(genotype, generation=generation, number=number), meta={})
     assert [row[1] for row in store.history()] == ["a", "b", "c"]
 
 
@@ -61,10 +61,10 @@ def test_every_commit_is_synced_in_full(store: Store) -> None:
 
 def test_the_best_is_the_fittest_and_never_a_failed_one(store: Store) -> None:
     assert store.best("search") is None
-    store.append(record("failed", 0.0), {})
+    store.append(record("failed", 0.0), meta={})
     assert store.best("search") is None
-    store.append(record("good", 5.0, number=1), {})
-    store.append(record("better", 6.0, number=2), {})
+    store.append(record("good", 5.0, number=1), meta={})
+    store.append(record("better", 6.0, number=2), meta={})
     best = store.best("search")
     assert best is not None
     assert best.evaluation.genotype == "better"
@@ -72,7 +72,7 @@ def test_the_best_is_the_fittest_and_never_a_failed_one(store: Store) -> None:
 
 def test_best_by_generation_never_falls(store: Store) -> None:
     for number, (generation, fitness) in enumerate([(0, 3.0), (0, 1.0), (1, 2.0), (3, 4.0)]):
-        store.append(record(f"g{number}", fitness, generation=generation, number=number), {})
+        store.append(record(f"g{number}", fitness, generation=generation, number=number), meta={})
     assert store.best_by_generation() == [(0, 3.0), (1, 3.0), (3, 4.0)]
 
 
@@ -90,13 +90,13 @@ def test_a_reader_cannot_write(store: Store, tmp_path: Path) -> None:
 
 
 def test_the_kinds_of_hardware_are_told_apart(store: Store) -> None:
-    store.append(record("a"), {})
-    store.append(record("b", number=1), {})
+    store.append(record("a"), meta={})
+    store.append(record("b", number=1), meta={})
     assert len(store.hardware()) == 1
     other = record("c", number=2)
     for change in ({"device": "gpu"}, {"dtype": "bfloat16"}, {"torch": "3"}, {"micro_batches": 4}):
         found = msgspec.structs.replace(other.evaluation, genotype=str(change), **change)
-        store.append(msgspec.structs.replace(other, evaluation=found), {})
+        store.append(msgspec.structs.replace(other, evaluation=found), meta={})
     assert len(store.hardware()) == 5
 
 
@@ -107,7 +107,7 @@ def test_of_equals_the_best_has_fewer_parameters_whatever_order_they_ended_in(tm
         for number, parameters in enumerate(order):
             made = record(f"g{parameters}", number=number)
             found = msgspec.structs.replace(made.evaluation, parameters=parameters)
-            store.append(msgspec.structs.replace(made, evaluation=found), {})
+            store.append(msgspec.structs.replace(made, evaluation=found), meta={})
         best = store.best("search")
         assert best is not None
         assert best.evaluation.genotype == "g4"
@@ -120,13 +120,13 @@ def study_with_failures(folder: Path) -> Store:
         for number in range(2 * generation, 2 * generation + 2):
             made = record(f"g{number}", 2.0 + number, generation=generation, number=number)
             outcome = {2: Outcome.CRASHED, 3: Outcome.DIVERGED}.get(number, Outcome.OK)
-            store.append(ended(made, outcome), {"counts": {"proposed": 9, "trained": number + 1}})
+            store.append(ended(made, outcome), meta={"counts": {"proposed": 9, "trained": number + 1}})
         store.put_generation(generation, {"generation": generation}, {})
     finals: list[tuple[str, Outcome]] = [("g5", Outcome.OK), ("g4", Outcome.TIMEOUT)]
     for genotype, outcome in finals:
-        store.append(ended(record(genotype, 9.0), outcome, "final"), {})
+        store.append(ended(record(genotype, 9.0), outcome, "final"), meta={})
     for genotype in ("g5", "g4"):
-        store.append(ended(record(genotype, 8.0), Outcome.OK, "test"), {})
+        store.append(ended(record(genotype, 8.0), Outcome.OK, "test"), meta={})
     store.put_meta(state="done", finalists=["g5", "g4"], winner=["g5", 0])
     return store
 
@@ -189,8 +189,8 @@ def test_an_asynchronous_search_forgets_only_what_failed(tmp_path: Path) -> None
 
 
 def test_forgetting_where_nothing_failed_changes_nothing(store: Store) -> None:
-    store.append(record("a"), {})
-    store.append(record("b", 0.0, number=1), {})
+    store.append(record("a"), meta={})
+    store.append(record("b", 0.0, number=1), meta={})
     store.put_generation(0, {"generation": 0}, {"state": "done", "counts": {"diverged": 1}})
     assert store.forget_failures(is_generational=True) == 0
     assert len(store.history()) == 2
@@ -200,7 +200,7 @@ def test_forgetting_where_nothing_failed_changes_nothing(store: Store) -> None:
 
 def test_only_failed_finalists_leave_the_search_as_it_is(tmp_path: Path) -> None:
     store = study_with_failures(tmp_path)
-    store.append(ended(record("g2", 4.0, generation=1, number=2), Outcome.OK), {})
+    store.append(ended(record("g2", 4.0, generation=1, number=2), Outcome.OK), meta={})
     assert store.forget_failures(is_generational=True) == 1
     assert len(store.history()) == 6
     assert len(store.generations()) == 3
@@ -208,16 +208,16 @@ def test_only_failed_finalists_leave_the_search_as_it_is(tmp_path: Path) -> None
 
 def test_evaluations_are_told_in_the_order_in_which_they_were_stored(store: Store) -> None:
     for genotype, number in (("c", 2), ("a", 0), ("b", 1)):
-        store.append(record(genotype, number=number), {})
-    store.append(ended(record("finalist"), Outcome.OK, "final"), {})
-    store.append(record("c", 5.0, number=2), {})
+        store.append(record(genotype, number=number), meta={})
+    store.append(ended(record("finalist"), Outcome.OK, "final"), meta={})
+    store.append(record("c", 5.0, number=2), meta={})
     assert [found.evaluation.genotype for found in store.told()] == ["a", "b", "c"]
 
 
 def test_what_is_told_stays_in_order_when_the_last_one_was_forgotten(store: Store) -> None:
-    store.append(record("a"), {})
-    store.append(ended(record("b", number=1), Outcome.OOM), {})
+    store.append(record("a"), meta={})
+    store.append(ended(record("b", number=1), Outcome.OOM), meta={})
     store.forget_failures(is_generational=False)
-    store.append(record("c", number=2), {})
-    store.append(record("b", number=1), {})
+    store.append(record("c", number=2), meta={})
+    store.append(record("b", number=1), meta={})
     assert [found.evaluation.genotype for found in store.told()] == ["a", "c", "b"]

@@ -1,10 +1,11 @@
 import math
+import time
 
 from evoae_cli.study.timelimit import TimeLimit, affordable
 
 
 def test_without_a_limit_time_never_ends() -> None:
-    limit = TimeLimit(None)
+    limit = TimeLimit(None, time.monotonic)
     assert not limit.is_set
     assert limit.left_s == limit.finals_s == math.inf
 
@@ -19,7 +20,7 @@ def test_the_time_left_falls_with_the_clock_and_below_zero() -> None:
 
 
 def test_the_search_keeps_at_least_half_of_the_time() -> None:
-    assert TimeLimit(60.0).finals_s == 30.0
+    assert TimeLimit(60.0, time.monotonic).finals_s == 30.0
 
 
 def test_as_many_finalists_are_afforded_as_their_trainings_take_no_longer_than_the_time() -> None:
