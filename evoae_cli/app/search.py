@@ -53,7 +53,7 @@ def search(
     resolved = resolved_config(objective, config, settings)
     show = Show(stderr_console(), quiet, as_json)
     limit_s = limit_seconds(time_limit)
-    raise typer.Exit(_dry_run(resolved, show) if dry_run else _start(resolved, study, show, limit_s))
+    raise typer.Exit(_dry_run(resolved, show, limit_s) if dry_run else _start(resolved, study, show, limit_s))
 
 
 def resolved_config(objective: str | None, file: Path | None, settings: dict[str, Any]) -> StudyConfig:
@@ -94,13 +94,13 @@ def _start(config: StudyConfig, name: str | None, show: Show, limit_s: float | N
     return run_study(study, show, limit_s)
 
 
-def _dry_run(config: StudyConfig, show: Show) -> int:
+def _dry_run(config: StudyConfig, show: Show, limit_s: float | None) -> int:
     from evoae_cli.app.beforehand import check_source
 
     check_source(config)
     with show.preparing("measuring a few steps"):
         from evoae_cli.study.plan import plan
 
-        planned = plan(config, show.warn)
+        planned = plan(config, show.warn, limit_s)
     typer.echo(json.dumps(msgspec.to_builtins(planned)) if show.is_json else "\n".join(planned.lines()))
     return 0

@@ -40,7 +40,7 @@ def study_lines(summary: dict[str, Any], folder: Path, width: int | None = None)
     lines = [f"{folder}: {summary['objective']}, {summary['state']}, seed {summary['seed']}, preset {preset}"]
     lines += [f"noise: {summary['noise']}", ""]
     if best is None:
-        lines.append("no candidate has been evaluated yet")
+        lines.append(f"no candidate has been {'trained with success' if Counts(**counts).failed else 'evaluated'} yet")
     else:
         lines += [f"best: {best['genotype']}", *_score_lines(best)]
         lines.append(f"{best['parameters']:,} parameters, a code of {best['code_values']:,} values")

@@ -38,6 +38,8 @@ class Course:
         winner = self._test(finals)
         if self._means.evolution.is_exhausted:
             return "exhausted", finals, winner
+        if self._means.limit.is_set and not self._is_time_up:
+            self._means.say("message", "all generations ran within the time; resume --generations adds more")
         return "time-up" if self._is_time_up else "done", finals, winner
 
     def _measure(self, split: Split) -> None:

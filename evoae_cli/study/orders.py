@@ -65,15 +65,28 @@ def give(folder: Path, order: Order) -> None:
 
 def _wait_for(answer: Path, folder: Path) -> str:
     """The refusal that the answer holds, or nothing."""
-    give_up_at = time.monotonic() + _PATIENCE_S
+    begun_at = time.monotonic()
+    give_up_at = begun_at + _PATIENCE_S
     while not answer.exists():
         # It may answer and end at once, so an answer counts although nobody runs the study any more.
-        if lock_holder(folder) is None and not answer.exists():
+        holder = lock_holder(folder)
+        if holder is None and not answer.exists():
             check_runs(folder)
+        if time.monotonic() > begun_at + 1 and holder is not None and _is_stopped(holder):
+            raise StudyError(f"process {holder}, which runs {folder}, is stopped; let it go on: kill -CONT {holder}")
         if time.monotonic() > give_up_at:
             raise StudyError(f"study {folder} did not answer within {_PATIENCE_S:g} s; is its process stopped?")
         time.sleep(_LOOK_EVERY_S / 2)
     return msgspec.json.decode(answer.read_bytes(), type=_Answer).refusal
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process of this machine is stopped, as by Ctrl-Z; False where that cannot be told."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state == "T"
 
 
 def check_runs(folder: Path) -> None:

@@ -41,6 +41,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Smallest and largest code of one image in the search space."""
     image_values: int
     estimated_s: float
+    limit_s: float | None = None
+    """How long it may take; None without a limit."""
     worker_bytes: int
     """Memory that training the largest of the sampled candidates needs beside what a worker holds anyway."""
 
@@ -57,7 +59,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             "code": f"{code} values for an image of {self.image_values:,}",
             "workers": devices,
             "candidates": f"at most about {self.n_candidates}, then {config.finalists} finalists",
-            "time": f"about {max(1, round(self.estimated_s / 60))} min",
+            "time": f"about {max(1, round(self.estimated_s / 60))} min"
+            + (f", ended after {self.limit_s:g} s" if self.limit_s is not None else ""),
             "memory": f"up to about {self.worker_bytes / 1e6:,.0f} MB in each worker beside PyTorch's own",
         }
         # What stands above was made from the setting of that name.
@@ -67,7 +70,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return [f"{key:<{width}}  {text}" for key, text in rows]
 
 
-def plan(config: StudyConfig, warn: Callable[[str], None]) -> Plan:
+def plan(config: StudyConfig, warn: Callable[[str], None], limit_s: float | None = None) -> Plan:
     """Prepare a study in a temporary place, time a few training steps, and say what it would take.
 
     Raises UsageError for what cannot be done without writing, EvoaeError where a usual candidate finds no memory.
@@ -87,6 +90,7 @@ def plan(config: StudyConfig, warn: Callable[[str], None]) -> Plan:
             code_values=_code_range(requests, sample),
             image_values=setup.images.channels * config.patch**2,
             estimated_s=estimate_s(requests, sample, len(setup.devices), speed),
+            limit_s=limit_s,
             worker_bytes=max(training_bytes(genotype, requests.network, requests.recipe(1)) for genotype in sample),
         )
 

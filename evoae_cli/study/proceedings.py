@@ -1,6 +1,7 @@
 """What all stages of a study share: they send evaluations out, take results in, keep records, and heed a stop."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,8 @@ class StopFlags:
 
     is_stopping: bool = False
     is_killed: bool = False
+    resizes: deque[int] = field(default_factory=deque)
+    """Numbers of workers that were asked for, until the diary has them."""
 
 
 @dataclass
@@ -58,7 +61,6 @@ class Proceedings:
     snapshot: Callable[[], Snapshot]
     kinds: set[tuple[str, ...]] = field(default_factory=set)
     """Kinds of hardware and software seen so far."""
-    _n_workers: int | None = None
     _arrived: list[tuple[Record, Callable[[Record], None]]] = field(default_factory=list)
 
     def evaluate(
@@ -119,6 +121,7 @@ class Proceedings:
     def drain(self) -> None:
         """Take back what no worker runs, and wait for the rest. Raises Stopped when the study was asked to stop."""
         n_running = self.desk.withdraw()
+        self._note_workers()
         self._heed_stop()
         while n_running > 0:
             n_running -= self._take()
@@ -146,6 +149,8 @@ class Proceedings:
         for record, _ in arrived:
             found = record.evaluation
             self.board.ended(found)
+            # Before it is stored, since it is compared with all that is.
+            self._note_kind(found)
             if found.stage == "search":
                 self.board.evaluated(record, is_new=True)
                 said.append(("evaluated", lines.evaluated_line(record, self.snapshot())))
@@ -158,7 +163,6 @@ class Proceedings:
         for kind, line in said:
             self.say(kind, line)
         for record, then in arrived:
-            self._note_kind(record.evaluation)
             then(record)
 
     def _meta(self) -> dict[str, Any]:
@@ -169,12 +173,11 @@ class Proceedings:
         return meta
 
     def _note_workers(self) -> None:
-        """Enter into the diary which workers were lost, and how many people want."""
-        if (n_workers := self.board.n_workers) != self._n_workers:
-            if self._n_workers is not None:
-                self.store.put_event("workers", f"from now on {n_workers}")
-                self.say("message", f"from now on {n_workers} workers")
-            self._n_workers = n_workers
+        """Enter into the diary which workers were lost, and how many people have asked for."""
+        while self.stop.resizes:
+            n_workers = self.stop.resizes.popleft()
+            self.store.put_event("workers", f"from now on {n_workers}")
+            self.say("message", f"from now on {n_workers} worker{'s' * (n_workers > 1)}")
         for loss in self.desk.take_losses():
             line = lines.loss_line(loss)
             self.store.put_event("lost", f"{line}\n{loss.log}" if loss.log else line)
@@ -194,11 +197,12 @@ class Proceedings:
 
     def _heed_stop(self) -> None:
         """Say that the study stops, once. Raises Stopped when it is not to wait for what runs."""
-        if self.stop.is_stopping and self.board.state != "stopping":
-            self.board.state = "stopping"
-            self.say("message", "stopping: waiting for the evaluations that run; stop again to end at once")
         if self.stop.is_killed:
             raise Stopped
+        if self.stop.is_stopping and self.board.state != "stopping":
+            self.board.state = "stopping"
+            how = "Ctrl-C again, or evoae stop --now, ends at once"
+            self.say("message", f"stopping: waiting for the evaluations that run; {how}")
 
 
 def _is_result(found: Evaluation) -> bool:

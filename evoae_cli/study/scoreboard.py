@@ -18,6 +18,7 @@ from evoae_cli.study.finals import Final
 from evoae_cli.study.progress import Progress, Running
 from evoae_cli.study.snapshot import ArchitectureRow, Counts, Phase, Snapshot, State
 from evoae_cli.study.store import Record, Store
+from evoae_cli.study.timelimit import TimeLimit
 
 _N_BEST = 5
 _CLOSING_S = 10.0
@@ -34,6 +35,8 @@ class Scoreboard:
         self.is_search_over = False
         self.best_fitness = 0.0
         self.last_reason = ""
+        self.limit: TimeLimit | None = None
+        """How long this run may take, once it has begun."""
         self.closing_s = 0.0 if store.meta("references_test") is not None else _CLOSING_S
         """Seconds that the end of the study takes once the finalists are trained."""
         self._folder = folder
@@ -165,7 +168,10 @@ class Scoreboard:
     def _remaining_s(self, generation: float, n_open: int, running: list[Running]) -> float | None:
         if self.state != "running" or self.phase == "finished":
             return None
-        return self._progress.remaining_s(generation, n_open, self.n_workers, self.is_search_over, running)
+        expected_s = self._progress.remaining_s(generation, n_open, self.n_workers, self.is_search_over, running)
+        if self.limit is None or expected_s is None or self.is_search_over:
+            return expected_s
+        return max(0.0, min(expected_s, self.limit.left_s))
 
     def _active_s(self) -> float:
         return self._active_before_s + time.monotonic() - self._started_at - self._engine.view().paused_s

@@ -177,13 +177,24 @@ class Searching:
         weights = weights_file(means.folder, "search", found.genotype, 0)
         if not is_best:
             weights.unlink(missing_ok=True)
-        elif weights.exists() and means.store.meta("winner") is None:
+        elif weights.exists() and means.store.meta("winner") is None and not self._is_outdone(found):
             # Once there is a winner, trained to the end, only the next winner takes its place.
             means.best_writer.put(Best(found, weights))
 
+    def _is_outdone(self, found: Evaluation) -> bool:
+        """Whether a better candidate has its weights, of which evolution has not heard: one that is set aside.
+
+        It lies in `best/`, which must not become worse while failures before it are tried again.
+        """
+        best = self._means.store.best("search", is_set_aside_too=True)
+        if best is None or best.evaluation.genotype == found.genotype:
+            return False
+        return weights_file(self._means.folder, "search", best.evaluation.genotype, 0).exists()
+
     def _refuse_if_all_failed(self) -> None:
         if all(individual.fitness == 0.0 for individual in self._evolution.population):
-            raise EvoaeError(f"every candidate failed; the last one: {self._means.board.last_reason}")
+            again = f"to try them again: evoae resume {self._means.folder} --retry-failed"
+            raise EvoaeError(f"every candidate failed; the last one: {self._means.board.last_reason}; {again}")
 
     # ---- time ----
 

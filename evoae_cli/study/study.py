@@ -17,7 +17,7 @@ from evoae_cli.study.course import Course
 from evoae_cli.study.desk import Desk
 from evoae_cli.study.expected import ExpectedTimes
 from evoae_cli.study.ground import Ground, new_ground, old_ground
-from evoae_cli.study.locate import BEST
+from evoae_cli.study.locate import BEST, DATABASE
 from evoae_cli.study.model import WEIGHTS
 from evoae_cli.study.orders import Order, obeying
 from evoae_cli.study.proceedings import Proceedings, StopFlags, Stopped
@@ -141,7 +141,8 @@ class Study:
             self._drop_strays()
             self._engine.start()
             with Publisher(self.folder, self.snapshot) as publisher, obeying(self.folder, self._obey(publisher)):
-                state = self._lead(writer, TimeLimit(limit_s, self._active_clock))
+                self._board.limit = limit = TimeLimit(limit_s, self._active_clock)
+                state = self._lead(writer, limit)
                 self._finish(state)
         except (EvoaeError, OSError) as error:
             self._board.state = "failed"
@@ -149,6 +150,10 @@ class Study:
             with contextlib.suppress(EvoaeError):
                 self._store.put_event("failed", str(error))
                 self._store.put_meta(state="failed")
+            if not (self.folder / DATABASE).exists():
+                # Whatever else was noticed first.
+                where = "if it was moved, resume it where it is now"
+                raise EvoaeError(f"study {self.folder} was moved or deleted while it ran; {where}") from error
             if isinstance(error, EvoaeError):
                 raise
             raise EvoaeError(f"cannot go on: {error}; all that was stored is safe, resume it later") from error
@@ -220,6 +225,7 @@ class Study:
         if not 1 <= n_workers <= MAX_WORKERS:
             raise UsageError(f"{n_workers} workers cannot be; 1 to {MAX_WORKERS} can, and evoae stop ends the search")
         self._engine.resize(n_workers)
+        self._stop.resizes.append(n_workers)
         # The asynchronous search sends one candidate for each worker, so it must hear of new ones.
         self._engine.wake()
 
@@ -235,9 +241,14 @@ class Study:
                 self.request_stop()
             elif order.kind == "kill":
                 self.kill()
+            elif self._stop.is_stopping:
+                raise UsageError("the search is stopping, so its workers stay as they are")
             else:
                 wanted = order.n if order.kind == "set" else self._board.n_workers
                 wanted += {"set": 0, "add": order.n, "remove": -order.n}[order.kind]
+                if order.kind == "remove" and wanted < 1:
+                    there = f"of {self._board.n_workers} workers one must stay"
+                    raise UsageError(f"--remove {order.n} is too many: {there}; to end the search use evoae stop")
                 self.resize(wanted)
                 self._wait_for_workers()
                 publisher.renew()

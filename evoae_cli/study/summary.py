@@ -133,7 +133,9 @@ def _finalists(store: Store) -> list[dict[str, Any]]:
     ranking: list[str] = store.meta("finalists", [])
     place = {genotype: i for i, genotype in enumerate(ranking)}
     records = [record for record in store.records("final") if record.evaluation.genotype in place or not ranking]
-    records.sort(key=lambda record: (place.get(record.evaluation.genotype, 0), record.evaluation.seed_index))
+    # Until all are trained, in the order of what is known of them.
+    records.sort(key=lambda record: -record.evaluation.fitness)
+    records.sort(key=lambda record: place.get(record.evaluation.genotype, 0))
     return [
         {
             "genotype": record.evaluation.genotype,

@@ -98,11 +98,19 @@ def test_workers_come_and_go_and_the_search_stops_as_with_ctrl_c(
     assert table[0].split() == ["worker", "device", "process", "state", "done", "time", "task"]
     assert [line.split()[2] for line in table[1:]] == [str(worker["pid"]) for worker in found]
 
-    assert_one_line(evoae("workers", folder, "--remove", "2", cwd=tmp_path), "0 workers cannot be")
-    workers(folder, "--add", "1")
-    assert len(wait_for(folder, ["training"] * 3)) == 3
-    workers(folder, "--set", "1")
+    assert_one_line(evoae("workers", folder, "--remove", "2", cwd=tmp_path), "of 2 workers one must stay")
+    added = workers(folder, "--add", "1")
+    assert [worker["name"] for worker in added] == ["worker-1", "worker-2", "worker-3"]
+    assert [worker["pid"] for worker in added[:2]] == [worker["pid"] for worker in found]
+    wait_for(folder, ["training"] * 3)
+    shrunk = evoae("workers", folder, "--set", "1", cwd=tmp_path).stdout.splitlines()
+    assert [line.split()[0] for line in shrunk[1:] if "draining" not in line] == ["worker-1"]
     wait_for(folder, ["training"])
+    listed = evoae("workers", folder, "--add", "1", cwd=tmp_path).stdout.splitlines()
+    assert [line.split()[0] for line in listed[1:]] == ["worker-1", "worker-4"]
+    wait_for(folder, ["training"] * 2)
+    left = workers(folder, "--set", "1")
+    assert [worker["name"] for worker in left if worker["state"] != "draining"] == ["worker-1"]
 
     stop = evoae("stop", folder, cwd=tmp_path)
     assert (stop.returncode, stop.stdout) == (0, "")

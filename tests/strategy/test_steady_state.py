@@ -216,6 +216,33 @@ def test_with_one_in_flight_at_a_time_a_crash_leaves_no_trace(chosen: dict[str, 
 
 
 @settings(deadline=None)
+@given(searches, workers, orders)
+def test_a_state_from_before_several_results_is_restored_to_what_the_search_is_after_them(
+    chosen: dict[str, Any], n_workers: int, choice: random.Random
+) -> None:
+    """Results that come together are stored together, with the search's state from before the first was told."""
+    live, told, running = make(**chosen), list[Individual](), list[Genotype]()
+    while not live.is_finished:
+        while len(running) < n_workers and (asked := live.ask()):
+            running += [one.genotype for one in asked if one.source == "new"]
+        if not running:
+            continue
+        choice.shuffle(running)
+        state = json.loads(json.dumps(live.state()))
+        for _ in range(choice.randint(1, len(running))):
+            told.append(Individual(running.pop(), choice.uniform(1, 2), 10, Outcome.OK))
+            live.tell(told[-1].genotype, told[-1].fitness, told[-1].parameters, told[-1].outcome)
+        restored = make(**chosen)
+        restored.restore(state, told)
+        assert all_of(restored) == all_of(live)
+
+
+def all_of(search: SteadyState) -> tuple[Any, ...]:
+    """What a search has come to."""
+    return search.fitness_by_generation, search.n_closed, search.population, search.counts, search.state()
+
+
+@settings(deadline=None)
 @given(searches)
 def test_with_one_in_flight_at_a_time_the_seed_and_the_results_fix_the_history(chosen: dict[str, Any]) -> None:
     assert run(make(**chosen)) == run(make(**chosen))

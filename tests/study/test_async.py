@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 import scripted
 from scripted import Script, course, created, opened, refuse
 
+from evoae_cli.errors import EvoaeError
+from evoae_cli.study.setup import new_search
 from evoae_cli.study.store import Store
 from evoae_cli.study.summary import history, read_snapshot, summary
 
@@ -131,7 +134,8 @@ def test_what_is_out_when_it_is_stopped_at_once_is_trained_first_when_it_goes_on
     assert out
     n_begun = len(script.begun())
     script.write()
-    opened(folder).run()
+    # With one worker, since of several none knows which begins first.
+    opened(folder, workers=1).run()
     assert set(script.begun()[n_begun : n_begun + len(out)]) == set(out)
     assert_whole(folder, script)
 
@@ -211,6 +215,72 @@ def test_a_space_with_nothing_left_ends_it_as_exhausted(script: Script, tmp_path
     assert study.run(refuse_warnings).state == "exhausted"
     assert len(history(tmp_path / "tiny")) == 2 + 4
     assert read_snapshot(tmp_path / "tiny").n_expected == 2 + 4 + 2 + 1
+
+
+def until_all_wait(study: Any) -> None:
+    """Until no worker has anything to do: then all results wait to be taken."""
+    give_up_at = time.monotonic() + 60
+    while (view := study._engine.view()).n_queued + view.n_leased > 0:
+        assert time.monotonic() < give_up_at, view
+        time.sleep(0.01)
+
+
+def test_results_that_wait_are_stored_in_one_commit_and_only_then_told(script: Script, tmp_path: Path) -> None:
+    study = created(tmp_path / "study", workers=4, **ASYNC)
+    steps: list[str] = []
+    tell = study._evolution.tell
+
+    def note(statement: str) -> None:
+        for letter, start in (("B", "BEGIN"), ("I", "INSERT OR REPLACE INTO evaluations"), ("C", "COMMIT")):
+            steps.extend(letter * statement.startswith(start))
+
+    def noted_tell(*result: Any) -> None:
+        steps.append("T")
+        tell(*result)
+
+    study._store._db.set_trace_callback(note)
+    study._evolution.tell = noted_tell
+
+    def listen(event: Any) -> None:
+        if event.kind == "evaluated":
+            study.request_stop()
+        elif "".join(steps).strip("BC") == "":
+            # Three candidates are out, and the classical methods, which are measured first, have just been told.
+            until_all_wait(study)
+
+    assert study.run(listen).state == "interrupted"
+    assert "".join(steps).replace("BC", "") == "BIIICTTT"
+    assert len(told(tmp_path / "study")) == 3
+
+
+def test_a_failure_of_the_host_loses_no_result_that_came_before_it(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full_disk.py").write_text(FULL_DISK)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(scripted, "RUNNER", "full_disk:start")
+    study = created(tmp_path / "study", workers=4, **ASYNC)
+    search = new_search(study.config)
+    *good, bad = (search.ask()[-1].genotype.text for _ in range(3))
+    script.write({bad: "poison"}, sleeps={bad: 0.5})
+    with pytest.raises(EvoaeError, match="No space left on device; mend this and resume"):
+        study.run(lambda event: until_all_wait(study))
+    assert sorted(genotype for genotype, _ in told(tmp_path / "study")) == sorted(good)
+    assert summary(tmp_path / "study")["state"] == "failed"
+
+
+FULL_DISK = """
+import os
+import scripted
+
+def start(device, threads):
+    def fail(*_):
+        raise OSError(28, os.strerror(28), "somewhere")
+
+    # What would be the worker's death is its disk's failure.
+    os.kill = fail
+    return scripted.start(device, threads)
+"""
 
 
 def refuse_warnings(event: Any) -> None:

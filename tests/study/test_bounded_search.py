@@ -1,6 +1,10 @@
 """Studies that are given a time, with workers that sleep as a script says."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +17,7 @@ from scripted import Script, course, created, opened
 from evoae_cli.study.store import Store
 from evoae_cli.study.summary import history, summary
 
+ROOT = Path(__file__).parents[2]
 LONG: dict[str, Any] = {"generations": 12, "population": 6}
 SLEEP_S, LIMIT_S = 0.2, 4.0
 MARGIN_S = 15.0
@@ -182,3 +187,116 @@ def test_nothing_begins_that_would_not_end_in_time(script: Script, tmp_path: Pat
     assert study.run(limit_s=60.0).state == "time-up"
     # Not more than what had begun when the first result came, which had to be awaited: there must be a model.
     assert 1 <= n_stored(folder) < 5
+
+
+@pytest.mark.parametrize("mode", ["generational", "async"])
+def test_a_stop_while_the_last_candidates_finish_begins_no_finalist_and_a_resume_goes_on(
+    mode: str, script: Script, whole: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    first, second, *_ = (row[1] for row in history(whole))
+    script.write(sleep_s=0.5, sleeps={first: 0.2, second: 0.8})
+    n_evaluated = 0
+
+    def listen(event: Any) -> None:
+        nonlocal n_evaluated
+        n_evaluated += event.kind == "evaluated"
+        if n_evaluated == 2:
+            study.request_stop()
+
+    def expected(genotype: str) -> float:
+        # From the first result on no time is left, so the second comes while the search waits for what runs.
+        return 1e-4 if n_evaluated == 0 else 1e6
+
+    study = created(folder, expected=expected, **LONG | {"mode": mode})
+    assert study.run(listen, limit_s=3600.0).state == "interrupted"
+    assert summary(folder)["state"] == "interrupted"
+    assert study.snapshot().phase == "search"
+    assert script.begun("final") == []
+    assert len(script.begun()) == n_stored(folder) <= 4
+    script.write()
+    assert opened(folder).run().state == "done"
+    assert len(script.begun()) == len(set(script.begun()))
+    assert mode == "async" or course(folder) == course(whole)
+
+
+def test_finalists_that_are_trained_already_keep_no_time_from_a_search_that_goes_on(
+    script: Script, tmp_path: Path
+) -> None:
+    """A finalist is expected to take some 200 s, of which 30 s leave nothing to the search; in truth it takes none."""
+    folder = tmp_path / "study"
+
+    def begin_finals(event: Any) -> None:
+        if "the time for the search is up" in event.line:
+            script.write()
+
+    script.write(sleep_s=0.1)
+    created(folder, workers=1, final_epochs=2000).run(begin_finals, limit_s=30.0)
+    assert len(script.begun("final")) == 1
+    n_first = n_stored(folder)
+    script.write(sleep_s=0.1)
+    study = opened(folder)
+
+    def stop(event: Any) -> None:
+        begin_finals(event)
+        if event.kind == "evaluated":
+            study.request_stop()
+
+    assert study.run(stop, limit_s=30.0).state == "interrupted"
+    assert n_stored(folder) > n_first
+
+
+PAUSED_S = 4.0
+LED = f"""
+import json, sys, time
+from pathlib import Path
+import scripted
+
+began_at, n_evaluated = time.monotonic(), 0
+study = scripted.created(Path(sys.argv[1]), workers=1, generations=12, expected=lambda genotype: 0.01)
+
+def listen(event):
+    global n_evaluated
+    n_evaluated += event.kind == "evaluated"
+    if event.kind == "evaluated" and n_evaluated == 1:
+        print(*[worker.pid for worker in study.snapshot().workers], flush=True)
+        sys.stdin.readline()
+    if n_evaluated == 5:
+        study.request_stop()
+
+result = study.run(listen, limit_s={PAUSED_S})
+paused_s, wall_s = study._engine.view().paused_s, time.monotonic() - began_at
+print(json.dumps([result.state, result.summary["active_s"], paused_s, wall_s]), flush=True)
+"""
+
+
+def test_a_pause_of_the_process_counts_neither_as_active_nor_into_the_time_given(
+    script: Script, tmp_path: Path
+) -> None:
+    """It is stopped for as long as it was given in all, with its worker, and then still has time for candidates."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", LED, str(tmp_path / "study")],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(scripted.__file__).parent), str(ROOT)])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    try:
+        assert process.stdout is not None
+        pids = [process.pid, *map(int, process.stdout.readline().split())]
+        assert len(pids) == 2
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(PAUSED_S)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        time.sleep(0.5)
+        said, _ = process.communicate("go on\n", timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    state, active_s, paused_s, wall_s = json.loads(said)
+    assert state == "interrupted"
+    assert PAUSED_S <= paused_s < PAUSED_S + MARGIN_S
+    assert 0 < active_s <= wall_s - PAUSED_S

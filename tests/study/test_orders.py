@@ -1,6 +1,9 @@
 """Orders to a study that another process, or here another thread, runs."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -108,3 +111,19 @@ def test_a_file_that_is_no_order_is_refused_and_harms_nothing(tmp_path: Path) ->
     with StudyLock(tmp_path), obeying(tmp_path, heard.append):
         give(tmp_path, Order(kind="add", n=1))
     assert [order.kind for order in heard] == ["add"]
+
+
+def test_a_process_that_is_stopped_is_named_at_once(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib, signal; from evoae_cli.study.lock import StudyLock;"
+        " lock = StudyLock(pathlib.Path(sys.argv[1])); print(flush=True); signal.pause()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            holder.stdout.readline()
+            holder.send_signal(signal.SIGSTOP)
+            with pytest.raises(StudyError, match=f"is stopped; let it go on: kill -CONT {holder.pid}"):
+                give(tmp_path, Order(kind="stop"))
+        finally:
+            holder.kill()

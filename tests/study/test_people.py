@@ -12,6 +12,7 @@ from scripted import Script, course, created, opened
 
 from evoae_cli.errors import StudyError, UsageError
 from evoae_cli.study.orders import ORDERS, Order, give
+from evoae_cli.study.store import Store
 from evoae_cli.study.summary import history, read_snapshot, summary
 
 SLEEP_S = 0.15
@@ -134,8 +135,12 @@ def test_numbers_that_cannot_be_are_refused_and_change_nothing(script: Script, w
     study = created(folder)
 
     def ask_too_much() -> None:
-        for order in (Order(kind="set", n=0), Order(kind="remove", n=2), Order(kind="add", n=1024)):
-            with pytest.raises(StudyError, match=r"workers cannot be; 1 to 1024 can"):
+        for order, why in (
+            (Order(kind="set", n=0), "0 workers cannot be; 1 to 1024 can"),
+            (Order(kind="remove", n=2), "of 2 workers one must stay"),
+            (Order(kind="add", n=1024), "1026 workers cannot be; 1 to 1024 can"),
+        ):
+            with pytest.raises(StudyError, match=why):
                 give(folder, order)
         assert len(states(study)) == 2
 
@@ -172,3 +177,51 @@ def test_an_order_to_stop_at_once_does_not_wait(script: Script, whole: Path, tmp
     script.write()
     assert opened(folder).run().state == "done"
     assert course(folder) == course(whole)
+
+
+@pytest.mark.parametrize("mode", ["generational", "async"])
+def test_a_stop_that_comes_with_a_result_begins_neither_a_generation_nor_a_finalist(
+    mode: str, script: Script, tmp_path: Path
+) -> None:
+    """It is asked for at the last result of the start, and again at the last one of the search."""
+    chosen: dict[str, Any] = {"mode": mode, "workers": 1}
+    created(tmp_path / "undisturbed", **chosen).run()
+    rows, n_finals, n_evaluated = history(tmp_path / "undisturbed"), len(script.begun("final")), 0
+    folder = tmp_path / "study"
+    study = created(folder, **chosen)
+    for n in (sum(row[0] == 0 for row in rows), len(rows)):
+
+        def stop(event: Any, study: Any = study, n: int = n) -> None:
+            nonlocal n_evaluated
+            n_evaluated += event.kind == "evaluated"
+            if n_evaluated == n:
+                study.request_stop()
+
+        assert study.run(stop).state == summary(folder)["state"] == "interrupted"
+        assert study.snapshot().phase == "search"
+        assert study.snapshot().generation == rows[n - 1][0]
+        assert len(script.begun()) - len(rows) == len(history(folder)) == n
+        assert len(script.begun("final")) == n_finals
+        study = opened(folder)
+    assert study.run().state == "done"
+    assert course(folder) == course(tmp_path / "undisturbed")
+
+
+def test_the_diary_tells_each_number_of_workers_that_was_asked_for(script: Script, tmp_path: Path) -> None:
+    """Also one from before the first result, and several that came while it was busy, after which nothing ran."""
+    folder = tmp_path / "study"
+    study = created(folder, mode="async")
+    study.resize(1)
+    asked = [3, 2, 4]
+
+    def listen(event: Any) -> None:
+        if event.kind == "evaluated":
+            while asked:
+                study.resize(asked.pop(0))
+            study.request_stop()
+
+    study.run(listen)
+    store = Store.read(folder)
+    told = [text for _, kind, text in store.events() if kind == "workers"]
+    store.close()
+    assert told == [f"from now on {n}" for n in (1, 3, 2, 4)]

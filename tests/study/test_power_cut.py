@@ -31,7 +31,7 @@ ENDLESS = SMALL | {
     "workers": 2,
     "device": "cpu",
 }
-EARLY, LATE = 6, 42
+EARLY, LATE = 6, 90
 """Generations of the two copies: in the first all is still in the log, in the second most in the database."""
 N_COMPARED = 5
 """Generations that a copy must go on for, and be the same in."""
@@ -191,7 +191,7 @@ def test_the_whole_course_with_real_networks_is_the_same_after_a_power_cut(
     log = tmp_path / "copy" / "study.db-wal"
     # Into the last commit: the evaluation that was said to have ended.
     log.write_bytes(log.read_bytes()[:-3000])
-    assert len(history(tmp_path / "copy")) == n_stored[0] - 1 > 0
+    assert 0 < len(history(tmp_path / "copy")) < n_stored[0]
     assert resume(tmp_path / "copy", progress=False).state == "done"
     assert history(tmp_path / "copy") == history(finished_study)
     for key in ("best", "finalists"):

@@ -13,6 +13,7 @@ from evoae_cli.app.main import run
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import derive_seed
 from evoae_cli.outcome import Outcome
+from evoae_cli.study.requests import weights_file
 from evoae_cli.study.store import Record, Store
 from evoae_cli.study.summary import history, summary
 
@@ -235,6 +236,70 @@ def test_a_study_that_is_stopped_while_it_tries_again_goes_on_later(
 
     assert study.run(stop).state == "interrupted"
     script.write()
+    assert opened(folder).run().state == "done"
+    assert course(folder) == course(whole)
+
+
+KEEPING = """
+import os, shutil
+from pathlib import Path
+import msgspec, scripted
+from evoae_cli.evaluation.contract import Evaluation, Request
+
+def start(device, threads):
+    return scripted.start(device, threads)[0], run
+
+def run(payload, progress):
+    outcome, body, reason = scripted.run(payload, progress)
+    request = msgspec.msgpack.decode(payload, type=Request)
+    if getattr(request, "stage", None) == "search":
+        found = msgspec.msgpack.decode(body, type=Evaluation)
+        if found.fitness > request.keep_above:
+            weights = scripted._file(Path(os.environ[scripted.WEIGHTS]), request.genotype)
+            shutil.copyfile(weights, request.weights_out)
+            body = msgspec.msgpack.encode(msgspec.structs.replace(found, weights=request.weights_out))
+    return outcome, body, reason
+"""
+"""A runner that keeps the weights of candidates too, as real training does."""
+
+
+def test_what_is_tried_again_never_puts_a_worse_model_into_best(
+    script: Script, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best candidate is set aside until the search comes to it again; its weights and its place stay."""
+    (tmp_path / "keeping.py").write_text(KEEPING)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(scripted, "RUNNER", "keeping:start")
+    folder = tmp_path / "study"
+    failed = max((row for row in history(whole) if row[0] == 0), key=lambda row: row[3])
+
+    def run_until(study: Any, n: int) -> None:
+        def stop(event: Any) -> None:
+            nonlocal n
+            n -= event.kind == "evaluated"
+            if n == 0:
+                study.request_stop()
+
+        assert study.run(stop).state == "interrupted"
+
+    def fitness_in_best() -> float:
+        found = json.loads((folder / "best" / "model.json").read_text())
+        assert weights_file(folder, "search", found["genotype"], 0).exists()
+        fitness: float = found["metrics"]["val"]["fitness"]
+        return fitness
+
+    script.write({failed[1]: "crashed"})
+    run_until(created(folder, workers=1), 16)
+    best = max(history(folder), key=lambda row: row[3])
+    assert best[3] > failed[3], "the failed one must be worse, and the best of those that are evaluated before"
+    assert fitness_in_best() == best[3]
+    script.write()
+    n_begun = len(script.begun())
+    run_until(opened(folder, is_retrying=True), 1)
+    assert script.begun()[n_begun] == failed[1]
+    assert fitness_in_best() == best[3]
+    run_until(opened(folder), 1)
+    assert fitness_in_best() >= best[3]
     assert opened(folder).run().state == "done"
     assert course(folder) == course(whole)
 

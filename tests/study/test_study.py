@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -411,3 +412,26 @@ def test_a_study_that_was_moved_goes_on_where_it_was(finished_study: Path, tmp_p
     (tmp_path / "before").rename(tmp_path / "after")
     assert resume(tmp_path / "after", progress=False).state == "done"
     assert_same_course(tmp_path / "after", finished_study)
+
+
+def test_evaluations_of_different_hardware_are_warned_about_once(tmp_path: Path) -> None:
+    """Also where the first results after a resume come together: they are compared with what was stored before."""
+    folder, runner = tmp_path / "moved", "evoae_cli.bench.hashed:start"
+    config = resolve("denoise", SMALL | {"workers": 2, "population": 8, "filters": (4, 8, 16)})
+    study = Study.create(config, folder, warn=refuse, runner=runner)
+    run_with(study, lambda study, event: study.request_stop() if event.kind == "evaluated" else None)
+    with closing(sqlite3.connect(folder / "study.db")) as db:
+        db.execute("UPDATE evaluations SET record = json_set(record, '$.device', 'another processor')")
+        db.commit()
+    warnings: list[str] = []
+
+    def stop_after_ten(study: Study, event: StudyEvent) -> None:
+        if event.kind == "warning":
+            warnings.append(event.line)
+        if event.kind == "evaluated" and study.snapshot().n_done >= 10:
+            study.request_stop()
+
+    run_with(Study.open(folder, warn=refuse, runner=runner), stop_after_ten)
+    [warning] = warnings
+    assert "different hardware" in warning
+    assert "another processor" in warning

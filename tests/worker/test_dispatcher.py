@@ -14,6 +14,7 @@ import pytest
 from evoae_cli.bench.noop import Command
 from evoae_cli.broker.broker import Broker
 from evoae_cli.broker.task import Task
+from evoae_cli.engine.protocol import WorkerLoss
 from evoae_cli.errors import EvoaeError
 from evoae_cli.outcome import Outcome
 from evoae_cli.worker.pool import Pool
@@ -29,9 +30,10 @@ def a_pool(
     n_workers: int = 1,
     clock: Callable[[], float] = time.monotonic,
     timing: Timing = TIMING,
+    on_loss: Callable[[WorkerLoss], None] = lambda _: None,
 ) -> Pool:
     specs = [WorkerSpec(device="cpu", threads=1)] * n_workers
-    return Pool(broker, specs, runner, timing, logs=None, on_failure=on_failure, on_loss=lambda _: None, clock=clock)
+    return Pool(broker, specs, runner, timing, logs=None, on_failure=on_failure, on_loss=on_loss, clock=clock)
 
 
 def is_in(pool: Pool, state: str) -> bool:
@@ -102,6 +104,30 @@ def start(device, threads):
     pool.wake()
     assert ended(broker) == [(1, Outcome.OK, 2)]
     pool.stop()
+    assert failures.empty()
+
+
+@pytest.mark.parametrize("timeout_s", [None, 0.5])
+def test_a_worker_frozen_before_it_took_its_task_costs_that_no_attempt(timeout_s: float | None) -> None:
+    """Nor does the time count that the task spent in the frozen worker's channel."""
+    failures: SimpleQueue[Exception] = SimpleQueue()
+    losses: list[WorkerLoss] = []
+    broker = Broker(1.0)
+    pool = a_pool(broker, "evoae_cli.bench.noop:start", failures.put, on_loss=losses.append)
+    try:
+        until(partial(is_in, pool, "idle"))
+        pid = pool.view()[0].pid
+        os.kill(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+        broker.submit([Task(id=1, payload=b"", timeout_s=timeout_s)])
+        pool.wake()
+        assert ended(broker) == [(1, Outcome.OK, 1)]
+        [loss] = losses
+        assert (loss.pid, loss.attempt, loss.has_begun, loss.is_last) == (pid, 1, False, False)
+        assert loss.reason == "no heartbeat for 1 s"
+        assert pool.view()[0].pid != pid
+    finally:
+        pool.stop()
     assert failures.empty()
 
 
