@@ -15,7 +15,7 @@ from evoae_cli.engine.protocol import WorkerView
 from evoae_cli.study.locate import BEST
 from evoae_cli.study.snapshot import Counts
 
-_N_FAILURES, _N_LOG_LINES = 5, 10
+_N_FAILURES, _N_LOG_LINES = 5, 25
 _LEAST = 7
 """Columns that a genotype keeps however narrow the terminal."""
 
