@@ -1,28 +1,15 @@
 """What many tests share: a cache of their own, and one small study, made by a real search."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import scripted
+from scripted import Script
 
-SMALL: dict[str, Any] = {
-    "generations": 1,
-    "population": 2,
-    "epochs": 1,
-    "final_epochs": 2,
-    "train_images": 32,
-    "val_images": 4,
-    "test_images": 4,
-    "patch": 32,
-    "crop": 32,
-    "finalists": 2,
-    "filters": (8,),
-    "kernels": (1, 3),
-    "max_layers": 2,
-    "precision": "float32",
-}
-"""Settings of a search that trains real networks in a few seconds."""
+from evoae_cli.bench.small import SMALL
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,3 +30,25 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = search("denoise", study=folder, progress=False, workers=2, **SMALL)
     assert result.state == "done"
     return folder
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """What the workers of this test's studies are to do."""
+    return _new_script(tmp_path / "script", monkeypatch)
+
+
+@contextmanager
+def scripted_study(home: Path, **changes: Any) -> Iterator[Path]:
+    """The folder of a finished study in which nothing went wrong, while its script is the one that holds."""
+    with pytest.MonkeyPatch.context() as patch:
+        _new_script(home / "script", patch)
+        scripted.created(home / "study", **changes).run()
+        yield home / "study"
+
+
+def _new_script(folder: Path, patch: pytest.MonkeyPatch) -> Script:
+    # A script sets these itself; so they are set back afterwards.
+    patch.setenv(scripted.SCRIPT, "")
+    patch.setenv(scripted.WEIGHTS, "")
+    return Script(folder)

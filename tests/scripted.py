@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from evoae_cli.bench import hashed
+from evoae_cli.bench.small import SMALL
 from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, NetworkSpec, Request
 from evoae_cli.outcome import Outcome
 from evoae_cli.worker.process import Progress, Run
@@ -27,21 +28,11 @@ RUNNER = "scripted:start"
 SCRIPT, WEIGHTS = "EVOAE_TEST_SCRIPT", "EVOAE_TEST_WEIGHTS"
 """Environment variables: the folder of a script and its notes, and one with weights for every genotype."""
 
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = SMALL | {
     "generations": 3,
     "population": 4,
-    "epochs": 1,
-    "final_epochs": 2,
-    "train_images": 32,
-    "val_images": 4,
-    "test_images": 4,
-    "patch": 32,
-    "crop": 32,
-    "finalists": 2,
     "filters": (4, 8),
-    "kernels": (1, 3),
     "max_layers": 3,
-    "precision": "float32",
     "device": "cpu",
     "workers": 2,
     "heartbeat_interval_s": 0.2,

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
-from conftest import SMALL
 from PIL import Image
 from typer.main import get_command
 
 import evoae_cli
 from evoae_cli.app.main import app
 from evoae_cli.app.options import SETTINGS, parsed
+from evoae_cli.bench.small import SMALL
 from evoae_cli.evaluation.contract import Evaluation
 from evoae_cli.study.config import CHANGEABLE, resolve
 from evoae_cli.study.snapshot import State

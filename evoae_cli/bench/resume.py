@@ -25,6 +25,7 @@ from evoae_cli.bench import resume_victim
 from evoae_cli.bench.report import Report, formatted, options, this_machine
 from evoae_cli.bench.resume_plan import RANDOM, Facts, Kill, Kind, Verdict, judge, planned, read_facts
 from evoae_cli.bench.resume_victim import POINTS, Orders
+from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import EvoaeError
 
 # Coordinators are forked from a process that has loaded all they need and begun nothing: to load PyTorch once for each
@@ -32,23 +33,7 @@ from evoae_cli.errors import EvoaeError
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["__main__", "torch.multiprocessing", "matplotlib.figure", resume_victim.__name__])
 
-_SETTINGS: dict[str, Any] = {
-    "generations": 2,
-    "population": 3,
-    "epochs": 1,
-    "final_epochs": 2,
-    "train_images": 32,
-    "val_images": 4,
-    "test_images": 4,
-    "patch": 32,
-    "crop": 32,
-    "finalists": 2,
-    "filters": (8,),
-    "kernels": (1, 3, 5),
-    "max_layers": 3,
-    "precision": "float32",
-    "device": "cpu",
-}
+_SETTINGS = SMALL | {"generations": 2, "population": 3, "kernels": (1, 3, 5), "max_layers": 3, "device": "cpu"}
 # Hashes come in no time: only a longer search leaves room for instants within it.
 _LONGER = {"generations": 8, "population": 4}
 _LONGEST_RUN_S = 300.0

@@ -10,9 +10,9 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from evoae_cli.bench.report import Report, formatted, options, this_machine
+from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import EvoaeError
 
 _COMMANDS = (["--help"], ["show"], ["list"])
@@ -71,9 +71,8 @@ def make_study(runs_folder: Path) -> None:
     """A small finished study, by a real search, for `show` and `list` to find."""
     from evoae_cli.study.interface import search
 
-    tiny: dict[str, Any] = {"population": 2, "generations": 1, "train_images": 32, "val_images": 4, "test_images": 4}
-    short: dict[str, Any] = {"epochs": 1, "final_epochs": 1, "finalists": 1, "patch": 32, "filters": (8,), "workers": 1}
-    search("denoise", study=runs_folder / "tiny", progress=False, **tiny, **short)
+    tiny = SMALL | {"final_epochs": 1, "finalists": 1, "workers": 1}
+    search("denoise", study=runs_folder / "tiny", progress=False, **tiny)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

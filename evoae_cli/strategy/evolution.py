@@ -8,8 +8,6 @@ while not evolution.is_finished:
 """
 
 import copy
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from numpy.random import PCG64, Generator
@@ -19,16 +17,7 @@ from evoae_cli.genome.layers import SearchSpace
 from evoae_cli.genome.variation import offspring
 from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.population import Individual, rank_key, select
-from evoae_cli.strategy.search import (
-    Proposal,
-    ProposalCounts,
-    Search,
-    Source,
-    check_lengths,
-    first_genotypes,
-    not_in_flight,
-    repr_of,
-)
+from evoae_cli.strategy.search import Proposal, ProposalCounts, Search, Source
 
 
 class Evolution(Search):
@@ -47,22 +36,16 @@ class Evolution(Search):
     def __init__(
         self, space: SearchSpace, *, population: int, generations: int, seed: int, keep_duplicates: bool
     ) -> None:
-        check_lengths(population, generations)
-        self._space = space
-        self._mu = population
-        self._n_generations = generations
-        self._keep_duplicates = keep_duplicates
+        super().__init__(space, population=population, generations=generations, keep_duplicates=keep_duplicates)
 
-        # All that changes. A generation is open while `_proposed` holds its genotypes; in flight are those to be told.
+        # All else that changes. A generation is open while `_proposed` holds its genotypes; in flight are those to be
+        # told.
         self._rng = Generator(PCG64(seed))
         self._generation = -1
         self._proposed: list[Genotype] = []
         self._in_flight: set[str] = set()
-        self._evaluated: dict[str, Individual] = {}
         self._best: Individual | None = None
-        self._population: tuple[Individual, ...] = ()
         self._fitness_by_generation: list[float] = []
-        self._counts = ProposalCounts()
         self._boundary = self._snapshot()
 
     def ask(self) -> list[Proposal]:
@@ -97,7 +80,7 @@ class Evolution(Search):
         individual = Individual(genotype, fitness, parameters, outcome)
         key = genotype.key
         if key not in self._in_flight:
-            raise not_in_flight(genotype, self._evaluated)
+            raise self._not_in_flight(genotype)
         self._in_flight.remove(key)
         self._evaluated[key] = individual
         if self._best is None or rank_key(individual) < rank_key(self._best):
@@ -116,29 +99,9 @@ class Evolution(Search):
         return not self._proposed and (self._generation >= self._n_generations or self.is_exhausted)
 
     @property
-    def is_exhausted(self) -> bool:
-        """Whether every genotype of the space has been evaluated."""
-        return len(self._evaluated) == self._space.size
-
-    @property
-    def population(self) -> tuple[Individual, ...]:
-        """Those selected when the last generation closed, best first; empty before the start is evaluated."""
-        return self._population
-
-    @property
     def best(self) -> Individual | None:
         """The best of all told so far, also within an open generation; None before the first."""
         return self._best
-
-    @property
-    def evaluated(self) -> Mapping[str, Individual]:
-        """The cache: every individual told, by its genotype's key, in the order of tells. A live, read-only view."""
-        return MappingProxyType(self._evaluated)
-
-    @property
-    def counts(self) -> ProposalCounts:
-        """Proposals so far, those of an open generation included."""
-        return self._counts
 
     @property
     def n_closed(self) -> int:
@@ -158,14 +121,15 @@ class Evolution(Search):
         """
         return copy.deepcopy(self._boundary)
 
-    def __repr__(self) -> str:
-        return repr_of(self, self._n_generations, len(self._in_flight))
+    @property
+    def _n_out(self) -> int:
+        return len(self._in_flight)
 
     def _varied(self) -> list[Genotype]:
         """The genotypes of the generation that opens."""
         if self._generation > 0:
             return offspring([parent.genotype for parent in self._population], self._space, self._rng)
-        return first_genotypes(self._space, self._mu, self._rng, keep_duplicates=self._keep_duplicates)
+        return self._first_genotypes(self._rng)
 
     def _source_of(self, genotype: Genotype) -> Source:
         """Where the fitness of a proposed genotype will come from; a new one is in flight from here on."""

@@ -10,7 +10,6 @@ for proposal in search.ask():
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, repeat
-from types import MappingProxyType
 from typing import Any
 
 from evoae_cli.draws import generator
@@ -20,16 +19,7 @@ from evoae_cli.genome.layers import SearchSpace
 from evoae_cli.genome.variation import child
 from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.population import Individual, select
-from evoae_cli.strategy.search import (
-    Proposal,
-    ProposalCounts,
-    Search,
-    Source,
-    check_lengths,
-    first_genotypes,
-    not_in_flight,
-    repr_of,
-)
+from evoae_cli.strategy.search import Proposal, ProposalCounts, Search, Source
 
 
 class SteadyState(Search):
@@ -51,21 +41,15 @@ class SteadyState(Search):
     def __init__(
         self, space: SearchSpace, *, population: int, generations: int, seed: int, keep_duplicates: bool
     ) -> None:
-        check_lengths(population, generations)
-        self._space = space
-        self._mu = population
-        self._n_generations = generations
+        super().__init__(space, population=population, generations=generations, keep_duplicates=keep_duplicates)
         self._seed = seed
         self._budget = population + 2 * population * generations
-        self._start = first_genotypes(space, population, generator(seed), keep_duplicates=keep_duplicates)
+        self._start = self._first_genotypes(generator(seed))
 
-        # All that changes. What is out is either in flight or, after a restart, waiting to be asked for again; both are
-        # in the order of their numbers, and nothing is drawn while any wait.
-        self._counts = ProposalCounts()
+        # All else that changes. What is out is either in flight or, after a restart, waiting to be asked for again;
+        # both are in the order of their numbers, and nothing is drawn while any wait.
         self._in_flight: dict[str, Proposal] = {}
         self._waiting: deque[Proposal] = deque()
-        self._evaluated: dict[str, Individual] = {}
-        self._population: tuple[Individual, ...] = ()
         # Until the first result, more workers than the start has genotypes get children of the start: modules of one
         # random layer are so few that all would soon be out, and hits would use up the budget.
         self._parents: Sequence[Genotype] = self._start
@@ -99,7 +83,7 @@ class SteadyState(Search):
         """
         individual = Individual(genotype, fitness, parameters, outcome)
         if genotype.key not in self._in_flight:
-            raise not_in_flight(genotype, self._evaluated)
+            raise self._not_in_flight(genotype)
         del self._in_flight[genotype.key]
         self._admit([individual])
         self._close()
@@ -160,29 +144,9 @@ class SteadyState(Search):
         return is_over and not self._in_flight and not self._waiting
 
     @property
-    def is_exhausted(self) -> bool:
-        """Whether every genotype of the space has been evaluated."""
-        return len(self._evaluated) == self._space.size
-
-    @property
-    def population(self) -> tuple[Individual, ...]:
-        """The best `population` of all told, best first."""
-        return self._population
-
-    @property
     def best(self) -> Individual | None:
         """The best of all told so far; None before the first."""
         return self._population[0] if self._population else None
-
-    @property
-    def evaluated(self) -> Mapping[str, Individual]:
-        """The cache: every individual told, by its genotype's key, in the order of tells. A live, read-only view."""
-        return MappingProxyType(self._evaluated)
-
-    @property
-    def counts(self) -> ProposalCounts:
-        """Proposals so far."""
-        return self._counts
 
     @property
     def n_closed(self) -> int:
@@ -211,8 +175,9 @@ class SteadyState(Search):
             "fitness_runs": [list(run) for run in self._runs],
         }
 
-    def __repr__(self) -> str:
-        return repr_of(self, self._n_generations, len(self._in_flight) + len(self._waiting))
+    @property
+    def _n_out(self) -> int:
+        return len(self._in_flight) + len(self._waiting)
 
     @property
     def _is_all_out(self) -> bool:

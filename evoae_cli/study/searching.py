@@ -76,6 +76,7 @@ class Searching:
                 else:
                     if stored.generation < 0:
                         means.store.place(proposal.genotype.text, proposal.generation, proposal.number)
+                        means.board.ended(stored.evaluation)
                     self._tell(proposal, stored)
         ordered = means.expected.longest_first(unknown)
         if self._has_no_time_for(ordered):

@@ -20,13 +20,6 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
-    monkeypatch.setenv(scripted.SCRIPT, "")
-    monkeypatch.setenv(scripted.WEIGHTS, "")
-    return Script(tmp_path / "script")
-
-
-@pytest.fixture
 def coordinators() -> Iterator[list["subprocess.Popen[str]"]]:
     """Those that a test has started; none outlives it."""
     started: list[subprocess.Popen[str]] = []

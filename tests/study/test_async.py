@@ -21,13 +21,6 @@ ASYNC: dict[str, Any] = {"mode": "async"}
 BUDGET = 4 + 2 * 4 * 3
 
 
-@pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
-    monkeypatch.setenv(scripted.SCRIPT, "")
-    monkeypatch.setenv(scripted.WEIGHTS, "")
-    return Script(tmp_path / "script")
-
-
 def told(folder: Path) -> list[tuple[str, float]]:
     store = Store.read(folder)
     found = [(record.evaluation.genotype, record.evaluation.fitness) for record in store.told()]

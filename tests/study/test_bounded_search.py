@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import scripted
+from conftest import scripted_study
 from scripted import Script, course, created, opened
 
 from evoae_cli.study.store import Store
@@ -24,23 +25,11 @@ MARGIN_S = 15.0
 """On a busy machine. What follows the finalists takes a second or two: one reading of test, and the pictures."""
 
 
-@pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
-    monkeypatch.setenv(scripted.SCRIPT, "")
-    monkeypatch.setenv(scripted.WEIGHTS, "")
-    return Script(tmp_path / "script")
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The course of a study without any limit."""
-    home = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(scripted.SCRIPT, "")
-        patch.setenv(scripted.WEIGHTS, "")
-        Script(home / "script")
-        created(home / "study", **LONG).run()
-        yield home / "study"
+    with scripted_study(tmp_path_factory.mktemp("whole"), **LONG) as folder:
+        yield folder
 
 
 def n_stored(folder: Path) -> int:

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SMALL
 
 from evoae_cli import search
+from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import UsageError
 from evoae_cli.study.config import field_names
 from evoae_cli.study.summary import history

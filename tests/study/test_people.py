@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import scripted
+from conftest import scripted_study
 from scripted import Script, course, created, opened
 
 from evoae_cli.errors import StudyError, UsageError
@@ -18,23 +18,11 @@ from evoae_cli.study.summary import history, read_snapshot, summary
 SLEEP_S = 0.15
 
 
-@pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
-    monkeypatch.setenv(scripted.SCRIPT, "")
-    monkeypatch.setenv(scripted.WEIGHTS, "")
-    return Script(tmp_path / "script")
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The study that nobody disturbs."""
-    home = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(scripted.SCRIPT, "")
-        patch.setenv(scripted.WEIGHTS, "")
-        Script(home / "script")
-        created(home / "study").run()
-        yield home / "study"
+    with scripted_study(tmp_path_factory.mktemp("whole")) as folder:
+        yield folder
 
 
 def run_while(study: Any, act: Callable[[], None], n_before: int = 3) -> Any:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL
 
+from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import UsageError
 from evoae_cli.study.config import resolve
 from evoae_cli.study.plan import plan

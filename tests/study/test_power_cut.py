@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL
 
 from evoae_cli import resume
+from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import EvoaeError, StudyError
 from evoae_cli.study.config import resolve
 from evoae_cli.study.store import Store

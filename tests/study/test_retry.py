@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import scripted
+from conftest import scripted_study
 from scripted import LAST_WORDS, Deed, Script, course, created, opened
 
 from evoae_cli.app.main import run
@@ -18,32 +19,18 @@ from evoae_cli.study.store import Record, Store
 from evoae_cli.study.summary import history, summary
 
 
-@pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
-    monkeypatch.setenv(scripted.SCRIPT, "")
-    monkeypatch.setenv(scripted.WEIGHTS, "")
-    return Script(tmp_path / "script")
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The study when all goes well."""
-    yield from without_failures(tmp_path_factory.mktemp("whole"), "generational")
+    with scripted_study(tmp_path_factory.mktemp("whole"), workers=1) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
 def whole_async(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The asynchronous study of one worker when all goes well."""
-    yield from without_failures(tmp_path_factory.mktemp("whole"), "async")
-
-
-def without_failures(home: Path, mode: str) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(scripted.SCRIPT, "")
-        patch.setenv(scripted.WEIGHTS, "")
-        Script(home / "script")
-        created(home / "study", mode=mode, workers=1).run()
-        yield home / "study"
+    with scripted_study(tmp_path_factory.mktemp("whole"), mode="async", workers=1) as folder:
+        yield folder
 
 
 def stored(folder: Path, genotype: str, stage: Any = "search") -> Record:
@@ -175,6 +162,20 @@ def test_what_diverged_is_not_tried_again(script: Script, whole: Path, tmp_path:
     assert course(folder) == before
     assert len(script.begun()) == n_begun
     assert "nothing" in " ".join([*told, *(event.line for event in events)])
+
+
+def test_what_diverged_is_still_counted_when_others_are_tried_again(
+    script: Script, whole: Path, tmp_path: Path
+) -> None:
+    """It is set aside with the generation that is searched again, and comes back with it."""
+    folder = tmp_path / "study"
+    crashed, diverged = some(whole, 2)
+    script.write({crashed: "crashed", diverged: "diverged"})
+    created(folder).run()
+    script.write()
+    opened(folder, is_retrying=True).run()
+    counts = summary(folder)["counts"]
+    assert (counts["crashed"], counts["diverged"]) == (0, 1)
 
 
 @pytest.mark.parametrize("mode", ["generational", "async"])

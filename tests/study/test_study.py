@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SMALL
 
 from evoae_cli import load, resume, search
+from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import EvoaeError, StudyError
 from evoae_cli.evaluation.evaluate import inputs_and_targets, score
 from evoae_cli.evaluation.images import prepare_images
