@@ -28,7 +28,6 @@ _SETTINGS = {
     "generations": 1_000_000,
     "kernels": (1, 3, 5, 7, 9, 11),
     "filters": (4, 8, 12, 16, 20, 24, 32, 40, 48, 64),
-    "max_layers": 3,
     "device": "cpu",
 }
 
@@ -40,7 +39,7 @@ class _Log:
         self.times, self.cpu_s, self.memory, self.generations = (array("d", bytes(8 * n)) for _ in range(4))
 
 
-def measure(n_evaluations: int, window: int, n_workers: int, folder: Path) -> Report:
+def measure(n_evaluations: int, window: int, n_workers: int, folder: Path, max_layers: int = 3) -> Report:
     """Run `n_evaluations`, and compare the first `window` of them with the last. The study lies below `folder`.
 
     Raises UsageError where windows overlap or the system does not tell a process its memory.
@@ -48,7 +47,7 @@ def measure(n_evaluations: int, window: int, n_workers: int, folder: Path) -> Re
     if n_evaluations < 2 * window:
         raise UsageError(f"{n_evaluations} evaluations hold no two windows of {window}; ask for {2 * window} or more")
     with tempfile.TemporaryDirectory(prefix="evoae-bench-", dir=folder) as inner:
-        log, n_stored = _run(n_evaluations, n_workers, Path(inner, "study"))
+        log, n_stored = _run(n_evaluations, n_workers, max_layers, Path(inner, "study"))
     windows = {"first": slice(0, window), "last": slice(n_evaluations - window, n_evaluations)}
     rates = {name: (window - 1) / (log.times[part][-1] - log.times[part][0]) for name, part in windows.items()}
     cpu_s = {name: (log.cpu_s[part][-1] - log.cpu_s[part][0]) / (window - 1) for name, part in windows.items()}
@@ -89,7 +88,7 @@ def measure(n_evaluations: int, window: int, n_workers: int, folder: Path) -> Re
     )
 
 
-def _run(n_evaluations: int, n_workers: int, folder: Path) -> tuple[_Log, int]:
+def _run(n_evaluations: int, n_workers: int, max_layers: int, folder: Path) -> tuple[_Log, int]:
     log = _Log(n_evaluations)
     n_done = 0
 
@@ -106,7 +105,8 @@ def _run(n_evaluations: int, n_workers: int, folder: Path) -> tuple[_Log, int]:
         if n_done == n_evaluations:
             study.request_stop()
 
-    study = Study.create(resolve("denoise", _SETTINGS, {"workers": n_workers}), folder, warn=_refuse, runner=_RUNNER)
+    config = resolve("denoise", _SETTINGS, {"workers": n_workers, "max_layers": max_layers})
+    study = Study.create(config, folder, warn=_refuse, runner=_RUNNER)
     study.run(note)
     store = Store.read(folder)
     n_stored = len(store.history())
@@ -133,10 +133,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--evaluations", type=int, default=10_000)
     parser.add_argument("--window", type=int, default=1000, help="how many of the first and of the last are compared")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--max-layers", type=int, default=3, help="most layers of a module (default 3)")
     parser.add_argument("--folder", type=Path, default=Path(), help="where the study lies meanwhile (default: here)")
     given = parser.parse_args(argv)
     machine = this_machine()
-    print(formatted(measure(given.evaluations, given.window, given.workers, given.folder), machine, given))
+    report = measure(given.evaluations, given.window, given.workers, given.folder, given.max_layers)
+    print(formatted(report, machine, given))
 
 
 if __name__ == "__main__":

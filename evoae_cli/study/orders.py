@@ -105,9 +105,13 @@ def obeying(folder: Path, obey: Callable[[Order], None]) -> Iterator[None]:
 
     def look() -> None:
         while not is_over.wait(_LOOK_EVERY_S):
-            # A folder that cannot be read or written must not end a search.
+            paths: list[Path] = []
+            # What cannot be read or written must neither end a search nor keep it from other orders.
             with contextlib.suppress(OSError):
-                _obey_all(place, (folder / LOCK).stat().st_mtime, obey)
+                paths = sorted(place.glob("[0-9]*"))
+            for path in paths:
+                with contextlib.suppress(OSError):
+                    _look_at(path, (folder / LOCK).stat().st_mtime, obey)
 
     thread = threading.Thread(target=look, name="evoae-orders", daemon=True)
     thread.start()
@@ -121,19 +125,16 @@ def obeying(folder: Path, obey: Callable[[Order], None]) -> Iterator[None]:
             place.rmdir()
 
 
-def _obey_all(place: Path, since: float, obey: Callable[[Order], None]) -> None:
-    """Obey the orders given after `since`, which was stamped by the same clock as they."""
-    if not place.is_dir():
-        return
-    for path in sorted(place.glob("[0-9]*")):
-        if path.stat().st_mtime < since:
-            path.unlink()
-        elif path.suffix == _ORDER:
-            content = path.read_bytes()
-            # It goes first: one that cannot be removed, or whose answer cannot be written, must not be obeyed again.
-            path.unlink()
-            answer = _Answer(_refusal(content, obey))
-            write_whole(path.with_suffix(_ANSWER), msgspec.json.encode(answer), is_synced=False)
+def _look_at(path: Path, since: float, obey: Callable[[Order], None]) -> None:
+    """Obey an order given after `since`, which was stamped by the same clock; drop an earlier file."""
+    if path.stat().st_mtime < since:
+        path.unlink()
+    elif path.suffix == _ORDER:
+        content = path.read_bytes()
+        # It goes first: one that cannot be removed, or whose answer cannot be written, must not be obeyed again.
+        path.unlink()
+        answer = _Answer(_refusal(content, obey))
+        write_whole(path.with_suffix(_ANSWER), msgspec.json.encode(answer), is_synced=False)
 
 
 def _refusal(content: bytes, obey: Callable[[Order], None]) -> str:
