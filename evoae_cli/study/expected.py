@@ -1,5 +1,6 @@
 """How long an evaluation will take, before it begins: from what the network costs, corrected by measured times."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -7,13 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evoae_cli.genome.genotype import Genotype, parse_genotype
+from evoae_cli.genome.genotype import Genotype
 from evoae_cli.outcome import Outcome
 from evoae_cli.phenotype.cost import Cost, cost
 from evoae_cli.strategy.search import Proposal
 from evoae_cli.study.requests import Requests
 from evoae_cli.study.store import Record
 
+_N_COSTS = 4096
 _N_KINDS = 3
 _CHOICES = [
     list(chosen) for n in range(1, _N_KINDS + 1) for chosen in itertools.combinations(range(_N_KINDS), n)
@@ -74,12 +76,13 @@ class ExpectedTimes:
         self._requests = requests
         self._given = given
         self._pace = Pace()
+        # Each genotype is asked for when it is sent and when it comes back. Bounded: what came back is done with.
+        self._cost = functools.lru_cache(maxsize=_N_COSTS)(self._computed_cost)
 
-    def learn(self, record: Record) -> None:
+    def learn(self, genotype: Genotype, record: Record) -> None:
         """Take note of an evaluation of the search, whether of this run or stored."""
-        found = record.evaluation
-        if self._given is None and found.outcome is Outcome.OK:
-            self._pace.learn(self._cost(parse_genotype(found.genotype)), record.run_s)
+        if self._given is None and record.evaluation.outcome is Outcome.OK:
+            self._pace.learn(self._cost(genotype), record.run_s)
 
     def candidate_s(self, genotype: Genotype) -> float | None:
         """How long an evaluation of the search takes; None before anything was timed."""
@@ -102,7 +105,7 @@ class ExpectedTimes:
 
         return sorted(proposals, key=length, reverse=True)
 
-    def _cost(self, genotype: Genotype) -> Cost:
+    def _computed_cost(self, genotype: Genotype) -> Cost:
         return cost(genotype, self._requests.network, self._requests.config.patch)
 
 

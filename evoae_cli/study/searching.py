@@ -136,7 +136,7 @@ class Searching:
             found = record.evaluation
             told.append(Individual(parse_genotype(found.genotype), found.fitness, found.parameters, found.outcome))
             means.board.evaluated(record, is_new=False)
-            means.expected.learn(record)
+            means.expected.learn(told[-1].genotype, record)
         evolution.restore(means.store.meta(SEARCH_STATE), told)
         self._n_closed = evolution.n_closed
         stored = means.store.find("search", evolution.best.genotype.text) if evolution.best is not None else None
@@ -162,7 +162,7 @@ class Searching:
         means, found = self._means, record.evaluation
         if self._out.pop(proposal.number, None) is None:
             means.board.evaluated(record, is_new=False)
-        means.expected.learn(record)
+        means.expected.learn(proposal.genotype, record)
         self._evolution.tell(proposal.genotype, found.fitness, found.parameters, found.outcome)
         best = self._evolution.best
         self._keep_or_drop(found, is_best=best is not None and best.genotype == proposal.genotype)
