@@ -4,7 +4,12 @@ numpy promises that the 64-bit words of a bit generator never change, which it d
 `permutation` and `choice`. So every choice here is made of words of PCG64, and a seed means the same everywhere.
 """
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 from numpy.random import PCG64, Generator
+
+T = TypeVar("T")
 
 
 def generator(seed: int) -> Generator:
@@ -17,6 +22,11 @@ def draw(n: int, rng: Generator) -> int:
     word = int(rng.bit_generator.random_raw())
     # A number of numpy's own would overflow.
     return (word * int(n)) >> 64
+
+
+def one_of(choices: Sequence[T], rng: Generator) -> T:
+    """A random one of `choices`."""
+    return choices[draw(len(choices), rng)]
 
 
 def sample(n: int, count: int, rng: Generator) -> list[int]:

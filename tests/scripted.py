@@ -143,7 +143,7 @@ def _weights() -> Path:
     from evoae_cli.study.setup import search_space
 
     config = resolve("denoise", SETTINGS)
-    space = search_space(config)
+    space = search_space(config, 3)
     ratio = config.code_fraction
     spec = NetworkSpec(
         channels=3,

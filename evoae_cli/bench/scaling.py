@@ -18,7 +18,7 @@ from evoae_cli.broker.task import Task, TaskResult
 from evoae_cli.engine.local import LocalEngine, WorkerSpec
 from evoae_cli.errors import EvoaeError
 from evoae_cli.genome.genotype import Genotype
-from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.variation import distinct_genotypes, offspring
 from evoae_cli.study.config import StudyConfig, resolve
 from evoae_cli.study.requests import Requests
@@ -44,7 +44,7 @@ def measure(n_candidates: int, n_rounds: int, **settings: object) -> Report:
     `settings` override those of the preset quick. Raises EvoaeError if an evaluation fails.
     """
     config = resolve("denoise", settings, {"device": "cpu"})
-    candidates = generation(search_space(config), n_candidates, config.seed)
+    candidates = generation(search_space(config, 3), n_candidates, config.seed)
     rounds = [{n: _batch(config, candidates, n) for n in (1, 2)} for _ in range(n_rounds)]
     best = {n: min((batches[n] for batches in rounds), key=lambda batch: batch.wall_s) for n in (1, 2)}
     times = best[1].wall_s / best[2].wall_s

@@ -3,6 +3,7 @@
 from typing import Any
 
 SMALL: dict[str, Any] = {
+    "space": "paper",
     "generations": 1,
     "population": 2,
     "epochs": 1,

@@ -28,11 +28,15 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     channels: int
     """Of the image, 1 to 8."""
     reductions: int
-    """Number of reductions: each halves height and width and doubles the channels. 1 or more."""
+    """Number of reductions where the genotype does not say: each halves height and width and doubles the channels."""
     code_channels: int | None
-    """Channels of the code after a 1x1 convolution (the honest bottleneck); None for the paper's form, without it."""
+    """Channels of the code after a 1x1 convolution (the honest bottleneck); None for the paper's form, without it.
+
+    After `reductions` reductions; a genotype with other ones has as many channels as make a code of the same size."""
     decoder: Decoder
     """Whether the decoder repeats the module in the same order (the paper's) or mirrored."""
+    space: str | None = None
+    """`module:attribute` of a search space whose own layers the genotype may hold; None for the built-in ones."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,8 @@ from evoae_cli.evaluation.readers import first_line
 from evoae_cli.evaluation.reproducible import reproducible, seeded
 from evoae_cli.evaluation.resident import Resident
 from evoae_cli.evaluation.training import DivergedError, train
-from evoae_cli.genome.genotype import Genotype, parse_genotype
+from evoae_cli.genome.genotype import Genotype
+from evoae_cli.genome.spaces import genotype_of
 from evoae_cli.outcome import Outcome
 from evoae_cli.phenotype.autoencoder import Autoencoder, build
 from evoae_cli.phenotype.cost import cost, training_bytes
@@ -58,7 +59,7 @@ def evaluate(request: EvaluationRequest, device: str, progress: Progress = lambd
     file that is not the request's, EvoaeError where the images themselves do not fit in memory: no candidate is to
     blame for that.
     """
-    genotype = parse_genotype(request.genotype)
+    genotype = genotype_of(request.genotype, request.network)
     if reason := _reason_not_to_try(request, genotype, device):
         findings, n_parts = _Findings(outcome=Outcome.OOM, reason=reason), 1
     else:
@@ -175,7 +176,7 @@ def _attempt(
 
     # Weights are drawn on the CPU, so every device starts from the same ones.
     with seeded(derive_seed(request.seed, "weights"), "cpu"):
-        network = build(parse_genotype(request.genotype), request.network)
+        network = build(genotype_of(request.genotype, request.network), request.network)
     if request.stage == "test":
         assert request.weights_in is not None
         network.load_state_dict(safetensors.torch.load_file(request.weights_in))

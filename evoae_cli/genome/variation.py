@@ -1,51 +1,63 @@
 """Variation: how new genotypes come from old ones (Algorithms 2 and 3).
 
+A gene that the search space does not let vary takes no draw, so the paper's space evolves as the paper says.
+
 Every random decision is one call of `draw`, and takes exactly one 64-bit word of PCG64; so a seed means the same search
 with every version of numpy.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from numpy.random import Generator
 
-from evoae_cli.draws import draw
+from evoae_cli.draws import draw, one_of
+from evoae_cli.genome.genes import crossed, mutated, random_genes
 from evoae_cli.genome.genotype import Genotype
-from evoae_cli.genome.layers import Layer, SearchSpace
+from evoae_cli.genome.layers import Layer
+from evoae_cli.genome.space import SearchSpace
 
 
 def random_genotype(space: SearchSpace, rng: Generator) -> Genotype:
-    """A minimal genotype: one random layer (section 3: evolution starts small and grows)."""
-    return Genotype((_random_layer(space, rng),))
+    """A minimal genotype: one random layer (section 3: evolution starts small and grows), with random genes."""
+    return Genotype((one_of(space.choices, rng),), **random_genes(space, rng))
 
 
 def distinct_genotypes(n: int, space: SearchSpace, rng: Generator) -> list[Genotype]:
-    """`n` minimal genotypes, no two equal, in random order; fewer where the space has fewer layers than `n`."""
+    """`n` minimal genotypes, no two with the same layer, in random order; fewer where the space has fewer layers."""
     layers = list(space.choices)
-    return [Genotype((layers.pop(draw(len(layers), rng)),)) for _ in range(min(n, len(layers)))]
+    return [
+        Genotype((layers.pop(draw(len(layers), rng)),), **random_genes(space, rng)) for _ in range(min(n, len(layers)))
+    ]
 
 
 def mutate(genotype: Genotype, space: SearchSpace, rng: Generator) -> Genotype:
     """Append a random layer with probability 1/2 while there is room, else replace a random layer (Algorithm 3).
 
     The new layer may equal the one it replaces, so a mutated genotype may equal its parent: it then is a cache hit.
+    Where genes vary, one of them is changed instead with probability 1/2.
     """
+    if space.has_genes and _is_heads(rng):
+        return mutated(genotype, space, rng)
     module = genotype.module
     if len(module) < space.max_layers and _is_heads(rng):
-        return Genotype((*module, _random_layer(space, rng)))
+        return replace(genotype, module=(*module, one_of(space.choices, rng)))
     position = draw(len(module), rng)
-    return Genotype((*module[:position], _random_layer(space, rng), *module[position + 1 :]))
+    return replace(genotype, module=(*module[:position], one_of(space.choices, rng), *module[position + 1 :]))
 
 
 def crossover(first: Genotype, second: Genotype, space: SearchSpace, rng: Generator) -> Genotype:
     """`first[:i1] + second[i2:]`, cut to the maximum length; i1 in 0..n1, i2 in 0..n2, every pair as likely.
 
     The ends are cut points too: without them no child could have one layer. The one pair that would leave the child
-    empty, (0, n2), is numbered last and left out of the draw, which is the same as drawing again.
+    empty, (0, n2), is numbered last and left out of the draw, which is the same as drawing again. Each gene that varies
+    comes from either parent.
     """
     n1, n2 = len(first.module), len(second.module)
     pair = draw((n1 + 1) * (n2 + 1) - 1, rng)
     i1, i2 = n1 - pair // (n2 + 1), pair % (n2 + 1)
-    return Genotype((first.module[:i1] + second.module[i2:])[: space.max_layers])
+    module: tuple[Layer, ...] = (first.module[:i1] + second.module[i2:])[: space.max_layers]
+    return Genotype(module, **crossed(first, second, space, rng))
 
 
 def offspring(parents: Sequence[Genotype], space: SearchSpace, rng: Generator) -> list[Genotype]:
@@ -97,10 +109,6 @@ def _another(position: int, n: int, rng: Generator) -> int:
         return position
     drawn = draw(n - 1, rng)
     return drawn if drawn < position else drawn + 1
-
-
-def _random_layer(space: SearchSpace, rng: Generator) -> Layer:
-    return space.choices[draw(len(space.choices), rng)]
 
 
 def _is_heads(rng: Generator) -> bool:

@@ -1,4 +1,4 @@
-"""What a genotype becomes: the paper's convolutional autoencoder (its section 3), built from one evolved module."""
+"""What a genotype becomes: the paper's convolutional autoencoder (its section 3), and with skips a U-Net."""
 
 from fractions import Fraction
 from typing import Any
@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import NetworkSpec
 from evoae_cli.genome.genotype import Genotype
-from evoae_cli.genome.layers import Dropout2d, Layer
-
-DROPOUT_P = 0.5
-"""The paper's only dropout probability (its section 3)."""
+from evoae_cli.phenotype.layers import networks_of, reach_of
+from evoae_cli.phenotype.layout import Layout, layout
 
 
 class Reduction(nn.Module):
@@ -31,89 +29,146 @@ class Reduction(nn.Module):
 
 
 class Dilation(nn.Module):
-    """[n, f, h, w] -> [n, f/2, 2h, 2w]: a 1x1 convolution that halves the filters, a 2x2 transposed one of stride 2."""
+    """[n, f, h, w] -> [n, g, 2h, 2w]: 1x1 convolution to g filters (the paper: f/2), 2x2 transposed one of stride 2."""
 
-    def __init__(self, filters: int) -> None:
+    def __init__(self, filters: int, n_up: int) -> None:
         super().__init__()
-        half = halved(filters)
-        self.conv = nn.Conv2d(filters, half, 1)
-        self.transposed = nn.ConvTranspose2d(half, half, 2, 2)
+        self.conv = nn.Conv2d(filters, n_up, 1)
+        self.transposed = nn.ConvTranspose2d(n_up, n_up, 2, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Double height and width, halve the channels."""
-        narrowed = self.conv(x)  # [n, f/2, h, w]
-        widened: Tensor = self.transposed(narrowed)  # [n, f/2, 2h, 2w]
+        """Double height and width, and change the number of channels."""
+        narrowed = self.conv(x)  # [n, g, h, w]
+        widened: Tensor = self.transposed(narrowed)  # [n, g, 2h, 2w]
         return widened
+
+
+class Stage(nn.Sequential):
+    """The layers of a module, and behind them what halves or doubles height and width."""
+
+    def __init__(self, layers: list[nn.Module], change: nn.Module) -> None:
+        super().__init__(*layers, change)
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """[n, f, h, w] -> [n, g, h, w], one after the other."""
+        return list(self)[:-1]
+
+    @property
+    def change(self) -> nn.Module:
+        """[n, g, h, w] -> [n, g', h/2, w/2] or [n, g', 2h, 2w]."""
+        return self[-1]
 
 
 class Autoencoder(nn.Module):
     """Encoder, code, decoder; every stage holds the evolved module with weights of its own.
 
-    The encoder repeats (module, reduction), the decoder (module, dilation); a 1x1 convolution to the image's channels
-    and tanh end it. The paper leaves open how a decoder stage is ordered. Here the module comes first, then a dilation
-    that halves the filters: that gives the 6,043 parameters of `3x3conv2d:16` on RGB with one reduction, and the 12,779
-    with two. There is no activation besides the module's ReLU and the final tanh.
+    The encoder repeats (module, reduction), the decoder (module, dilation, skip if there is one); where a skip joins at
+    full resolution the module follows once more. A 1x1 convolution to the image's channels ends it, and tanh; or, of a
+    residual network, that is taken off its input. There is no activation besides the module's ReLU and the final tanh.
 
     With `code_channels` the code is made by a 1x1 convolution, and another one undoes it before the decoder.
 
-    Images are [n, channels, H, W] on [-1, 1], with H and W divisible by 2**reductions.
+    Images are [n, channels, H, W] on [-1, 1], with H and W multiples of `step`.
     """
 
     metadata: dict[str, Any]
     """What `model.json` says of a loaded network."""
 
-    def __init__(self, module: tuple[Layer, ...], spec: NetworkSpec) -> None:
+    def __init__(self, plan: Layout, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-
-        encoder: list[nn.Module] = []
-        width = spec.channels
-        for _ in range(spec.reductions):
-            layers, width = _layers(module, width)
-            encoder.append(nn.Sequential(*layers, Reduction(width)))
-            width *= 2
-        self.encoder = nn.Sequential(*encoder)
-
+        self.plan = plan
+        self.encoder = nn.Sequential(
+            *(Stage(networks_of(plan.layers, stage.n_in), Reduction(stage.width)) for stage in plan.encoder)
+        )
         self.to_code: nn.Module = nn.Identity()
         self.from_code: nn.Module = nn.Identity()
-        if spec.code_channels is not None:
-            self.to_code = nn.Conv2d(width, spec.code_channels, 1)
-            self.from_code = nn.Conv2d(spec.code_channels, width, 1)
+        if plan.code_channels is not None:
+            self.to_code = nn.Conv2d(plan.n_features, plan.code_channels, 1)
+            self.from_code = nn.Conv2d(plan.code_channels, plan.n_features, 1)
+        self.decoder = nn.Sequential(
+            *(
+                Stage(networks_of(plan.decoder_layers, stage.n_in), Dilation(stage.width, stage.n_up))
+                for stage in plan.decoder
+            )
+        )
+        self.last: nn.Module = nn.Identity()
+        if plan.last is not None:
+            self.last = nn.Sequential(*networks_of(plan.decoder_layers, plan.last[0]))
+        self.output = nn.Conv2d(plan.n_last, spec.channels, 1)
 
-        decoder: list[nn.Module] = []
-        for _ in range(spec.reductions):
-            layers, width = _layers(module if spec.decoder == "same" else module[::-1], width)
-            decoder.append(nn.Sequential(*layers, Dilation(width)))
-            width = halved(width)
-        self.decoder = nn.Sequential(*decoder)
-        self.output = nn.Conv2d(width, spec.channels, 1)
+    @property
+    def step(self) -> int:
+        """Height and width of images must be multiples of it."""
+        return 1 << self.plan.reductions
+
+    @property
+    def has_skips(self) -> bool:
+        """Whether anything passes the code by, so that the image cannot be decoded from the code alone."""
+        return self.plan.is_residual or any(stage.skip != "none" for stage in self.plan.decoder)
+
+    @property
+    def reach(self) -> int:
+        """How far, in pixels, an output can depend on an input."""
+        reach = reach_of([self.last])
+        # A reduction and a dilation mix 2x2 pixels of the finer resolution.
+        for exponent, stage in enumerate(_stages(self.encoder)):
+            reach += (reach_of(stage.layers) + 1) << exponent
+        for exponent, stage in enumerate(reversed(_stages(self.decoder))):
+            reach += (2 * reach_of(stage.layers) + 1) << exponent
+        return reach
 
     def encode(self, x: Tensor) -> Tensor:
         """[n, C, H, W] -> code [n, c, H/2**r, W/2**r]. Raises UsageError for a size that cannot be halved r times."""
-        check_size(x.shape[-2], x.shape[-1], self.spec.reductions)
-        features = self.encoder(x)  # [n, 2f, H/2**r, W/2**r]
-        code: Tensor = self.to_code(features)  # [n, c, H/2**r, W/2**r]
-        return code
+        return self._encoded(x)[0]
 
     def decode(self, code: Tensor) -> Tensor:
-        """Code [n, c, h, w] -> images [n, C, h * 2**r, w * 2**r] on [-1, 1]."""
-        features = self.from_code(code)  # [n, 2f, H/2**r, W/2**r]
-        features = self.decoder(features)  # [n, f/2, H, W]
-        return torch.tanh(self.output(features))  # [n, C, H, W]
+        """Code [n, c, h, w] -> images [n, C, h * 2**r, w * 2**r] on [-1, 1].
+
+        Raises UsageError where the code alone does not make an image: see `has_skips`.
+        """
+        if self.has_skips:
+            raise UsageError(
+                "this network passes features by its code, so a code cannot be decoded; use a manifold model"
+            )
+        return torch.tanh(self._decoded(code, []))  # [n, C, H, W]
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, C, H, W] -> reconstruction [n, C, H, W] on [-1, 1]."""
-        return self.decode(self.encode(x))
+        code, passed = self._encoded(x)
+        output = self._decoded(code, passed)  # [n, C, H, W]
+        return x - output if self.plan.is_residual else torch.tanh(output)
+
+    def _encoded(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The code, and what each stage made before its reduction: [n, f, H/2**i, W/2**i] for i = 0, 1, ..."""
+        check_size(x.shape[-2], x.shape[-1], self.plan.reductions)
+        passed = []
+        for stage in _stages(self.encoder):
+            for layer in stage.layers:
+                x = layer(x)  # [n, f, H/2**i, W/2**i]
+            passed.append(x)
+            x = stage.change(x)  # [n, 2f, H/2**(i+1), W/2**(i+1)]
+        return self.to_code(x), passed
+
+    def _decoded(self, code: Tensor, passed: list[Tensor]) -> Tensor:
+        """What the output's convolution makes of a code, and of what the encoder's stages pass by it."""
+        x = self.from_code(code)  # [n, 2f, H/2**r, W/2**r]
+        for stage, plan in zip(_stages(self.decoder), self.plan.decoder, strict=True):
+            x = stage(x)  # [n, g, H/2**i, W/2**i], i = r-1, ..., 1, 0
+            if plan.skip == "add":
+                x = x + passed.pop()
+            elif plan.skip == "concat":
+                x = torch.cat([x, passed.pop()], dim=1)
+            elif passed:
+                passed.pop()
+        output: Tensor = self.output(self.last(x))  # [n, C, H, W]
+        return output
 
 
 def build(genotype: Genotype, spec: NetworkSpec) -> Autoencoder:
     """The network of a genotype, with fresh weights from torch's global generator."""
-    return Autoencoder(genotype.module, spec)
-
-
-def halved(filters: int) -> int:
-    """Filters after a dilation: half, rounded down, at least one."""
-    return max(filters // 2, 1)
+    return Autoencoder(layout(genotype, spec), spec)
 
 
 def check_size(height: int, width: int, reductions: int) -> None:
@@ -145,22 +200,8 @@ def code_channels_for(channels: int, reductions: int, ratio: Fraction) -> int:
     return int(code_channels)
 
 
-def _layers(module: tuple[Layer, ...], width: int) -> tuple[list[nn.Module], int]:
-    """One copy of the module for `width` input channels, and its output channels."""
-    layers: list[nn.Module] = []
-    for layer in module:
-        if isinstance(layer, Dropout2d):
-            layers.append(nn.Dropout2d(DROPOUT_P))
-            continue
-        k = layer.kernel
-        if k % 2 == 0:
-            # Height and width stay: an even kernel needs one pixel more after than before.
-            layers.append(nn.ZeroPad2d(((k - 1) // 2, k // 2, (k - 1) // 2, k // 2)))
-        layers.append(nn.Conv2d(width, layer.filters, k, padding=k // 2 if k % 2 else 0))
-        # In place: a convolution's backward pass needs its input, not its output, and this halves the activations.
-        layers.append(nn.ReLU(inplace=True))
-        width = layer.filters
-    return layers, width
+def _stages(stages: nn.Sequential) -> list[Stage]:
+    return [stage for stage in stages if isinstance(stage, Stage)]
 
 
 def _multiple(side: int, step: int, up: bool) -> int:

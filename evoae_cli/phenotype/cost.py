@@ -1,18 +1,13 @@
 """What a network costs, by arithmetic alone: no torch, no allocation."""
 
-import math
-from collections.abc import Iterator
-from typing import Literal
-
 import msgspec
 
 from evoae_cli.evaluation.contract import NetworkSpec, Recipe
 from evoae_cli.genome.genotype import Genotype
-from evoae_cli.genome.layers import Dropout2d, Layer
+from evoae_cli.phenotype.layout import layout
+from evoae_cli.phenotype.steps import Step, steps_of
 
 _BYTES = {"float32": 4, "bfloat16": 2}
-_BLOCK = 16
-"""Channels that oneDNN computes together on a CPU with AVX-512, padded with zeros; 8 on older ones."""
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,31 +24,14 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """Operations (layers) of one forward pass: each takes its time to begin, however small it is."""
 
 
-class _Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation of the network on one image."""
-
-    kind: Literal["convolution", "transposed", "pool", "dropout", "code"]
-    """`code` computes nothing: it marks the code where no convolution makes it."""
-    parameters: int = 0
-    operations: int = 0
-    n_in: int
-    """Values it takes in."""
-    n_out: int
-    """Values it puts out."""
-    blocked: tuple[int, int] = (0, 0)
-    """Values that come in and go out in the order that oneDNN computes in: channels in blocks."""
-    has_relu: bool = False
-    is_code: bool = False
-
-
 def cost(genotype: Genotype, spec: NetworkSpec, side: int) -> Cost:
     """Parameters, operations and code size for images of `side` x `side` pixels; equal to the real network's."""
-    steps = list(_steps(genotype, spec, side))
+    steps = list(steps_of(layout(genotype, spec), spec.channels, side))
     return Cost(
         parameters=sum(step.parameters for step in steps),
         operations=sum(step.operations for step in steps),
         code_values=next(step.n_out for step in steps if step.is_code),
-        values=sum(step.n_out for step in steps),
+        values=sum(step.n_out + step.n_inside for step in steps),
         steps=len(steps),
     )
 
@@ -65,7 +43,8 @@ def training_bytes(genotype: Genotype, spec: NetworkSpec, recipe: Recipe) -> int
     and those values go. Within 30 % of what PyTorch allocates on a CPU with AVX-512 in one thread (measured over the
     default search space); more threads, and cuDNN on a GPU, may set aside more to work in.
     """
-    steps = [step for step in _steps(genotype, spec, recipe.crop) if step.kind != "code"]
+    plan = layout(genotype, spec)
+    steps = [step for step in steps_of(plan, spec.channels, recipe.crop) if step.kind != "code"]
     afters = [*steps[1:], None]
     is_half = recipe.precision == "bfloat16"
     per_value = _BYTES[recipe.precision] * recipe.batch_size
@@ -78,10 +57,14 @@ def training_bytes(genotype: Genotype, spec: NetworkSpec, recipe: Recipe) -> int
     # In half precision the noisy crops, cast.
     held += image // 2 if is_half else 0
     peak = held
+    n_before = 0
     for step, after in zip(steps, afters, strict=True):
         workspace = per_value * max(step.blocked) if is_reordered else 0
-        peak = max(peak, held + per_value * step.n_out + workspace)
+        # Joined features are copied, while those that the dilation made are still there.
+        workspace += per_value * n_before if step.takes_skip is not None else 0
+        peak = max(peak, held + per_value * (step.n_out + step.n_inside) + workspace)
         held += _kept(step, after, recipe)
+        n_before = step.n_out
 
     # The output, in half precision once more as float32, and the gradients of the loss and of tanh.
     held += image if is_half else 0
@@ -89,12 +72,17 @@ def training_bytes(genotype: Genotype, spec: NetworkSpec, recipe: Recipe) -> int
     held -= image if is_half else 0
 
     first_weights = next(i for i, step in enumerate(steps) if step.parameters)
+    # The gradient of joined features lives until the encoder's stage has taken its part of it.
+    joined = {}
     for i in range(len(steps) - 1, first_weights - 1, -1):
         step = steps[i]
         gradient_out = per_value * step.n_out
         # Nothing before the first weights needs a gradient.
         gradient_in = per_value * step.n_in if i > first_weights else 0
-        if step.has_relu:
+        if step.takes_skip is not None:
+            joined[step.takes_skip] = gradient_out
+            held += gradient_out
+        elif step.has_relu or step.feeds_skip is not None:
             peak = max(peak, held + 2 * gradient_out)
         elif step.kind == "pool":
             peak = max(peak, held + gradient_in)
@@ -103,86 +91,17 @@ def training_bytes(genotype: Genotype, spec: NetworkSpec, recipe: Recipe) -> int
         # The gradient of the weights, and two copies in the orders that it is made and added up in.
         workspace += 3 * 4 * step.parameters
         peak = max(peak, held + gradient_out + gradient_in + workspace)
+        if step.feeds_skip is not None:
+            held -= joined.pop(step.feeds_skip)
     return peak
 
 
-def _kept(step: _Step, after: _Step | None, recipe: Recipe) -> int:
+def _kept(step: Step, after: Step | None, recipe: Recipe) -> int:
     """Bytes that a step leaves behind for the backward pass."""
     per_value = _BYTES[recipe.precision] * recipe.batch_size
-    # A ReLU keeps its result and all but dropout what they take in; in half precision also their weights, cast.
-    kept = per_value * step.n_out if step.has_relu or after is None or after.kind != "dropout" else 0
+    # A ReLU keeps its result and all but these what they take in; in half precision also their weights, cast.
+    is_let_go = after is not None and after.kind in ("dropout", "concat", "add")
+    kept = per_value * ((step.n_out if step.has_relu or not is_let_go else 0) + step.n_inside)
     if step.kind == "pool":
         kept += 8 * recipe.batch_size * step.n_out  # the place of each maximum, as int64
     return kept + (2 * step.parameters if recipe.precision == "bfloat16" else 0)
-
-
-def _steps(genotype: Genotype, spec: NetworkSpec, side: int) -> Iterator[_Step]:
-    """The network's operations in order; see `Autoencoder` for the structure."""
-    decoder_module = genotype.module if spec.decoder == "same" else genotype.module[::-1]
-    width = spec.channels
-    for _ in range(spec.reductions):
-        yield from _module_steps(genotype.module, width, side)
-        width = _width_after(genotype.module, width)
-        yield _convolution(width, 2 * width, 1, side)
-        width *= 2
-        side //= 2
-        yield _Step(kind="pool", n_in=4 * width * side**2, n_out=width * side**2)
-    if spec.code_channels is not None:
-        yield msgspec.structs.replace(_convolution(width, spec.code_channels, 1, side), is_code=True)
-        yield _convolution(spec.code_channels, width, 1, side)
-    else:
-        yield _Step(kind="code", n_in=width * side**2, n_out=width * side**2, is_code=True)
-    for _ in range(spec.reductions):
-        yield from _module_steps(decoder_module, width, side)
-        width = _width_after(decoder_module, width)
-        half = max(width // 2, 1)
-        yield _convolution(width, half, 1, side)
-        n_in = half * side**2
-        side *= 2
-        yield _Step(
-            kind="transposed",
-            parameters=4 * half * half + half,
-            operations=4 * half * n_in,
-            n_in=n_in,
-            n_out=half * side**2,
-            blocked=_blocked(half, half, side // 2, side),
-        )
-        width = half
-    yield _convolution(width, spec.channels, 1, side)
-
-
-def _module_steps(module: tuple[Layer, ...], width: int, side: int) -> Iterator[_Step]:
-    for layer in module:
-        if isinstance(layer, Dropout2d):
-            yield _Step(kind="dropout", n_in=width * side**2, n_out=width * side**2)
-        else:
-            yield _convolution(width, layer.filters, layer.kernel, side, has_relu=True)
-        width = _width_after((layer,), width)
-
-
-def _width_after(module: tuple[Layer, ...], width: int) -> int:
-    """Channels behind the module: its last convolution's filters, or those that came in."""
-    return next((layer.filters for layer in reversed(module) if not isinstance(layer, Dropout2d)), width)
-
-
-def _convolution(n_in: int, n_out: int, kernel: int, side: int, has_relu: bool = False) -> _Step:
-    weights = n_in * n_out * kernel**2
-    return _Step(
-        kind="convolution",
-        parameters=weights + n_out,
-        operations=weights * side**2,
-        n_in=n_in * side**2,
-        n_out=n_out * side**2,
-        blocked=_blocked(n_in, n_out, side, side),
-        has_relu=has_relu,
-    )
-
-
-def _blocked(n_in: int, n_out: int, side_in: int, side_out: int) -> tuple[int, int]:
-    # An image's few channels are read as they lie.
-    return 0 if n_in <= 3 else _n_blocked(n_in) * side_in**2, _n_blocked(n_out) * side_out**2
-
-
-def _n_blocked(channels: int) -> int:
-    """Halfway between the channels and whole blocks of them: some convolutions are padded, others not."""
-    return (channels + math.ceil(channels / _BLOCK) * _BLOCK) // 2

@@ -13,7 +13,7 @@ from typing import Any
 from numpy.random import PCG64, Generator
 
 from evoae_cli.genome.genotype import Genotype
-from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.variation import offspring
 from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.population import Individual, rank_key, select

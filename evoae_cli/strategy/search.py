@@ -9,7 +9,7 @@ from typing import Any, Literal
 from numpy.random import Generator
 
 from evoae_cli.genome.genotype import Genotype
-from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.variation import distinct_genotypes, random_genotype
 from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.population import Individual

@@ -15,7 +15,7 @@ from typing import Any
 from evoae_cli.draws import generator
 from evoae_cli.evaluation.contract import derive_seed
 from evoae_cli.genome.genotype import Genotype, parse_genotype
-from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.variation import child
 from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.population import Individual, select

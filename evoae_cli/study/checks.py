@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from evoae_cli.errors import UsageError
 from evoae_cli.genome.layers import MAX_FILTERS
+from evoae_cli.genome.spaces import named_space
 from evoae_cli.study.presets import preset_settings
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def _reason(name: str, value: Any, error: str, kind: Any) -> str:
 
 def check_together(config: "StudyConfig") -> None:
     """Raise UsageError for values that contradict each other."""
-    if config.objective == "manifold" and config.sigma2 != preset_settings(config.preset, "manifold")["sigma2"]:
+    preset = preset_settings(config.preset, config.objective, config.space)
+    if config.objective == "manifold" and config.sigma2 != preset["sigma2"]:
         given = "sigma2" if config.noise is None else "noise"
         raise UsageError(f"manifold adds no noise; leave {option_name(given)} out, or search for denoise")
     noise_std = config.noise_std
@@ -147,6 +149,7 @@ def check_together(config: "StudyConfig") -> None:
         ratio = parse_fraction("code_ratio", config.code_ratio)
         if ratio > 1:
             raise UsageError(f"--code-ratio {config.code_ratio} makes the code larger than the image; use 1/4 or 1/8")
+    named_space(config.space)
     if config.range is not None and not -math.inf < config.range[0] < config.range[1] < math.inf:
         low, high = config.range
         raise UsageError(f"--range {low:g} {high:g} is no range; give the lower value first, as --range 0 255")

@@ -14,8 +14,9 @@ import msgspec
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Decoder, Objective, Schedule
+from evoae_cli.genome.genotype import MAX_REDUCTIONS
 from evoae_cli.study.checks import check_together, parse_fraction, parse_limit, parse_noise, refusal
-from evoae_cli.study.presets import Preset, preset_settings
+from evoae_cli.study.presets import Preset, default_space, preset_settings
 
 
 def _field(text: str, *, panel: str, main: bool = False, **bounds: Any) -> msgspec.Meta:
@@ -79,10 +80,19 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         _field("the paper's spelling: variance on the [-1, 1] scale, as 1/3", panel="Noise"),
     ]
 
+    space: Annotated[
+        str,
+        _field(
+            "paper (sequential networks), skip (skips, repeats, reductions and more evolve), or module:attribute",
+            panel="Search space",
+            main=True,
+            min_length=1,
+        ),
+    ]
     kernels: Annotated[
         tuple[int, ...],
         _field(
-            "kernel sizes to choose from; with filters and dropout, quick has 10 layer choices, paper the paper's 17",
+            "kernel sizes to choose from; with filters and dropout, the paper's space has 17 layers in preset paper",
             panel="Search space",
             min_length=1,
         ),
@@ -94,7 +104,14 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     dropout: Annotated[bool, _field("whether 2-D dropout (p=0.5) is a layer choice", panel="Search space")]
     max_layers: Annotated[int, _field("most layers in a module", panel="Search space", ge=1, le=100)]
     reductions: Annotated[
-        int, _field("how often height and width are halved", panel="Search space", main=True, ge=1, le=8)
+        int,
+        _field(
+            "how often height and width are halved; in space skip, at most",
+            panel="Search space",
+            main=True,
+            ge=1,
+            le=MAX_REDUCTIONS,
+        ),
     ]
     code_ratio: Annotated[
         str,
@@ -233,7 +250,8 @@ def resolve(objective: Objective, *layers: Mapping[str, Any]) -> StudyConfig:
         if stated:
             given.pop(({"noise", "sigma2"} - stated).pop(), None)
     preset: Preset = _checked("preset", given.get("preset", "quick"))
-    base = preset_settings(preset, _checked("objective", objective))
+    space = _checked("space", given.get("space", default_space(preset)))
+    base = preset_settings(preset, _checked("objective", objective), space)
     if "noise" in given:
         base["sigma2"] = None
     values = {"preset": preset} | base | given

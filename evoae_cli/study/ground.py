@@ -76,7 +76,8 @@ def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, cha
         settings = store.meta("settings")
         if settings is None:
             raise StudyError(f"study {folder} was never started; delete it and search again")
-        config = resolve(settings["objective"], settings, changes)
+        # Studies from before there were other search spaces do not say that theirs is the paper's.
+        config = resolve(settings["objective"], {"space": "paper"}, settings, changes)
         if config.generations < settings["generations"]:
             raise StudyError(
                 f"--generations {config.generations}: the study has {settings['generations']} already; name more"

@@ -48,7 +48,7 @@ def load_model(name: str | Path) -> LoadedModel:
     from safetensors import SafetensorError, safe_open
 
     from evoae_cli.evaluation.readers import first_line
-    from evoae_cli.genome.genotype import parse_genotype
+    from evoae_cli.genome.spaces import genotype_of
     from evoae_cli.phenotype.autoencoder import build
 
     folder = find_model(str(name))
@@ -59,7 +59,7 @@ def load_model(name: str | Path) -> LoadedModel:
         with safe_open(path, framework="pt") as file:
             metadata = _metadata((file.metadata() or {}).get("evoae"), path)
             about = msgspec.convert(metadata, _Description, strict=False)
-            network = build(parse_genotype(about.genotype), about.network)
+            network = build(genotype_of(about.genotype, about.network), about.network)
             network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118  (no dict)
     except OSError as error:
         raise StudyError(f"{path} cannot be read ({error.strerror or error}); check its permissions") from error

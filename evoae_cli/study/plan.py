@@ -82,7 +82,7 @@ def plan(config: StudyConfig, warn: Callable[[str], None], limit_s: float | None
     with tempfile.TemporaryDirectory(prefix="evoae-plan-") as scratch:
         setup = prepare(config, warn, cache=Path(scratch))
         requests = setup.requests(Path(scratch))
-        sample = sample_genotypes(config)
+        sample = sample_genotypes(config, setup.images.channels)
         speed = _measured_speed(requests, sample, setup.devices[0])
         return Plan(
             setup=setup,
@@ -95,9 +95,9 @@ def plan(config: StudyConfig, warn: Callable[[str], None], limit_s: float | None
         )
 
 
-def sample_genotypes(config: StudyConfig) -> list[Genotype]:
+def sample_genotypes(config: StudyConfig, channels: int) -> list[Genotype]:
     """Genotypes as a search meets them: one-layer starts, and what some rounds of mutation make of them."""
-    rng, space = Generator(PCG64(config.seed)), search_space(config)
+    rng, space = Generator(PCG64(config.seed)), search_space(config, channels)
     sample = []
     for i in range(_N_SAMPLES):
         genotype = random_genotype(space, rng)

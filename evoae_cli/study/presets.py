@@ -47,6 +47,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "val_images": 500,
         "test_images": 500,
         "flips": False,
+        "space": "paper",
         "kernels": (1, 3, 5, 7),
         "filters": (8, 16, 32, 64),
         "max_layers": 10,
@@ -74,6 +75,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "val_images": 24,
         "test_images": 24,
         "flips": True,
+        "space": "skip",
         # 7x7 and 64 filters cost more than they bring in a training this short.
         "kernels": (1, 3, 5),
         "filters": (8, 16, 32),
@@ -91,12 +93,28 @@ PRESETS: dict[Preset, dict[str, Any]] = {
     },
 }
 
+# Where a preset's settings are other ones for a search space than those above, which suit the paper's.
+_OF_SPACE: dict[tuple[Preset, str], dict[str, Any]] = {
+    ("quick", "skip"): {"reductions": 3, "kernels": (3, 5), "max_layers": 2, "dropout": False},
+}
+
 _OF_OBJECTIVE: dict[tuple[Preset, Objective], dict[str, Any]] = {
     ("paper", "manifold"): {"reductions": 2, "final_epochs": 40, "code_ratio": "1/4"},
     ("quick", "manifold"): {"reductions": 2, "code_ratio": "1/4"},
 }
 
 
-def preset_settings(preset: Preset, objective: Objective) -> dict[str, Any]:
-    """Every setting of a preset but the preset's name and the objective."""
-    return PRESETS[preset] | _OF_OBJECTIVE.get((preset, objective), {})
+def default_space(preset: Preset) -> str:
+    """The search space of a preset."""
+    space: str = PRESETS[preset]["space"]
+    return space
+
+
+def preset_settings(preset: Preset, objective: Objective, space: str) -> dict[str, Any]:
+    """Every setting of a preset in a search space, but the preset's name and the objective.
+
+    A space of the user's own has the settings of `skip`, which are not for sequential networks alone.
+    """
+    kind = space if space == "paper" else "skip"
+    of_space = _OF_SPACE.get((preset, kind), {}) | {"space": space}
+    return PRESETS[preset] | _OF_OBJECTIVE.get((preset, objective), {}) | of_space

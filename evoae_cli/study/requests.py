@@ -16,6 +16,7 @@ from evoae_cli.evaluation.contract import (
     derive_seed,
 )
 from evoae_cli.evaluation.imagefile import ImageFile
+from evoae_cli.genome.spaces import SPACES
 from evoae_cli.study.config import StudyConfig
 
 
@@ -43,6 +44,7 @@ class Requests:
             reductions=self.config.reductions,
             code_channels=self.code_channels,
             decoder=self.config.decoder,
+            space=None if self.config.space in SPACES else self.config.space,
         )
 
     @property

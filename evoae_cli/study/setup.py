@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
-from evoae_cli.errors import ImageError
+from evoae_cli.errors import ImageError, UsageError
 from evoae_cli.evaluation.imagefile import ImageFile
 from evoae_cli.evaluation.images import BUILT_IN, prepare_images
-from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.genome.space import SearchSpace
+from evoae_cli.genome.spaces import named_space
 from evoae_cli.strategy.evolution import Evolution
 from evoae_cli.strategy.search import Search
 from evoae_cli.strategy.steady_state import SteadyState
@@ -37,18 +39,46 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         return Requests(self.config, self.images, self.config.precision, self.code_channels, folder.absolute())
 
 
-def search_space(config: StudyConfig) -> SearchSpace:
-    """The search space that the settings describe."""
-    return SearchSpace(
-        kernels=config.kernels, filters=config.filters, dropout=config.dropout, max_layers=config.max_layers
+def search_space(config: StudyConfig, channels: int) -> SearchSpace:
+    """The search space that the settings describe, for images of `channels` channels.
+
+    A network for manifold learning has nothing that passes its code by. Raises UsageError where the space is not found,
+    or no number of reductions in it gives a code of the size that is asked for.
+    """
+    template = named_space(config.space)
+    is_manifold = config.objective == "manifold"
+    reductions = tuple(
+        reductions
+        for reductions in template.reductions
+        if reductions <= config.reductions and _has_whole_code(config, channels, reductions)
+    )
+    if template.reductions and not reductions:
+        raise UsageError(
+            f"--space {config.space} has no network with at most {config.reductions} reductions and a code of "
+            f"{config.code_ratio} of the image; allow more --reductions, or a larger --code-ratio"
+        )
+    return replace(
+        template,
+        kernels=config.kernels,
+        filters=config.filters,
+        dropout=config.dropout,
+        max_layers=config.max_layers,
+        reductions=reductions,
+        skips=("none",) if is_manifold else template.skips,
+        residual=(False,) if is_manifold else template.residual,
     )
 
 
-def new_search(config: StudyConfig) -> Search:
+def _has_whole_code(config: StudyConfig, channels: int, reductions: int) -> bool:
+    ratio = config.code_fraction
+    return ratio is None or (ratio * channels * 4**reductions).denominator == 1
+
+
+def new_search(config: StudyConfig, channels: int) -> Search:
     """The search that the settings describe, at its beginning."""
     kind = SteadyState if config.mode == "async" else Evolution
     return kind(
-        search_space(config),
+        search_space(config, channels),
         population=config.population,
         generations=config.generations,
         seed=config.seed,
@@ -65,6 +95,7 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
     images = study_images(config, warn, cache)
     if not 1 <= images.channels <= 8:
         raise ImageError(f"images of {config.data} have {images.channels} channels; 1 to 8 can be used")
+    search_space(config, images.channels)  # to have it refused here
     ratio = config.code_fraction
     code_channels = None if ratio is None else code_channels_for(images.channels, config.reductions, ratio)
     root = None if config.data_root is None else _absolute(config.data_root)

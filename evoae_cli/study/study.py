@@ -84,7 +84,7 @@ class Study:
             logs=folder / "logs",
         )
         self._desk = Desk(self._engine)
-        self._evolution = new_search(self.config)
+        self._evolution = new_search(self.config, setup.images.channels)
         self._board = Scoreboard(folder, self.config, self._store, self._engine)
         self._expected = ExpectedTimes(self._requests, expected)
         self._stop = StopFlags()

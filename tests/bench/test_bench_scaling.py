@@ -1,7 +1,7 @@
 import pytest
 
 from evoae_cli.bench.scaling import generation, measure
-from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.genome.space import SearchSpace
 
 TINY = {"train_images": 16, "epochs": 1, "patch": 32, "val_images": 2, "test_images": 1, "precision": "float32"}
 

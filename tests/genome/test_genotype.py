@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evoae_cli.errors import GenotypeError
-from evoae_cli.genome.genotype import Genotype, check_in_space, parse_genotype
-from evoae_cli.genome.layers import Conv2d, Dropout2d, SearchSpace
+from evoae_cli.genome.genotype import Genotype, parse_genotype
+from evoae_cli.genome.layers import Conv2d, Dropout2d
+from evoae_cli.genome.space import SearchSpace
 
 SPACE = SearchSpace()
 genotypes = st.lists(st.sampled_from(SPACE.choices), min_size=1, max_size=10).map(
@@ -100,7 +101,7 @@ def test_without_a_space_any_well_formed_module_is_read() -> None:
 
 def test_dropout_is_refused_where_the_space_has_none() -> None:
     with pytest.raises(GenotypeError, match=r"'dropout2d' is not in the search space \(.*, no dropout2d\)"):
-        check_in_space(parse_genotype("dropout2d"), SearchSpace(dropout=False))
+        SearchSpace(dropout=False).check(parse_genotype("dropout2d"))
 
 
 def test_a_module_without_layers_is_no_genotype() -> None:

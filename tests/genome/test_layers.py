@@ -5,7 +5,8 @@ from itertools import product
 import pytest
 
 from evoae_cli.errors import GenotypeError, UsageError
-from evoae_cli.genome.layers import Conv2d, Dropout2d, SearchSpace
+from evoae_cli.genome.layers import Conv2d, Dropout2d
+from evoae_cli.genome.space import SearchSpace
 
 
 def test_the_default_space_has_exactly_the_papers_17_layers() -> None:

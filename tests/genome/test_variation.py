@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.random import PCG64, Generator
 
-from evoae_cli.genome.genotype import Genotype, check_in_space, parse_genotype
-from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.genome.genotype import Genotype, parse_genotype
+from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.variation import child, crossover, distinct_genotypes, mutate, offspring, random_genotype
 
 seeds = st.integers(0, 2**64 - 1)
@@ -34,7 +34,7 @@ def generator(seed: int = 0) -> Generator:
 def test_a_search_starts_from_single_layers_of_the_space(space: SearchSpace, seed: int) -> None:
     genotype = random_genotype(space, generator(seed))
     assert len(genotype.module) == 1
-    check_in_space(genotype, space)
+    space.check(genotype)
 
 
 def test_every_layer_choice_is_drawn_equally_often() -> None:
@@ -57,7 +57,7 @@ def test_every_genotype_that_variation_makes_is_in_the_space(
     first, second = data.draw(genotypes_of(space)), data.draw(genotypes_of(space))
     rng = generator(seed)
     for created in (mutate(first, space, rng), crossover(first, second, space, rng)):
-        check_in_space(created, space)
+        space.check(created)
 
 
 @given(st.data(), spaces, seeds)
@@ -70,7 +70,7 @@ def test_offspring_are_valid_and_leave_their_parents_untouched(
     assert [parent.text for parent in parents] == before
     assert len(parents) <= len(children) <= 3 * len(parents)
     for created in children:
-        check_in_space(created, space)
+        space.check(created)
 
 
 @given(st.data(), seeds)
@@ -223,7 +223,7 @@ def test_a_child_is_in_the_space_and_leaves_its_parents_untouched(
 ) -> None:
     parents = data.draw(st.lists(genotypes_of(space), min_size=1, max_size=6))
     before = [parent.text for parent in parents]
-    check_in_space(child(parents, space, generator(seed)), space)
+    space.check(child(parents, space, generator(seed)))
     assert [parent.text for parent in parents] == before
 
 

@@ -114,3 +114,89 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     first, same, other = (torch.cat([p.flatten() for p in n.parameters()]) for n in networks)
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
+
+
+def seen_from(network: Autoencoder, side: int) -> int:
+    """How far from the middle, in pixels, the output depends on it."""
+    image = torch.zeros(1, 3, side, side, requires_grad=True)
+    network(image)[0, :, side // 2, side // 2].sum().backward()  # type: ignore[no-untyped-call]
+    assert image.grad is not None
+    rows, columns = torch.nonzero(image.grad.abs().sum(dim=(0, 1)), as_tuple=True)
+    return int(max((rows - side // 2).abs().max(), (columns - side // 2).abs().max()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5x5conv2d:4",
+        "3x3dilated:4,3x3sepconv:4/reductions:2/skips:concat,add",
+        "4x4conv2d:4/reductions:3/repeats:2/skips:add,none,concat/residual",
+    ],
+)
+def test_no_output_depends_on_pixels_beyond_the_reach(text: str) -> None:
+    network = build(parse_genotype(text), spec()).eval()
+    for parameter in network.parameters():
+        torch.nn.init.constant_(parameter, 0.01)
+    # The gradient at the edge of the reach, not beyond it; the pool takes the first of equal values.
+    assert network.reach / 2 < seen_from(network, 8 * (network.reach // 3)) <= network.reach
+
+
+def test_the_units_of_a_full_skip_network_are_those_of_a_u_net() -> None:
+    network = build(parse_genotype("3x3conv2d:16/reductions:2/skips:concat,concat"), spec())
+    # Encoder 3-16, 16-32, 32-16, 16-32; code 32-16; up 16-8, (8+16)-16; up 16-8, (8+16)-16; output 16-3.
+    widths = [(m.in_channels, m.out_channels) for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert widths == [
+        *((3, 16), (16, 32), (32, 16), (16, 32)),
+        *((32, 16), (16, 8), (24, 16), (16, 8)),
+        *((24, 16), (16, 3)),
+    ]
+    assert n_parameters(network) == 18_579
+
+
+def test_an_added_skip_widens_the_dilation_to_the_encoders_filters() -> None:
+    network = build(parse_genotype("3x3conv2d:24/reductions:3/skips:add,add,add"), spec())
+    assert n_parameters(network) == 59_931
+
+
+@pytest.mark.parametrize("skips", ["none,none", "add,none", "none,concat", "concat,add"])
+@pytest.mark.parametrize("residual", ["", "/residual"])
+@pytest.mark.parametrize("layers", ["3x3conv2d:5", "dropout2d", "2x2sepconv:3,3x3dilated:4"])
+def test_every_kind_of_skip_keeps_the_images_shape(layers: str, skips: str, residual: str) -> None:
+    text = f"{layers}/reductions:2/repeats:2/skips:{skips}{residual}"
+    network = build(parse_genotype(text), spec())
+    output = network(torch.randn(2, 3, 12, 16))
+    assert output.shape == (2, 3, 12, 16)
+    assert network.step == 4
+    assert network.has_skips == (skips != "none,none" or bool(residual))
+
+
+def test_a_residual_network_takes_its_output_off_the_image() -> None:
+    network = build(parse_genotype("3x3conv2d:4/reductions:1/residual"), spec()).eval()
+    nn.init.zeros_(network.output.weight)
+    assert network.output.bias is not None
+    nn.init.constant_(network.output.bias, 0.25)
+    image = 3 * torch.randn(1, 3, 8, 8)
+    assert torch.equal(network(image), image - 0.25)
+
+
+def test_a_code_that_features_pass_by_cannot_be_decoded() -> None:
+    network = build(parse_genotype("3x3conv2d:4/reductions:1/skips:add"), spec())
+    with pytest.raises(UsageError, match="use a manifold model"):
+        network.decode(network.encode(torch.zeros(1, 3, 8, 8)))
+
+
+def test_the_genotypes_reductions_go_before_the_studys_and_keep_the_codes_size() -> None:
+    study = spec(reductions=2, code_channels=12)
+    image = torch.zeros(1, 3, 32, 32)
+    for reductions, channels in ((1, 3), (2, 12), (3, 48)):
+        code = build(parse_genotype(f"3x3conv2d:4/reductions:{reductions}"), study).encode(image)
+        assert code.shape[1] == channels
+        assert 4 * code.numel() == image.numel()
+    with pytest.raises(UsageError, match="no whole number of channels after 1"):
+        build(parse_genotype("3x3conv2d:4/reductions:1"), spec(reductions=2, code_channels=6))
+
+
+def test_each_repeat_of_the_module_has_weights_of_its_own() -> None:
+    once, twice = (build(parse_genotype(f"3x3conv2d:8/repeats:{n}"), spec()) for n in (1, 2))
+    written_out = build(parse_genotype("3x3conv2d:8,3x3conv2d:8"), spec())
+    assert n_parameters(once) < n_parameters(twice) == n_parameters(written_out)

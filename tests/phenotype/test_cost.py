@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -12,10 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Decoder, NetworkSpec, Precision, Recipe
 from evoae_cli.evaluation.reproducible import reproducible
 from evoae_cli.evaluation.training import train
 from evoae_cli.genome.genotype import parse_genotype
+from evoae_cli.genome.layers import CustomLayer
 from evoae_cli.phenotype.autoencoder import build
 from evoae_cli.phenotype.cost import cost, training_bytes
 
@@ -39,6 +42,7 @@ def measured_operations(network: nn.Module, side: int, channels: int) -> int:
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal total
         assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+        # Of a depthwise convolution the weights hold one channel in each, so they say the operations too.
         positions = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
         total += layer.weight.numel() * positions.shape[-1] * positions.shape[-2]
 
@@ -49,7 +53,16 @@ def measured_operations(network: nn.Module, side: int, channels: int) -> int:
     return total
 
 
-@pytest.mark.parametrize("text", ["3x3conv2d:16", "dropout2d", "5x5conv2d:8,dropout2d,2x2conv2d:3,1x1conv2d:5"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3x3conv2d:16",
+        "dropout2d",
+        "5x5conv2d:8,dropout2d,2x2conv2d:3,1x1conv2d:5",
+        "3x3dilated:8,5x5sepconv:4/repeats:2",
+        "3x3conv2d:8/reductions:3/skips:add,none,concat/residual",
+    ],
+)
 @pytest.mark.parametrize(("channels", "reductions", "code_channels"), [(1, 1, None), (3, 2, 12), (8, 3, None)])
 @pytest.mark.parametrize("decoder", ["same", "mirrored"])
 def test_the_arithmetic_equals_the_real_network(
@@ -116,6 +129,9 @@ MEASURED: list[tuple[str, int, int, int | None, int, int, Precision, bool]] = [
     ("3x3conv2d:16,3x3conv2d:16,dropout2d,1x1conv2d:32", 3, 2, None, 8, 64, "bfloat16", True),
     ("1x1conv2d:64,7x7conv2d:16,dropout2d,3x3conv2d:8", 3, 2, 12, 8, 32, "float32", True),
     (",".join(["3x3conv2d:16", "1x1conv2d:32"] * 5), 3, 1, 6, 8, 48, "float32", True),
+    ("3x3conv2d:24/reductions:3/skips:concat,concat,concat", 3, 1, None, 16, 48, "bfloat16", True),
+    ("3x3dilated:16,5x5sepconv:32/reductions:2/repeats:2/skips:add,concat", 3, 1, None, 8, 48, "float32", False),
+    ("3x3conv2d:16/reductions:3/repeats:3/skips:concat,none,add/residual", 1, 1, None, 16, 32, "float32", True),
     (",".join(["7x7conv2d:32", "5x5conv2d:64"] * 3), 3, 1, None, 8, 32, "bfloat16", True),
 ]
 
@@ -164,3 +180,44 @@ def test_memory_grows_with_batch_and_crop_and_shrinks_with_half_precision() -> N
 def test_the_cost_is_known_without_torch() -> None:
     code = "import sys; import evoae_cli.phenotype.cost; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@dataclass(frozen=True)
+class Gated(CustomLayer):
+    """A convolution that another one lets through."""
+
+    filters: int
+
+    @property
+    def text(self) -> str:
+        return f"gated:{self.filters}"
+
+    def n_out(self, n_in: int) -> int:
+        return self.filters
+
+    def build(self, n_in: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(n_in, 2 * self.filters, 3, padding=1), nn.GLU(dim=1))
+
+
+def test_a_layer_of_ones_own_is_counted_by_what_its_network_does(tmp_path: Path) -> None:
+    genotype = parse_genotype("gated:6,3x3conv2d:8/reductions:2/skips:concat,add", further=[Gated(6)])
+    spec = NetworkSpec(channels=3, reductions=1, code_channels=None, decoder="same")
+    network = build(genotype, spec)
+    price = cost(genotype, spec, 32)
+    assert price.parameters == sum(p.numel() for p in network.parameters())
+    assert price.operations == measured_operations(network, 32, 3)
+    assert network(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 8, 8)
+
+
+@dataclass(frozen=True)
+class Shrinking(Gated):
+    """Its network makes fewer rows than came in."""
+
+    def build(self, n_in: int) -> nn.Module:
+        return nn.Conv2d(n_in, self.filters, 3)
+
+
+def test_a_layer_whose_network_is_not_what_it_says_is_refused() -> None:
+    genotype = parse_genotype("gated:6", further=[Shrinking(6)])
+    with pytest.raises(UsageError, match=r"layer 'gated:6' makes \(1, 6, 30, 30\) of \(1, 3, 32, 32\)"):
+        cost(genotype, NetworkSpec(channels=3, reductions=1, code_channels=None, decoder="same"), 32)

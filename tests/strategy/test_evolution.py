@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evoae_cli.genome.genotype import Genotype, check_in_space, parse_genotype
-from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.genome.genotype import Genotype, parse_genotype
+from evoae_cli.genome.space import SearchSpace
 from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.evolution import Evolution
 from evoae_cli.strategy.population import Individual, rank_key
@@ -86,7 +86,7 @@ searches = st.fixed_dictionaries(
 @given(searches)
 def test_every_proposal_is_in_the_space(search: dict[str, Any]) -> None:
     for proposal in drive(make(**search)).proposals:
-        check_in_space(proposal.genotype, search["space"])
+        search["space"].check(proposal.genotype)
 
 
 @given(searches)

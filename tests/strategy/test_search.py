@@ -3,7 +3,7 @@
 import pytest
 
 from evoae_cli.genome.genotype import Genotype, parse_genotype
-from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.genome.space import SearchSpace
 from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.evolution import Evolution
 from evoae_cli.strategy.search import Search

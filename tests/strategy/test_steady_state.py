@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from evoae_cli.draws import draw, generator
 from evoae_cli.errors import GenotypeError
-from evoae_cli.genome.genotype import Genotype, check_in_space, parse_genotype
-from evoae_cli.genome.layers import Conv2d, SearchSpace
+from evoae_cli.genome.genotype import Genotype, parse_genotype
+from evoae_cli.genome.layers import Conv2d
+from evoae_cli.genome.space import SearchSpace
 from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.evolution import Evolution
 from evoae_cli.strategy.population import Individual, rank_key
@@ -120,7 +121,7 @@ def test_whatever_the_order_of_results_the_accounts_are_right(
     assert len(proposals) == n_most or (search.is_exhausted and len(proposals) < n_most)
     born: set[Genotype] = set()
     for one in proposals:
-        check_in_space(one.genotype, chosen["space"])
+        chosen["space"].check(one.genotype)
         assert one.generation == (0 if one.number < population else 1 + (one.number - population) // (2 * population))
         assert (one.source == "new") == (one.genotype not in born)
         born.add(one.genotype)

@@ -253,7 +253,7 @@ def test_a_failure_of_the_host_loses_no_result_that_came_before_it(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(scripted, "RUNNER", "full_disk:start")
     study = created(tmp_path / "study", workers=4, **ASYNC)
-    search = new_search(study.config)
+    search = new_search(study.config, 3)
     *good, bad = (search.ask()[-1].genotype.text for _ in range(3))
     script.write({bad: "poison"}, sleeps={bad: 0.5})
     with pytest.raises(EvoaeError, match="No space left on device; mend this and resume"):

@@ -9,7 +9,7 @@ import pytest
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
-from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.genome.space import SearchSpace
 from evoae_cli.study.checks import one_of, option_name, parse_noise
 from evoae_cli.study.config import StudyConfig, field_meta, field_names, resolve
 from evoae_cli.study.presets import PRESETS, preset_settings
@@ -43,8 +43,11 @@ def test_help_shows_about_a_dozen_settings_at_first() -> None:
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("preset", list(PRESETS))
-def test_every_preset_gives_every_setting_and_no_other(preset: Any, objective: Objective) -> None:
-    assert set(preset_settings(preset, objective)) == set(field_names()) - {"preset", "objective"}
+@pytest.mark.parametrize("space", ["paper", "skip", "my_layers:space"])
+def test_every_preset_gives_every_setting_and_no_other(preset: Any, objective: Objective, space: str) -> None:
+    settings = preset_settings(preset, objective, space)
+    assert set(settings) == set(field_names()) - {"preset", "objective"}
+    assert settings["space"] == space
     assert resolve(objective, {"preset": preset}).preset == preset
 
 
@@ -62,9 +65,9 @@ def test_the_paper_preset_is_the_papers() -> None:
     assert resolve("manifold", {"preset": "paper"}).final_epochs == 40
 
 
-def test_manifold_has_two_reductions_and_a_quarter_for_a_code_in_both_presets() -> None:
+def test_manifold_has_two_reductions_and_a_quarter_for_a_code_in_the_papers_space() -> None:
     for preset in PRESETS:
-        config = resolve("manifold", {"preset": preset})
+        config = resolve("manifold", {"preset": preset, "space": "paper"})
         assert (config.reductions, config.code_ratio, config.code_fraction) == (2, "1/4", Fraction(1, 4))
         assert config.noise_std == 0.0
 
@@ -77,6 +80,7 @@ def test_manifold_has_two_reductions_and_a_quarter_for_a_code_in_both_presets() 
         ("seed", 2**63, f"--seed {2**63} must be at most {2**63 - 1}"),
         ("data", "", "--data '' is empty"),
         ("data", 3, "--data 3 must be a text"),
+        ("space", "", "--space '' is empty"),
         ("patch", 6, "--patch 6 must be at least 8"),
         ("patch", 4098, "--patch 4098 must be at most 4096"),
         ("crop", 6, "--crop 6 must be at least 8"),
@@ -167,7 +171,7 @@ def _marks() -> list[Any]:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"patch": 97}, "--patch 97 is no multiple of 2, which --reductions 1 needs; nearest sizes: 96 or 98"),
+        ({"patch": 97}, "--patch 97 is no multiple of 8, which --reductions 3 needs; nearest sizes: 96 or 104"),
         (
             {"crop": 50, "reductions": 2},
             "--crop 50 is no multiple of 4, which --reductions 2 needs; nearest sizes: 48 or 52",

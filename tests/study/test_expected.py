@@ -3,7 +3,7 @@ import pytest
 from numpy.random import PCG64, Generator
 
 from evoae_cli.evaluation.contract import NetworkSpec
-from evoae_cli.genome.layers import SearchSpace
+from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.variation import mutate, random_genotype
 from evoae_cli.phenotype.cost import Cost, cost
 from evoae_cli.study.expected import Pace, makespan

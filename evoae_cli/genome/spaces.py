@@ -1,0 +1,71 @@
+"""The search spaces by their names: those that come with evoae, and how one of your own is found."""
+
+import importlib
+import sys
+
+from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.contract import NetworkSpec
+from evoae_cli.genome.genotype import SKIPS, Genotype, parse_genotype
+from evoae_cli.genome.layers import CONVOLUTIONS
+from evoae_cli.genome.space import SearchSpace
+
+SPACES = {
+    # Section 3 of the paper: sequential networks, 17 layers to choose from.
+    "paper": SearchSpace(),
+    # What the paper calls the shortcoming of its approach, put right: everything beside the module evolves as well.
+    "skip": SearchSpace(
+        kinds=tuple(kind.kind for kind in CONVOLUTIONS),
+        reductions=(1, 2, 3, 4),
+        repeats=(1, 2, 3),
+        skips=SKIPS,
+        residual=(False, True),
+    ),
+}
+
+
+def named_space(name: str) -> SearchSpace:
+    """The search space of a name: `paper`, `skip`, or `module:attribute` for a value in a Python file of your own.
+
+    The module is looked for as `import` does, and in the current folder. Raises UsageError, with the remedy, where
+    there is none, and for what is no search space.
+    """
+    if name in SPACES:
+        return SPACES[name]
+    module, colon, attribute = name.partition(":")
+    if not colon or not attribute or not all(part.isidentifier() for part in module.split(".")):
+        raise UsageError(
+            f"--space {name!r} is unknown; use {', '.join(SPACES)}, or module:attribute for a space of your own"
+        )
+    try:
+        found = getattr(_imported(module), attribute)
+    except AttributeError:
+        raise UsageError(f"--space {name}: {module} has no {attribute!r}; name the SearchSpace in it") from None
+    if not isinstance(found, SearchSpace):
+        raise UsageError(f"--space {name} is a {type(found).__name__}, not a SearchSpace")
+    return found
+
+
+def genotype_of(text: str, spec: NetworkSpec) -> Genotype:
+    """The genotype that `text` describes, with the layers of the search space that `spec` names.
+
+    Raises GenotypeError for text that describes none, UsageError where the space's module is not found.
+    """
+    return parse_genotype(text, further=named_space(spec.space).further if spec.space is not None else ())
+
+
+def _imported(module: str) -> object:
+    # The current folder is where a person who names a module has it; a command's own path does not hold it.
+    is_added = "" not in sys.path
+    if is_added:
+        sys.path.append("")
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UsageError(
+            f"--space {module}: {error}; run where Python finds {module}.py (the current folder, or PYTHONPATH)"
+        ) from error
+    except UsageError as error:
+        raise UsageError(f"--space {module}: {error}") from error
+    finally:
+        if is_added:
+            sys.path.remove("")
