@@ -23,9 +23,15 @@ class Workers(NamedTuple):
 
 
 def check_source(config: StudyConfig) -> None:
-    """Raise ImageError if `data` names nothing that holds images. Looks at names of files only."""
+    """Raise ImageError if `data` or `pairs` name nothing that holds images. Looks at names of files only."""
     if config.data == "photographs":
         return
+    if config.pairs is not None:
+        from evoae_cli.evaluation.pairs import matched_pairs, pair_folders
+
+        matched_pairs(*pair_folders(config.pairs), warn=lambda text: None)
+        return
+    assert config.data is not None
     from evoae_cli.evaluation import torchvision_sets
     from evoae_cli.evaluation.folder import folder_images
     from evoae_cli.study.setup import study_images

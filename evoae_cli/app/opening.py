@@ -24,6 +24,10 @@ def opening(config: StudyConfig, folder: Path, workers: Workers | None, limit_s:
         parts.append(several(workers.number, "worker") + (" on GPU" if workers.is_on_gpu else ""))
     if config.data == "photographs":
         parts.append(several(len({photograph.scene for photograph in PHOTOGRAPHS}), "photograph"))
+    elif config.pairs is not None:
+        from evoae_cli.evaluation.pairs import matched_pairs, pair_folders
+
+        parts.append(several(len(matched_pairs(*pair_folders(config.pairs), warn=lambda text: None)), "pair"))
     else:
         parts.append(f"images from {config.data}")
     expected_s = None if workers is None or workers.is_on_gpu else estimate_s(config, workers.number)

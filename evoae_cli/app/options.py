@@ -71,7 +71,7 @@ def _option(name: str, is_new: bool = True) -> inspect.Parameter:
         metavar, completions = "KIND", completion(choices)
     elif get_origin(kind) is tuple:
         is_list = get_args(kind)[1] is Ellipsis
-        accepted, metavar = (str, "N,N,...") if is_list else (tuple[str, str], "LO HI")
+        accepted, metavar = (str, "N,N,...") if is_list else (tuple[str, str], extra.get("metavar", "LO HI"))
     elif kind in (int, float):
         metavar = "N" if kind is int else "NUMBER"
     option = typer.Option(
@@ -136,7 +136,7 @@ def parsed(name: str, given: Any) -> Any:
     Bounds are not looked at: that is for StudyConfig.
     """
     kind = bare_type(name)
-    if given is None or kind in (bool, str):
+    if given is None or kind in (bool, str, tuple[str, str]):
         return given
     if get_origin(kind) is Literal:
         if given not in get_args(kind):

@@ -88,7 +88,7 @@ class EvaluationRequest(msgspec.Struct, frozen=True, kw_only=True, tag="evaluati
     recipe: Recipe
     images: ImagesRef
     noise_std: float
-    """Standard deviation of the Gaussian noise on the [-1, 1] scale; 0 for manifold."""
+    """Standard deviation of the Gaussian noise on the [-1, 1] scale; 0 for manifold, and for pairs."""
     threads: int
     """Threads of the evaluation on a CPU."""
     weights_in: str | None = None

@@ -17,7 +17,7 @@ from evoae_cli.evaluation.hardware import device_model, total_memory
 from evoae_cli.evaluation.imagefile import open_image_file
 from evoae_cli.evaluation.memory import free_memory, is_memory_error
 from evoae_cli.evaluation.metrics import scores
-from evoae_cli.evaluation.objective import fixed_noise
+from evoae_cli.evaluation.objective import fixed_noise, halves
 from evoae_cli.evaluation.readers import first_line
 from evoae_cli.evaluation.reproducible import reproducible, seeded
 from evoae_cli.evaluation.resident import Resident
@@ -111,12 +111,16 @@ def inputs_and_targets(
 ) -> tuple[Tensor, Tensor]:
     """Fixed noisy inputs and clean targets of `val` or `test`, each [n, C, patch, patch] on the device; read only.
 
+    Pairs bring their own noise, and `noise_std` plays no part.
+
     Raises EvoaeError where they do not fit in memory.
     """
     assert split != "train"
     resident = resident_for(images, device, study_seed)
     with _fitting(device):
         clean = resident.patches(split)
+        if resident.is_paired:
+            return halves(clean)
         if noise_std == 0.0:
             return clean, clean
         return clean + fixed_noise(tuple(clean.shape), noise_std, study_seed, split).to(device), clean

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from evoae_cli.errors import ImageError
@@ -23,25 +23,51 @@ def folder_images(folder: Path, warn: Callable[[str], None]) -> Iterator[SourceI
     are skipped, and `warn` gets one line that names them. Raises ImageError where nothing can be read.
     """
     files = files_below(folder)
-    images = [name for name in files if Path(name).suffix.lower() in SUFFIXES]
-    if not images:
-        raise ImageError(_nothing_found(folder, files))
-    unreadable: dict[str, list[str]] = {}
-    n_tried = 0
-    for name, split in _with_splits(folder, images, warn):
+    images = only_images(folder, files)
+    unreadable, n_tried = Unreadable(), 0
+    for name, split in with_splits(images, (folder,), warn):
         n_tried += 1
         try:
             pixels = read_image(folder / name)
         except UnreadableImageError as error:
-            unreadable.setdefault(error.reason, []).append(_printable(name))
+            unreadable.add(name, error.reason)
             continue
-        yield SourceImage(_printable(name), split, pixels)
-    if not unreadable:
-        return
-    n_unreadable = sum(map(len, unreadable.values()))
-    if n_unreadable == n_tried:
-        raise ImageError(f"none of the {n_of(n_tried, 'image')} in {folder} can be read: {_by_reason(unreadable)}")
-    warn(f"{n_of(n_unreadable, 'file')} skipped, unreadable: {_by_reason(unreadable)}")
+        yield SourceImage(printable(name), split, pixels)
+    unreadable.report(n_of(n_tried, "image"), n_tried, str(folder), warn)
+
+
+class Unreadable:
+    """Files that could not be read, by reason: told in one line at the end."""
+
+    def __init__(self) -> None:
+        self._by_reason: dict[str, list[str]] = {}
+
+    def add(self, name: str, reason: str) -> None:
+        """One more that is skipped."""
+        self._by_reason.setdefault(reason, []).append(printable(name))
+
+    def report(self, what: str, n_tried: int, place: str, warn: Callable[[str], None]) -> None:
+        """Warn of them, if there are any. Raises ImageError if they are all of `what`, `n_tried`, there was."""
+        n_unreadable = sum(map(len, self._by_reason.values()))
+        if n_unreadable and n_unreadable == n_tried:
+            raise ImageError(f"none of the {what} in {place} can be read: {self}")
+        if n_unreadable:
+            warn(f"{n_of(n_unreadable, 'file')} skipped, unreadable: {self}")
+
+    def __str__(self) -> str:
+        """`a.png, b.png (the file is empty); c.tif (damaged)`: names under their reason, the commonest first."""
+        groups = sorted(self._by_reason.items(), key=lambda group: -len(group[1]))
+        shown = [f"{listed(names)} ({reason})" for reason, names in groups[:_MOST_REASONS]]
+        rest = sum(len(names) for _, names in groups[_MOST_REASONS:])
+        return "; ".join([*shown, *([f"{rest} more for other reasons"] if rest else [])])
+
+
+def only_images(folder: Path, files: list[str]) -> list[str]:
+    """Those of `files`, paths below `folder`, that are named as images are. Raises ImageError if there are none."""
+    images = [name for name in files if Path(name).suffix.lower() in SUFFIXES]
+    if not images:
+        raise ImageError(_nothing_found(folder, files))
+    return images
 
 
 def listed(names: list[str], most: int = 5) -> str:
@@ -53,14 +79,6 @@ def listed(names: list[str], most: int = 5) -> str:
 def n_of(count: int, noun: str) -> str:
     """`1 file`, `2 files`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _by_reason(unreadable: dict[str, list[str]]) -> str:
-    """`a.png, b.png (the file is empty); c.tif (damaged)`: names under their reason, the commonest first."""
-    groups = sorted(unreadable.items(), key=lambda group: -len(group[1]))
-    shown = [f"{listed(names)} ({reason})" for reason, names in groups[:_MOST_REASONS]]
-    rest = sum(len(names) for _, names in groups[_MOST_REASONS:])
-    return "; ".join([*shown, *([f"{rest} more for other reasons"] if rest else [])])
 
 
 def files_below(folder: Path) -> list[str]:
@@ -85,8 +103,14 @@ def files_below(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _with_splits(folder: Path, names: list[str], warn: Callable[[str], None]) -> Iterator[tuple[str, Split | None]]:
-    present = [split for split in SPLITS if (folder / split).is_dir()]
+def with_splits(
+    names: Iterable[str], folders: Sequence[Path], warn: Callable[[str], None], noun: str = "image"
+) -> Iterator[tuple[str, Split | None]]:
+    """Each of `names`, relative paths below all of `folders`, with its split; None where that is open.
+
+    Where there is a `train`, what lies beside the splits is left out, and `warn` is told how many of `noun` that are.
+    """
+    present = [split for split in SPLITS if all((folder / split).is_dir() for folder in folders)]
     if "train" not in present:
         yield from ((name, None) for name in names)
         return
@@ -98,11 +122,12 @@ def _with_splits(folder: Path, names: list[str], warn: Callable[[str], None]) ->
         else:
             n_beside += 1
     if n_beside:
-        warn(f"{n_of(n_beside, 'image')} beside train/, val/ and test/ in {folder} left out")
+        place = " and ".join(map(str, folders))
+        warn(f"{n_of(n_beside, noun)} beside train/, val/ and test/ in {place} left out")
 
 
-def _printable(name: str) -> str:
-    """A file's name may hold line breaks and bytes that are no text; messages and the index cannot."""
+def printable(name: str) -> str:
+    """A name to show. A file's name may hold line breaks and bytes that are no text; messages and the index cannot."""
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 

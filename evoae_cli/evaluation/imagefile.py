@@ -1,8 +1,9 @@
 """The image file: all images of a study in one read-only, memory-mapped file, named by its SHA-256 in the cache folder.
 
 Layout: the pixels of all images as one flat array (each image HxWxC, one after another, in the source's depth, native
-byte order), then the index as JSON, then its length (8 bytes, little-endian) and the closing mark. The index is last so
-that a source larger than memory can be written in one pass; a file that was cut short lacks the mark.
+byte order; of a pair HxWx2C, a pixel's noisy channels before its clean ones), then the index as JSON, then its length
+(8 bytes, little-endian) and the closing mark. The index is last so that a source larger than memory can be written in
+one pass; a file that was cut short lacks the mark.
 """
 
 import hashlib
@@ -40,15 +41,26 @@ class ImageEntry(msgspec.Struct, frozen=True, array_like=True):
     name: str
 
 
-class _Index(msgspec.Struct, frozen=True, kw_only=True):
+# Without its defaults, so that a file of single images has the fingerprint that it had before there were pairs.
+class _Index(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dtype: Depth
     channels: int
+    """Of one image, noisy or clean."""
     low: tuple[float, ...]
+    """Per channel, the pixel value mapped to -1 ..."""
     high: tuple[float, ...]
+    """... and the one mapped to 1; they hold for both images of a pair."""
     images: tuple[ImageEntry, ...]
+    is_paired: bool = False
+    """Whether each image is a pair: noisy, and clean."""
+
+    @property
+    def stored_channels(self) -> int:
+        """Values of one pixel in the flat array."""
+        return self.channels * 2 if self.is_paired else self.channels
 
 
-class ImageFile(msgspec.Struct, frozen=True, kw_only=True):
+class ImageFile(_Index, frozen=True, kw_only=True):
     """The images of a study on disk."""
 
     path: str
@@ -56,13 +68,6 @@ class ImageFile(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of pixels and index, in hex."""
     source: str
     """Where the images came from, for people; no part of the fingerprint."""
-    dtype: Depth
-    channels: int
-    low: tuple[float, ...]
-    """Per channel, the pixel value mapped to -1 ..."""
-    high: tuple[float, ...]
-    """... and the one mapped to 1."""
-    images: tuple[ImageEntry, ...]
 
     def of(self, split: Split) -> tuple[ImageEntry, ...]:
         """The images of one split, in the file's order."""
@@ -79,7 +84,8 @@ class ImageFile(msgspec.Struct, frozen=True, kw_only=True):
         size = " to ".join(f"{height}x{width}" for height, width in dict.fromkeys((sizes[0], sizes[-1])))
         colour = {1: "grey", 3: "colour"}.get(self.channels, f"{self.channels} channels")
         split = f"{n_train} train, {n_val} val, {n_test} test"
-        return f"{len(self.images)} images ({split}), {size}, {colour}, {self.dtype}"
+        noun = "pairs" if self.is_paired else "images"
+        return f"{len(self.images)} {noun} ({split}), {size}, {colour}, {self.dtype}"
 
 
 class LabelledImage(NamedTuple):
@@ -88,6 +94,7 @@ class LabelledImage(NamedTuple):
     name: str
     split: Split
     pixels: Pixels
+    """HxWxC; of a pair HxWx2xC, the noisy image and then the clean one."""
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -109,7 +116,8 @@ def write_image_file(
     """Write images of one depth and channel count into the cache, or reuse the file that holds the same already.
 
     Written aside, synced and renamed, so no reader ever sees a part of it; a damaged file of that name is replaced.
-    Raises ImageError when the cache folder cannot be written, ValueError for no images or mixed depths or channels.
+    Raises ImageError when the cache folder cannot be written, ValueError for no images, mixed depths or channels, or
+    pairs among single images.
     """
     with writing_to(cache), tempfile.NamedTemporaryFile(dir=cache, prefix=".", suffix=".part", delete=False) as file:
         try:
@@ -144,7 +152,7 @@ def pixels(image_file: ImageFile) -> npt.NDArray[Any]:
 
     Mapped copy-on-write ('c'): torch warns about read-only arrays, and so a stray write stays in its own process.
     """
-    n_elements = sum(image.height * image.width for image in image_file.images) * image_file.channels
+    n_elements = sum(image.height * image.width for image in image_file.images) * image_file.stored_channels
     return np.memmap(image_file.path, dtype=image_file.dtype, mode="c", shape=(n_elements,))
 
 
@@ -163,12 +171,12 @@ def _write(
     file: IO[bytes], images: Iterable[LabelledImage], low: tuple[float, ...], high: tuple[float, ...]
 ) -> tuple[_Index, str]:
     entries: list[ImageEntry] = []
-    kinds: set[tuple[str, int]] = set()
+    kinds: set[tuple[str, tuple[int, ...]]] = set()
     digest = hashlib.sha256()
     offset = 0
     for name, split, image in images:
-        height, width, channels = image.shape
-        kinds.add((image.dtype.name, channels))
+        height, width, *inner = image.shape
+        kinds.add((image.dtype.name, tuple(inner)))
         block = np.ascontiguousarray(image).data
         digest.update(block)
         file.write(block)
@@ -176,11 +184,12 @@ def _write(
         offset += image.size
     if len(kinds) != 1:
         raise ValueError(f"an image file holds one depth and one channel count, not {sorted(kinds)}")
-    [(dtype, channels)] = kinds
+    [(dtype, (*n_each, channels))] = kinds
+    if n_each not in ([], [2]):
+        raise ValueError(f"an image file holds images, or pairs of them, not {n_each} of them together")
     # Validated here too, so a wrong depth or a short range never reaches the disk.
-    index = msgspec.convert(
-        {"dtype": dtype, "channels": channels, "low": low, "high": high, "images": tuple(entries)}, _Index
-    )
+    fields = {"dtype": dtype, "channels": channels, "low": low, "high": high, "images": tuple(entries)}
+    index = msgspec.convert(fields | {"is_paired": bool(n_each)}, _Index)
     if len(low) != channels or len(high) != channels:
         raise ValueError(f"{channels} channels need as many limits, not {low} and {high}")
     text = msgspec.json.encode(index)
@@ -201,7 +210,7 @@ def _read_index(path: Path) -> _Index:
             raise ValueError("its index is cut")
         file.seek(size - 16 - n_text)
         index = msgspec.json.decode(file.read(n_text), type=_Index)
-    n_elements = sum(image.height * image.width for image in index.images) * index.channels
+    n_elements = sum(image.height * image.width for image in index.images) * index.stored_channels
     if n_elements * np.dtype(index.dtype).itemsize + n_text + 16 != size:
         raise ValueError(f"it has {size} bytes, which is not what its index says")
     return index

@@ -1,4 +1,4 @@
-"""prepare_images: from what `--data` names to one image file with split, depth and limits."""
+"""prepare_images: from what `--data` or `--pairs` names to one image file with split, depth and limits."""
 
 import difflib
 import math
@@ -15,18 +15,21 @@ from evoae_cli.evaluation import torchvision_sets
 from evoae_cli.evaluation.contract import Split, derive_seed
 from evoae_cli.evaluation.folder import SPLITS, files_below, folder_images, listed, n_of
 from evoae_cli.evaluation.imagefile import ImageFile, cache_folder, write_image_file
+from evoae_cli.evaluation.pairs import pair_folders, pair_images
 from evoae_cli.evaluation.patches import n_distinct
 from evoae_cli.evaluation.photographs import photograph_images
 from evoae_cli.evaluation.remembered import recall, remember, source_key
 from evoae_cli.evaluation.sources import Draft, SourceImage, Spool
 
 Warn = Callable[[str], None]
+Source = str | tuple[str, str]
+"""A data set or a folder; of pairs, the folder of the noisy and that of the clean images."""
 
 BUILT_IN = ("photographs", *torchvision_sets.NAMES)
 
 
 def prepare_images(
-    source: str,
+    source: Source,
     *,
     data_root: str | None,
     download: bool,
@@ -39,14 +42,14 @@ def prepare_images(
     warn: Warn,
     cache: Path | None = None,
 ) -> ImageFile:
-    """Read, split and store the images that `source` names: `photographs`, `stl10`, `cifar10` or a folder.
+    """Read, split and store what `source` names: `photographs`, `stl10`, `cifar10`, a folder, or two of pairs.
 
-    Where the source leaves the split open, it is by file, drawn by `seed`: 80 % train, 10 % val, 10 % test, at least
-    one each; a folder with `train` but no `val` or no `test` has the missing one drawn from `train`. Pixels keep their
-    depth; grey among colour is repeated to colour. 8 bits map 0..255 to [-1, 1], other depths each channel's limits
-    over the training images, and `pixel_range` overrides both. Images that cannot hold a patch and a crop are left out.
-    What is skipped or differs from what was asked goes to `warn`, a line each. Raises UsageError, mostly ImageError,
-    with one line for a person.
+    Where the source leaves the split open, it is by file or pair, drawn by `seed`: 80 % train, 10 % val, 10 % test, at
+    least one each; a folder with `train` but no `val` or no `test` has the missing one drawn from `train`. Pixels keep
+    their depth; grey among colour is repeated to colour. 8 bits map 0..255 to [-1, 1], other depths each channel's
+    limits over the training images (of pairs, over the clean ones), and `pixel_range` overrides both. Images that
+    cannot hold a patch and a crop are left out. What is skipped or differs from what was asked goes to `warn`, a line
+    each. Raises UsageError, mostly ImageError, with one line for a person.
     """
     if pixel_range is not None and not (pixel_range[0] < pixel_range[1] and all(map(math.isfinite, pixel_range))):
         low, high = pixel_range
@@ -59,12 +62,12 @@ def prepare_images(
         n_warned += 1
         warn(warning)
 
-    images, folder = _open(source, data_root=data_root, download=download, seed=seed, warn=note)
-    settings = (source, seed, patch, crop, pixel_range)
-    key = None if folder is None else source_key(folder, files_below(folder), *settings)
-    image_file = None if key is None else recall(cache, key, source)
+    images, folders = _open(source, data_root=data_root, download=download, seed=seed, warn=note)
+    key = _key(folders, source, seed, patch, crop, pixel_range)
+    place = _named(source)
+    image_file = None if key is None else recall(cache, key, place)
     if image_file is None:
-        image_file = _write(_large_enough(images, source, patch, crop, note), source, seed, pixel_range, cache)
+        image_file = _write(_large_enough(images, place, patch, crop, note), place, seed, pixel_range, cache)
         # What was skipped may be readable next time, and else must be said again.
         if key is not None and not n_warned:
             remember(cache, key, image_file)
@@ -72,7 +75,8 @@ def prepare_images(
     for split, n_wanted in wanted.items():
         n_there = n_distinct([(image.height, image.width) for image in image_file.of(split)], patch)
         if n_there < n_wanted:
-            warn(f"{split} has only {n_of(n_there, 'image')} of {patch}x{patch}, not the {n_wanted} asked for")
+            found = n_of(n_there, "pair" if image_file.is_paired else "image")
+            warn(f"{split} has only {found} of {patch}x{patch}, not the {n_wanted} asked for")
     return image_file
 
 
@@ -89,18 +93,36 @@ def _write(
         return write_image_file(spool.images(splits, channels), low=low, high=high, source=source, cache=cache)
 
 
+def _named(source: Source) -> str:
+    """A source for people: `photos`, or `noisy with clean`."""
+    return source if isinstance(source, str) else " with ".join(source)
+
+
+def _key(folders: tuple[Path, ...], *settings: object) -> str | None:
+    """What the images are remembered by; None where they depend on no folder."""
+    if not folders:
+        return None
+    first, *others = folders
+    return source_key(
+        first, files_below(first), *settings, *(source_key(other, files_below(other)) for other in others)
+    )
+
+
 def _open(
-    source: str, *, data_root: str | None, download: bool, seed: int, warn: Warn
-) -> tuple[Iterator[SourceImage], Path | None]:
-    """The images, read as they are asked for, and the folder of files that they depend on, if it is there already."""
+    source: Source, *, data_root: str | None, download: bool, seed: int, warn: Warn
+) -> tuple[Iterator[SourceImage], tuple[Path, ...]]:
+    """The images, read as they are asked for, and the folders of files that they depend on, if they are there."""
+    if not isinstance(source, str):
+        noisy, clean = pair_folders(source)
+        return pair_images(noisy, clean, warn), (noisy, clean)
     if source == "photographs":
         # A quarter of a second to read, and they change only with the packages: not worth remembering.
-        return photograph_images(), None
+        return photograph_images(), ()
     if source in torchvision_sets.NAMES:
         root = torchvision_sets.root_folder(data_root)
         images = torchvision_sets.torchvision_images(source, root, download=download, seed=seed, warn=warn)
         place = torchvision_sets.data_folder(source, root)
-        return images, place if place.is_dir() else None
+        return images, (place,) if place.is_dir() else ()
     folder = os.path.expanduser(source)
     if os.path.isfile(folder):
         raise ImageError(f"--data {source} is a file; name its folder, {os.path.dirname(folder) or '.'}")
@@ -108,7 +130,7 @@ def _open(
         near = difflib.get_close_matches(source.lower(), BUILT_IN, n=1)
         hint = f"did you mean {near[0]}?" if near else f"give a folder of images, or {', '.join(BUILT_IN)}"
         raise ImageError(f"--data {source!r}: there is no such folder; {hint}")
-    return folder_images(Path(folder), warn), Path(folder)
+    return folder_images(Path(folder), warn), (Path(folder),)
 
 
 def _large_enough(
@@ -119,9 +141,10 @@ def _large_enough(
     In any split: the classical methods are tuned on patches of training images.
     """
     small: list[tuple[int, int, str]] = []
-    n_kept = 0
+    n_kept, noun = 0, "image"
     for image in images:
-        height, width, _ = image.pixels.shape
+        height, width = image.pixels.shape[:2]
+        noun = image.noun
         if min(height, width) >= max(patch, crop):
             n_kept += 1
             yield image
@@ -130,19 +153,19 @@ def _large_enough(
     if not small:
         return
     if not n_kept:
-        raise ImageError(_all_too_small(source, [(height, width) for height, width, _ in small], patch, crop))
+        raise ImageError(_all_too_small(source, [(height, width) for height, width, _ in small], noun, patch, crop))
     names = listed([f"{name} ({height}x{width})" for height, width, name in small])
-    warn(f"{n_of(len(small), 'image')} skipped, smaller than {max(patch, crop)}x{max(patch, crop)}: {names}")
+    warn(f"{n_of(len(small), noun)} skipped, smaller than {max(patch, crop)}x{max(patch, crop)}: {names}")
 
 
-def _all_too_small(source: str, sizes: list[tuple[int, int]], patch: int, crop: int) -> str:
+def _all_too_small(source: str, sizes: list[tuple[int, int]], noun: str, patch: int, crop: int) -> str:
     height, width = max(sizes, key=min)
     # The median side keeps half of the images; a multiple of 8 survives three reductions.
     side = sorted(min(size) for size in sizes)[len(sizes) // 2] // 8 * 8
     options = [f"--{name} {side}" for name, now in (("patch", patch), ("crop", crop)) if now > side]
     remedy = f"use {' '.join(options)}" if side else "use larger ones"
     asked = f"--{'patch' if patch >= crop else 'crop'} {max(patch, crop)}"
-    return f"all {n_of(len(sizes), 'image')} of {source} are smaller than {asked} (largest {height}x{width}); {remedy}"
+    return f"all {n_of(len(sizes), noun)} of {source} are smaller than {asked} (largest {height}x{width}); {remedy}"
 
 
 def _check_depth(drafts: list[Draft]) -> None:
@@ -174,7 +197,7 @@ def _splits(drafts: list[Draft], source: str, seed: int) -> list[Split]:
             raise ImageError(f"{' and '.join(missing)} of {source} has no usable image; each split needs one at least")
         return splits
     if len(still_open) < len(missing):
-        found = n_of(len(still_open), "usable image")
+        found = n_of(len(still_open), f"usable {drafts[0].noun}")
         raise ImageError(
             f"{source} has only {found} to split; at least {len(missing)} are needed ({', '.join(missing)})"
         )

@@ -9,6 +9,25 @@ from torch import Tensor
 from evoae_cli.evaluation.contract import Split, derive_seed
 
 
+def noisy_and_clean(
+    images: Tensor, is_paired: bool, std: float, generator: torch.Generator, memory_format: torch.memory_format
+) -> tuple[Tensor, Tensor]:
+    """What a network is given and what it should make of it, from crops as `Resident` gives them, in `memory_format`.
+
+    Pairs bring both; to single images noise is added, as `corrupt` does.
+    """
+    if is_paired:
+        return halves(images, memory_format)
+    clean = images.contiguous(memory_format=memory_format)
+    return corrupt(clean, std, generator), clean
+
+
+def halves(pairs: Tensor, memory_format: torch.memory_format = torch.channels_last) -> tuple[Tensor, Tensor]:
+    """The noisy and the clean images, each [n, C, H, W], of pairs [n, 2C, H, W]."""
+    noisy, clean = pairs.chunk(2, dim=1)
+    return noisy.contiguous(memory_format=memory_format), clean.contiguous(memory_format=memory_format)
+
+
 def corrupt(clean: Tensor, std: float, generator: torch.Generator) -> Tensor:
     """`clean` plus Gaussian noise of standard deviation `std`, not clipped; `clean` itself where `std` is 0 (manifold).
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from evoae_cli.evaluation.imagefile import Depth
 
 
-def to_signal(pixels: Tensor, low: Sequence[float], high: Sequence[float]) -> Tensor:
-    """Pixels [..., C] of any depth (uint16 as its bits in int16) as float32 [..., C], clipped to [-1, 1]."""
+def to_signal(pixels: Tensor, low: Sequence[float], high: Sequence[float], *, is_clipped: bool = True) -> Tensor:
+    """Pixels [..., C] of any depth (uint16 as its bits in int16) as float32 [..., C], clipped to [-1, 1] if asked."""
     if pixels.dtype == torch.int16:
         # torch has few operations for uint16, so 16-bit pixels travel as int16 with the same bits.
         signal = pixels.to(torch.int32).bitwise_and_(0xFFFF).to(torch.float32)
@@ -23,7 +23,8 @@ def to_signal(pixels: Tensor, low: Sequence[float], high: Sequence[float]) -> Te
         signal = pixels.to(torch.float32, copy=True)
     middle, half = _middle_and_half(low, high, signal.device)
     # (x - middle) / half hits -1 and 1 exactly; x * scale + shift misses them by a rounding.
-    return signal.sub_(middle).div_(half).clamp_(-1.0, 1.0)
+    signal = signal.sub_(middle).div_(half)
+    return signal.clamp_(-1.0, 1.0) if is_clipped else signal
 
 
 def to_pixels(x: Tensor, low: Sequence[float], high: Sequence[float], dtype: Depth) -> npt.NDArray[Any]:

@@ -6,13 +6,18 @@ from evoae_cli.evaluation.classical import references as classical_references
 from evoae_cli.evaluation.contract import References, ReferencesRequest, derive_seed
 from evoae_cli.evaluation.evaluate import inputs_and_targets, resident_for
 from evoae_cli.evaluation.metrics import scores
-from evoae_cli.evaluation.objective import corrupt
+from evoae_cli.evaluation.objective import halves, noisy_and_clean
 from evoae_cli.evaluation.reproducible import reproducible
+from evoae_cli.evaluation.resident import Resident
 
 _N_TUNING = 16
 """Training crops on which the classical methods are tuned, drawn from all images: fewer may miss their variety."""
 _N_MEAN, _MEAN_SIDE = 256, 8
 """Crops, and their side, over which the training images' mean colour is taken."""
+_N_NOISE, _NOISE_SIDE = 4096, 8
+"""Crops, and their side, over which the noise of pairs is measured: a quarter of a million pixels, of all pairs."""
+_LEAST_STD = 1e-3
+"""Standard deviation given to the classical methods at least, as they divide by it; a step of 8 bits is 8e-3."""
 
 
 def measure_references(request: ReferencesRequest) -> References:
@@ -30,10 +35,19 @@ def _measure(request: ReferencesRequest) -> References:
         training = resident.sampler(_MEAN_SIDE, False, generator).crops(_N_MEAN)
         constant = training.mean(dim=(0, 2, 3), keepdim=True).expand_as(clean)
         return References(baseline_name="constant image", baseline=scores(constant, clean), methods={})
-    tune_clean = resident.sampler(images.patch, False, generator).crops(_N_TUNING)
-    tune_noisy = corrupt(tune_clean, std, generator)
+    tuning = resident.sampler(images.patch, False, generator).crops(_N_TUNING)
+    tune_noisy, tune_clean = noisy_and_clean(tuning, resident.is_paired, std, generator, torch.channels_last)
+    if resident.is_paired:
+        std = _std_of_pairs(resident, request.study_seed)
     return References(
         baseline_name="noisy",
         baseline=scores(noisy, clean),
         methods=classical_references(clean, noisy, std, tune_clean, tune_noisy),
     )
+
+
+def _std_of_pairs(resident: Resident, study_seed: int) -> float:
+    """Standard deviation of noisy less clean over the training pairs, on the [-1, 1] scale."""
+    generator = torch.Generator().manual_seed(derive_seed(study_seed, "noise of the pairs"))
+    noisy, clean = halves(resident.sampler(_NOISE_SIDE, False, generator).crops(_N_NOISE))
+    return max(float((noisy - clean).std()), _LEAST_STD)

@@ -50,6 +50,11 @@ class Resident:
         n_wanted: dict[Split, int] = {"val": n_val, "test": n_test}
         self._patch_starts = {split: self._starts_of_patches(split, n, study_seed) for split, n in n_wanted.items()}
 
+    @property
+    def is_paired(self) -> bool:
+        """Whether crops and patches are noisy and clean images, one behind the other: [n, 2C, H, W]."""
+        return self.image_file.is_paired
+
     def __repr__(self) -> str:
         return f"<Resident {self.image_file.summary()}, on {self.device}>"
 
@@ -70,7 +75,7 @@ class Resident:
         widths = self._train_widths[image]
         top = draws[0] % (self._train_heights[image] - (side - 1))
         left = draws[1] % (widths - (side - 1))
-        starts = self._train_offsets[image] + (top * widths + left) * self.image_file.channels
+        starts = self._train_offsets[image] + (top * widths + left) * self.image_file.stored_channels
         nhwc = self._gather(starts, widths, side)
         if flips:
             # Both versions, then one of them per crop by its number: four times as fast as torch.where on bytes.
@@ -80,7 +85,10 @@ class Resident:
         return self._as_signal(nhwc)
 
     def patches(self, split: Split) -> Tensor:
-        """Give the fixed patches of `val` or `test`, [n, C, patch, patch] float32 on [-1, 1], channels_last."""
+        """Give the fixed patches of `val` or `test`, [n, C, patch, patch] float32 on [-1, 1], channels_last.
+
+        Of pairs [n, 2C, patch, patch], the noisy image's channels first; these may lie outside [-1, 1].
+        """
         starts, widths = self._patch_starts[split]
         return self._as_signal(self._gather(starts, widths, self.patch))
 
@@ -89,18 +97,24 @@ class Resident:
         return to_pixels(x, self.image_file.low, self.image_file.high, self.image_file.dtype)
 
     def _gather(self, starts: Tensor, widths: Tensor, side: int) -> Tensor:
-        """Squares as stored, [n, side, side, C]: first elements at `starts` [n], in images `widths` [n] wide.
+        """Squares as stored, [n, side, side, C or 2C]: first elements at `starts` [n], in images `widths` [n] wide.
 
         A row of a square is contiguous in the flat array, so row i of this overlapping view is the row that starts at
         element i, and index_select copies whole rows: ten times as fast as indexing the view, sixty times as elements.
         """
-        channels = self.image_file.channels
+        channels = self.image_file.stored_channels
         rows = starts[:, None] + torch.arange(side, device=self.device) * (widths * channels)[:, None]
         gathered = self._flat.unfold(0, side * channels, 1).index_select(0, rows.flatten())
         return gathered.view(len(starts), side, side, channels)
 
     def _as_signal(self, nhwc: Tensor) -> Tensor:
-        return to_signal(nhwc, self.image_file.low, self.image_file.high).permute(0, 3, 1, 2)
+        low, high = self.image_file.low, self.image_file.high
+        if not self.is_paired:
+            return to_signal(nhwc, low, high).permute(0, 3, 1, 2)
+        # Noise is part of what a network sees, so it is never clipped; its target is, as any.
+        signal = to_signal(nhwc, low + low, high + high, is_clipped=False)
+        signal[..., self.image_file.channels :].clamp_(-1.0, 1.0)
+        return signal.permute(0, 3, 1, 2)
 
     def _starts_of_patches(self, split: Split, n: int, study_seed: int) -> tuple[Tensor, Tensor]:
         images = self.image_file.of(split)
@@ -108,7 +122,7 @@ class Resident:
         positions = patch_positions([(image.height, image.width) for image in images], self.patch, n, seed)
         offsets = np.array([image.offset for image in images])[positions[:, 0]]
         widths = np.array([image.width for image in images])[positions[:, 0]]
-        starts = offsets + (positions[:, 1] * widths + positions[:, 2]) * self.image_file.channels
+        starts = offsets + (positions[:, 1] * widths + positions[:, 2]) * self.image_file.stored_channels
         return torch.from_numpy(starts).to(self.device), torch.from_numpy(widths).to(self.device)
 
 
@@ -125,7 +139,7 @@ class Sampler:
         self._at = 0
 
     def crops(self, n: int) -> Tensor:
-        """The next `n` crops, [n, C, side, side] float32 on [-1, 1], in channels_last memory.
+        """The next `n` crops, [n, C, side, side] float32 on [-1, 1], in channels_last memory; of pairs as `patches`.
 
         The place within the image is drawn uniformly; with flips each crop is mirrored left to right with probability
         1/2.

@@ -1,5 +1,6 @@
 """What a source of images gives, and the spool that its images pass through, one at a time, into an image file."""
 
+import math
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ import numpy as np
 from evoae_cli.evaluation.contract import Split
 from evoae_cli.evaluation.imagefile import LabelledImage, Pixels, writing_to
 
+_NOUNS = {3: "image", 4: "pair"}
+"""By the dimensions of the pixels."""
+
 
 class SourceImage(NamedTuple):
     """One image as a source gives it; `split` is None where the source leaves the split open."""
@@ -17,6 +21,12 @@ class SourceImage(NamedTuple):
     name: str
     split: Split | None
     pixels: Pixels
+    """HxWxC; of a pair HxWx2xC, the noisy image and then the clean one."""
+
+    @property
+    def noun(self) -> str:
+        """What it is, for people: an image, or a pair."""
+        return _NOUNS[self.pixels.ndim]
 
 
 class Draft(NamedTuple):
@@ -24,19 +34,24 @@ class Draft(NamedTuple):
 
     name: str
     split: Split | None
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     dtype: str
     low: tuple[float, ...]
-    """Smallest pixel value per channel."""
+    """Smallest pixel value per channel, of a pair in its clean image."""
     high: tuple[float, ...]
-    """Largest pixel value per channel."""
+    """Largest one."""
     position: int
     """In the spool, in bytes."""
 
     @property
+    def noun(self) -> str:
+        """What it is, for people: an image, or a pair."""
+        return _NOUNS[len(self.shape)]
+
+    @property
     def channels(self) -> int:
         """1 for grey, 3 for colour."""
-        return self.shape[2]
+        return self.shape[-1]
 
 
 class Spool:
@@ -61,22 +76,19 @@ class Spool:
     def add(self, image: SourceImage) -> None:
         """Take an image in. Raises ImageError when the disk is full."""
         data = np.ascontiguousarray(image.pixels)
-        height, width, channels = data.shape
-        low = tuple(float(value) for value in data.min(axis=(0, 1)))
-        high = tuple(float(value) for value in data.max(axis=(0, 1)))
+        clean = data[:, :, 1] if data.ndim == 4 else data
+        low = tuple(float(value) for value in clean.min(axis=(0, 1)))
+        high = tuple(float(value) for value in clean.max(axis=(0, 1)))
         with writing_to(self._cache):
             position = self._file.tell()
             self._file.write(data.data)
-        self.drafts.append(
-            Draft(image.name, image.split, (height, width, channels), data.dtype.name, low, high, position)
-        )
+        self.drafts.append(Draft(image.name, image.split, data.shape, data.dtype.name, low, high, position))
 
     def images(self, splits: Iterable[Split], channels: int) -> Iterator[LabelledImage]:
         """All images in order, each with its split; a single channel is repeated to make `channels`."""
         for draft, split in zip(self.drafts, splits, strict=True):
             self._file.seek(draft.position)
             dtype = np.dtype(draft.dtype)
-            height, width, _ = draft.shape
-            data = self._file.read(height * width * draft.channels * dtype.itemsize)
+            data = self._file.read(math.prod(draft.shape) * dtype.itemsize)
             image: Pixels = np.frombuffer(data, dtype).reshape(draft.shape)
-            yield LabelledImage(draft.name, split, np.broadcast_to(image, (height, width, channels)))
+            yield LabelledImage(draft.name, split, np.broadcast_to(image, (*draft.shape[:-1], channels)))

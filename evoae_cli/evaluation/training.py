@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from evoae_cli.evaluation.adam import Adam
 from evoae_cli.evaluation.contract import Progress, Recipe, derive_seed
-from evoae_cli.evaluation.objective import corrupt
+from evoae_cli.evaluation.objective import noisy_and_clean
 from evoae_cli.evaluation.reproducible import seeded
 
 _N_CHECKS = 50
@@ -24,11 +24,15 @@ class Crops(Protocol):
     """Random crops without end."""
 
     def crops(self, n: int) -> Tensor:
-        """The next n, [n, C, side, side] float32 on [-1, 1]."""
+        """The next n, [n, C, side, side] float32 on [-1, 1]; of pairs [n, 2C, side, side], the noisy images first."""
 
 
 class TrainingImages(Protocol):
     """Training images on the device."""
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether each is a pair of a noisy and a clean image."""
 
     def sampler(self, side: int, flips: bool, generator: torch.Generator) -> Crops:
         """Crops of one training, with all that is random in them from `generator`."""
@@ -79,8 +83,7 @@ def train(
         for step in range(n_steps):
             # The last batch holds what is left of the budget.
             n = min(recipe.batch_size, n_images - step * recipe.batch_size)
-            clean = sampler.crops(n).contiguous(memory_format=memory_format)
-            noisy = corrupt(clean, noise_std, generator)
+            noisy, clean = noisy_and_clean(sampler.crops(n), images.is_paired, noise_std, generator, memory_format)
 
             # The loss is a mean over the whole batch, so each micro-batch weighs by its share of it.
             loss = torch.zeros((), device=device)

@@ -86,7 +86,7 @@ def one_of(choices: Sequence[str]) -> str:
 
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 _BOUNDS = {">=": "at least", "<=": "at most", ">": "above", "<": "below"}
-_LISTS = {"kernels": "[1, 3]", "filters": "[8, 16]", "range": "[0, 255]"}
+_LISTS = {"kernels": "[1, 3]", "filters": "[8, 16]", "range": "[0, 255]", "pairs": '["noisy", "clean"]'}
 
 
 def _shown(value: Any) -> str:
@@ -106,7 +106,7 @@ def _reason(name: str, value: Any, error: str, kind: Any) -> str:
     expected = re.search(r"Expected `(\w+)", error)
     if expected is None:
         return error
-    if expected[1] == "array":
+    if expected[1] == "array" or (expected[1] == "str" and name in _LISTS):
         return f"must be a list; write it as {_LISTS.get(name, '[1, 2]')}"
     if expected[1] == "str":
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -118,6 +118,8 @@ def _reason(name: str, value: Any, error: str, kind: Any) -> str:
 
 def check_together(config: "StudyConfig") -> None:
     """Raise UsageError for values that contradict each other."""
+    if config.objective == "manifold" and config.pairs is not None:
+        raise UsageError("manifold takes clean images alone; give them as --data, or search for denoise")
     preset = preset_settings(config.preset, config.objective, config.space)
     if config.objective == "manifold" and config.sigma2 != preset["sigma2"]:
         given = "sigma2" if config.noise is None else "noise"

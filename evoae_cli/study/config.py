@@ -15,18 +15,22 @@ import msgspec
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Decoder, Objective, Schedule
 from evoae_cli.genome.genotype import MAX_REDUCTIONS
-from evoae_cli.study.checks import check_together, parse_fraction, parse_limit, parse_noise, refusal
+from evoae_cli.study.checks import check_together, option_name, parse_fraction, parse_limit, parse_noise, refusal
 from evoae_cli.study.presets import Preset, default_space, preset_settings
 
 
-def _field(text: str, *, panel: str, main: bool = False, **bounds: Any) -> msgspec.Meta:
+def _field(text: str, *, panel: str, main: bool = False, metavar: str | None = None, **bounds: Any) -> msgspec.Meta:
     """Say what a setting means (for help and docs), where help shows it, and what it may be."""
-    return msgspec.Meta(description=text, extra={"panel": panel, "main": main}, **bounds)
+    extra = {"panel": panel, "main": main} | ({} if metavar is None else {"metavar": metavar})
+    return msgspec.Meta(description=text, extra=extra, **bounds)
 
 
 CHANGEABLE = ("generations", "workers", "device", "timeout")
 """Settings that may change when a study is resumed: they leave what it has found so far as it is."""
 
+
+_RIVALS_OF_PAIRS = ("data", "noise", "sigma2")
+"""Settings that say where images or noise come from, as pairs do."""
 
 MAX_WORKERS = 1024
 
@@ -44,12 +48,19 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     seed: Annotated[int, _field("fixes every random draw of the study", panel="Study", main=True, ge=0, le=2**63 - 1)]
 
     data: Annotated[
-        str,
+        Annotated[str, msgspec.Meta(min_length=1)] | None,
         _field(
             "photographs (built in), stl10, cifar10, or a folder of PNG, JPEG, TIFF, WebP or NPY files",
             panel="Images",
             main=True,
-            min_length=1,
+        ),
+    ]
+    pairs: Annotated[
+        tuple[str, str] | None,
+        _field(
+            "instead of --data: two folders of real noisy and clean images, matched by their names; no noise is added",
+            panel="Images",
+            metavar="NOISY_DIR CLEAN_DIR",
         ),
     ]
     data_root: Annotated[str | None, _field("folder where stl10 and cifar10 lie", panel="Images")]
@@ -186,9 +197,16 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     start_timeout_s: Annotated[float, _field("seconds a worker may take to start", panel="Machine", gt=0, le=86_400)]
 
     @property
+    def source(self) -> str | tuple[str, str]:
+        """Where the images come from: what `data` names, or the folders of pairs."""
+        source = self.data if self.pairs is None else self.pairs
+        assert source is not None
+        return source
+
+    @property
     def noise_std(self) -> float:
-        """Standard deviation of the noise on the [-1, 1] scale; 0 for manifold."""
-        if self.objective == "manifold":
+        """Standard deviation of the noise that is added, on the [-1, 1] scale; 0 for manifold and for pairs."""
+        if self.objective == "manifold" or self.pairs is not None:
             return 0.0
         if self.noise is not None:
             return parse_noise(self.noise) / 127.5
@@ -234,6 +252,9 @@ def resolve(objective: Objective, *layers: Mapping[str, Any]) -> StudyConfig:
     """
     given: dict[str, Any] = {"objective": objective}
     for layer in layers:
+        # The later word replaces the earlier one: pairs what else brings images or noise, other images the pairs.
+        for name in _RIVALS_OF_PAIRS if layer.get("pairs") is not None else ("pairs",) if layer.get("data") else ():
+            given.pop(name, None)
         for key, value in layer.items():
             if key not in field_names():
                 raise UsageError(f"unknown setting {key!r}{_nearest(key, field_names())}")
@@ -254,6 +275,11 @@ def resolve(objective: Objective, *layers: Mapping[str, Any]) -> StudyConfig:
     base = preset_settings(preset, _checked("objective", objective), space)
     if "noise" in given:
         base["sigma2"] = None
+    if "pairs" in given:
+        if rivals := [name for name in _RIVALS_OF_PAIRS if given.get(name) not in (None, False)]:
+            given_too = f"{option_name(rivals[0])} {given[rivals[0]]}".removesuffix(" True")
+            raise UsageError(f"--pairs brings its own images and its own noise; leave out {given_too}, or --pairs")
+        base |= {"data": None, "sigma2": None}
     values = {"preset": preset} | base | given
     if "crop" not in given:
         # The reductions must divide it, and images said to hold patches of this size need not hold larger crops.

@@ -85,8 +85,9 @@ def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, cha
         setup = prepare(config, warn)
         if setup.images.fingerprint != store.meta("fingerprint"):
             raise StudyError(
-                f"images of {config.data} have changed: the study was made with {store.meta('fingerprint')[:12]}, "
-                f"these are {setup.images.fingerprint[:12]}; bring back the old ones or start a new study"
+                f"images of {setup.images.source} have changed: the study was made with "
+                f"{store.meta('fingerprint')[:12]}, these are {setup.images.fingerprint[:12]}; "
+                "bring back the old ones or start a new study"
             )
         (folder / "weights").mkdir(exist_ok=True)
         store.put_event("resumed", f"from state {store.meta('state')}")

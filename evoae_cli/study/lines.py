@@ -9,6 +9,8 @@ from evoae_cli.study.store import Record
 
 def noise_text(config: StudyConfig) -> str:
     """The noise on both scales: `gaussian, standard deviation 73.6 on 0..255 (variance 0.333 on [-1, 1])`."""
+    if config.pairs is not None:
+        return "the pairs' own noise"
     std = config.noise_std
     if not std:
         return "none"

@@ -10,6 +10,7 @@ Preset = Literal["quick", "paper"]
 _COMMON: dict[str, Any] = {
     "seed": 0,
     "data_root": None,
+    "pairs": None,
     "download": False,
     "range": None,
     "noise": None,

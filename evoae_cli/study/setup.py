@@ -94,12 +94,16 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
     chosen = devices(config.device)
     images = study_images(config, warn, cache)
     if not 1 <= images.channels <= 8:
-        raise ImageError(f"images of {config.data} have {images.channels} channels; 1 to 8 can be used")
+        raise ImageError(f"images of {images.source} have {images.channels} channels; 1 to 8 can be used")
     search_space(config, images.channels)  # to have it refused here
     ratio = config.code_fraction
     code_channels = None if ratio is None else code_channels_for(images.channels, config.reductions, ratio)
-    root = None if config.data_root is None else _absolute(config.data_root)
-    config = msgspec.structs.replace(config, data=_absolute(config.data), data_root=root)
+    config = msgspec.structs.replace(
+        config,
+        data=None if config.data is None else _absolute(config.data),
+        pairs=None if config.pairs is None else tuple(str(plain_path(name).absolute()) for name in config.pairs),
+        data_root=None if config.data_root is None else _absolute(config.data_root),
+    )
     if config.precision == "auto":
         is_fast = all(bfloat16_is_fast(device) for device in chosen)
         config = msgspec.structs.replace(config, precision="bfloat16" if is_fast else "float32")
@@ -115,7 +119,7 @@ def _absolute(name: str) -> str:
 def study_images(config: StudyConfig, warn: Callable[[str], None], cache: Path | None = None) -> ImageFile:
     """The images that the settings name, read, split and stored. Free of torch; raises ImageError in one line."""
     return prepare_images(
-        config.data,
+        config.source,
         data_root=config.data_root,
         download=config.download,
         pixel_range=config.range,

@@ -89,7 +89,7 @@ def state_of(folder: Path, store: Store) -> State:
 
 def _noise(settings: dict[str, Any]) -> str:
     """The noise for people; settings of another version of evoae may have other names beside those it depends on."""
-    known = {key: settings.get(key) for key in ("noise", "sigma2")}
+    known = {key: settings.get(key) for key in ("noise", "sigma2", "pairs")}
     return noise_text(resolve(settings["objective"], known))
 
 

@@ -54,6 +54,7 @@ def test_what_resume_may_change_are_settings() -> None:
         ("flips", False, False),
         ("preset", "paper", "paper"),
         ("data", "8,16", "8,16"),
+        ("pairs", ("1", "b,c"), ("1", "b,c")),
         ("seed", None, None),
     ],
 )

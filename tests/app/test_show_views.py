@@ -214,6 +214,15 @@ def test_on_gpus_and_other_images_the_opening_promises_no_time() -> None:
     assert opening(config, FOLDER, None) == f"manifold in {FOLDER}: images from photos"
 
 
+def test_the_opening_counts_pairs(tmp_path: Path) -> None:
+    for folder in ("noisy", "clean"):
+        (tmp_path / folder).mkdir()
+        for number in range(3):
+            (tmp_path / folder / f"{number}.png").touch()
+    config = resolve("denoise", {"pairs": (str(tmp_path / "noisy"), str(tmp_path / "clean"))})
+    assert opening(config, FOLDER, None) == f"denoise in {FOLDER}: 3 pairs"
+
+
 def test_a_time_limit_is_told_where_it_is_shorter_than_the_search() -> None:
     config, workers = resolve("denoise"), Workers(2, is_on_gpu=False)
     assert opening(config, FOLDER, workers, 60.0).endswith(", at most 1:00")

@@ -9,6 +9,7 @@ import numpy as np
 from wrong_use_kit import Kit, Prepare, case, cut, file, folder, link, mode, picture, pictures, pixels, several, study
 
 SEARCH = "search denoise -q --data images --patch 32 --crop 32"
+PAIRS = "search denoise -q --pairs noisy clean --patch 32 --crop 32"
 DENOISE = "denoise mine in.{} -o out.{} -q"
 
 
@@ -168,6 +169,53 @@ CASES = (
         "permission denied",
         prepare=several(pictures("images", 1, pixels()), mode("images/0.png", 0)),
         is_unprivileged=True,
+    ),
+    # Pairs to search with.
+    case("pairs nowhere", PAIRS, "'noisy' is no folder", "two folders", is_process=True),
+    case("pairs nowhere in a dry run", f"{PAIRS} --dry-run", "'noisy' is no folder"),
+    case("an image for a folder of pairs", PAIRS, "'noisy' is a file", prepare=file("noisy", b"x")),
+    case("one folder for both", "search denoise --pairs a ./a", "one folder twice", prepare=folder("a")),
+    case(
+        "clean images of which there are none",
+        PAIRS,
+        "clean holds no files",
+        prepare=several(pictures("noisy", 3, pixels()), folder("clean")),
+    ),
+    case(
+        "pairs of other names",
+        PAIRS,
+        "0.png and a.png",
+        "alike",
+        prepare=several(pictures("noisy", 3, pixels()), picture("clean/a.png", pixels())),
+    ),
+    case(
+        "two partners for one image",
+        PAIRS,
+        "0.png and 0.tif in clean",
+        "keep one",
+        prepare=several(
+            pictures("noisy", 3, pixels()), pictures("clean", 3, pixels()), picture("clean/0.tif", pixels())
+        ),
+    ),
+    case(
+        "pairs of other sizes",
+        PAIRS,
+        "0 (noisy 40x40, clean 40x41)",
+        "same height, width",
+        prepare=several(pictures("noisy", 1, pixels()), pictures("clean", 1, pixels(40, 41))),
+    ),
+    case(
+        "pairs without noise",
+        PAIRS,
+        "no noise to remove",
+        prepare=several(pictures("noisy", 3, pixels()), pictures("clean", 3, pixels())),
+    ),
+    case(
+        "two pairs",
+        PAIRS,
+        "2 usable pairs",
+        "at least 3",
+        prepare=several(pictures("noisy", 2, pixels()), pictures("clean", 2, 255 - pixels())),
     ),
     # An image to denoise.
     case("no image", "denoise mine in.png -o out.png", "in.png does not exist", is_process=True),

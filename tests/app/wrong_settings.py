@@ -62,6 +62,11 @@ CASES = (
     # Values that contradict each other.
     case("noise given twice", "search denoise --noise gaussian:5 --sigma2 1/3", "--noise gaussian:5", "--sigma2 1/3"),
     case("noise for a manifold", "search manifold --noise gaussian:25", "--noise", "denoise"),
+    case("pairs and images", "search denoise --pairs a b --data c", "--data c", "leave out", "--pairs"),
+    case("pairs and noise", "search denoise --pairs a b --noise gaussian:5", "--noise gaussian:5", "leave out"),
+    case("pairs and a variance", "search denoise --pairs a b --sigma2 1/9", "--sigma2 1/9", "leave out"),
+    case("pairs for a manifold", "search manifold --pairs a b", "manifold", "--data", "denoise"),
+    case("half a pair", "search denoise --pairs a", "--pairs", "2 arguments"),
     case("a patch that cannot be halved", "search denoise --reductions 3 --patch 60", "--patch 60", "56 or 64"),
     case(
         "a heartbeat slower than its timeout",
@@ -96,6 +101,13 @@ CASES = (
         "search --config a.toml",
         'noise = "gaussian:25"',
         prepare=file("a.toml", _TOML + "noise = 25\n"),
+    ),
+    case(
+        "a text for pairs",
+        "search --config a.toml",
+        "--pairs 'noisy'",
+        '["noisy", "clean"]',
+        prepare=file("a.toml", _TOML + 'pairs = "noisy"\n'),
     ),
     case("NaN in a file", "search --config a.toml", "--lr nan", prepare=file("a.toml", _TOML + "lr = nan\n")),
     case("an objective that is a number", "search --config a.toml", "3", prepare=file("a.toml", "objective = 3\n")),

@@ -19,13 +19,16 @@ from evoae_cli.evaluation.contract import (
     ImagesRef,
     NetworkSpec,
     Recipe,
+    ReferencesRequest,
+    Split,
     Stage,
     derive_seed,
 )
 from evoae_cli.evaluation.evaluate import evaluate, inputs_and_targets, score
 from evoae_cli.evaluation.hardware import total_memory
-from evoae_cli.evaluation.imagefile import LabelledImage, write_image_file
+from evoae_cli.evaluation.imagefile import LabelledImage, open_image_file, pixels, write_image_file
 from evoae_cli.evaluation.metrics import scores
+from evoae_cli.evaluation.references import measure_references
 from evoae_cli.genome.genotype import parse_genotype
 from evoae_cli.outcome import Outcome
 from evoae_cli.phenotype.autoencoder import build
@@ -437,3 +440,61 @@ def test_the_images_of_another_study_are_refused(images: ImagesRef) -> None:
     other = msgspec.structs.replace(images, fingerprint="0" * 64)
     with pytest.raises(UsageError, match="holds other images"):
         evaluate(msgspec.structs.replace(request(images), images=other), "cpu")
+
+
+@pytest.fixture(scope="module")
+def pairs(images: ImagesRef, tmp_path_factory: pytest.TempPathFactory) -> ImagesRef:
+    """The gradients with noise of standard deviation 40 on 0..255, rounded to 8 bits as a camera's."""
+    file = open_image_file(images.path)
+    flat, rng = pixels(file), np.random.default_rng(4)
+    labelled = []
+    for entry in file.images:
+        clean = flat[entry.offset :][: entry.height * entry.width * 3].reshape(entry.height, entry.width, 3)
+        noisy = (clean + rng.normal(0, 40, clean.shape)).round().clip(0, 255).astype(np.uint8)
+        labelled.append(LabelledImage(entry.name, entry.split, np.stack((noisy, clean), axis=2)))
+    cache = tmp_path_factory.mktemp("cache")
+    written = write_image_file(labelled, low=file.low, high=file.high, source="pairs", cache=cache)
+    return msgspec.structs.replace(images, path=written.path, fingerprint=written.fingerprint)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_the_network_is_scored_on_the_stored_noisy_pixels_to_the_last_bit(pairs: ImagesRef, split: Split) -> None:
+    file = open_image_file(pairs.path)
+    given, clean = inputs_and_targets(pairs, "cpu", 3, split, 0.0)
+    assert given.shape == clean.shape == (4, 3, 32, 32)
+    stored = [
+        pixels(file)[entry.offset :][: entry.height * entry.width * 6].reshape(entry.height, entry.width, 2, 3)
+        for entry in file.of(split)
+    ]
+    for one_given, one_clean in zip(given, clean, strict=True):
+        patch = torch.stack((one_given, one_clean)).permute(2, 3, 0, 1)
+        places = [
+            (number, top, left)
+            for number, image in enumerate(stored)
+            for top in range(image.shape[0] - 31)
+            for left in range(image.shape[1] - 31)
+            if torch.equal(patch, (torch.tensor(image[top : top + 32, left : left + 32]) - 127.5) / 127.5)
+        ]
+        assert len(places) == 1
+
+
+def test_training_on_pairs_learns_to_remove_their_noise(pairs: ImagesRef) -> None:
+    recipe = msgspec.structs.replace(RECIPE, epochs=12)
+    found = evaluate(request(pairs, recipe=recipe, noise_std=0.0), "cpu")
+    assert found.scores is not None
+    given, clean = inputs_and_targets(pairs, "cpu", 3, "val", 0.0)
+    assert found.scores.psnr_db > scores(given, clean).psnr_db + 2
+    assert same_science(found, evaluate(request(pairs, recipe=recipe, noise_std=0.0), "cpu"))
+
+
+def test_classical_methods_are_told_how_strong_the_noise_of_pairs_is(pairs: ImagesRef) -> None:
+    asked = ReferencesRequest(objective="denoise", split="val", study_seed=3, images=pairs, noise_std=0.0, threads=1)
+    found = measure_references(asked)
+    given, clean = inputs_and_targets(pairs, "cpu", 3, "val", 0.0)
+    assert (found.baseline_name, found.baseline) == ("noisy", scores(given, clean))
+    # A method that is told of too little noise leaves it in, of too much smears the gradients.
+    assert {name: scored.psnr_db > found.baseline.psnr_db + 5 for name, scored in found.methods.items()} == {
+        "wavelet": True,
+        "total variation": True,
+        "non-local means": True,
+    }

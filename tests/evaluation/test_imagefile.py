@@ -133,3 +133,29 @@ def test_the_cache_folder_follows_evoae_cache_then_xdg_then_home():
     assert cache_folder({"EVOAE_CACHE": "/a", "XDG_CACHE_HOME": "/b"}) == Path("/a")
     assert cache_folder({"XDG_CACHE_HOME": "/b"}) == Path("/b/evoae")
     assert cache_folder({}) == Path.home() / ".cache" / "evoae"
+
+
+def test_a_pair_is_stored_pixel_by_pixel_its_noisy_channels_first(tmp_path):
+    images = [image._replace(pixels=np.stack((image.pixels, 255 - image.pixels), axis=2)) for image in IMAGES]
+    written = write_image_file(images, low=(0.0,) * 3, high=(255.0,) * 3, source="", cache=tmp_path)
+    assert open_image_file(written.path) == written
+    assert (written.is_paired, written.channels, written.stored_channels) == (True, 3, 6)
+    assert written.summary() == "3 pairs (1 train, 1 val, 1 test), 32x32 to 32x48, colour, uint8"
+    entry = written.images[1]
+    block = pixels(written)[entry.offset : entry.offset + images[1].pixels.size].reshape(32, 48, 6)
+    np.testing.assert_array_equal(block[..., :3], IMAGES[1].pixels)
+    np.testing.assert_array_equal(block[..., 3:], 255 - IMAGES[1].pixels)
+
+
+def test_pairs_and_single_images_never_share_a_file(tmp_path):
+    pair = LabelledImage("pair", "train", np.zeros((32, 32, 2, 3), np.uint8))
+    with pytest.raises(ValueError, match="one depth and one channel count"):
+        write(tmp_path, [*IMAGES, pair])
+    with pytest.raises(ValueError, match="or pairs of them"):
+        write(tmp_path, [pair._replace(pixels=np.zeros((32, 32, 4, 3), np.uint8))])
+
+
+def test_a_file_of_single_images_is_the_one_that_older_studies_name(tmp_path):
+    ramp = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    written = write(tmp_path, [LabelledImage("a", "train", ramp)])
+    assert written.fingerprint == "7046c64fee1d8fc25566600dc1f8d7276bbc76f4f9673b243bc62dc4f6b0b094"

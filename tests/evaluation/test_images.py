@@ -49,7 +49,8 @@ class Prepared:
             "warn": self.warnings.append,
             "cache": cache,
         }
-        self.file: ImageFile = prepare_images(str(source), **(settings | changes))
+        named = source if isinstance(source, tuple) else str(source)
+        self.file: ImageFile = prepare_images(named, **(settings | changes))
 
 
 def split_of(image_file: ImageFile) -> dict[str, str]:
@@ -287,3 +288,65 @@ def test_a_split_whose_images_are_all_unusable_is_named(tmp_path):
 def test_a_range_without_extent_is_refused(tmp_path, folder, pixel_range):
     with pytest.raises(UsageError, match=r"--range .*: the first value must be below the second, and both finite"):
         Prepared(folder, tmp_path, pixel_range=pixel_range)
+
+
+def put_pairs(place: Path, n: int = 20, dtype: str = "uint8") -> tuple[str, str]:
+    """Clean images of few values and noisy ones of many, as source of pairs."""
+    for number in range(n):
+        clean = noise(32, 40, dtype=dtype, top=100) + np.array(50, dtype)
+        name = f"{number:02}.png" if dtype == "uint8" else f"{number:02}.npy"
+        put(place / "clean" / name, clean)
+        put(place / "noisy" / name, (clean + RNG.normal(0, 20, clean.shape)).round().astype(dtype))
+    return str(place / "noisy"), str(place / "clean")
+
+
+def test_pairs_are_split_as_one_and_keep_their_pixels(tmp_path):
+    source = put_pairs(tmp_path / "in")
+    file = Prepared(source, tmp_path).file
+    assert file.summary() == "20 pairs (16 train, 2 val, 2 test), 32x40, grey, uint8"
+    assert file.source == " with ".join(source)
+    assert (file.low, file.high) == ((0.0,), (255.0,))
+    flat = pixels(file)
+    for entry in file.images:
+        stored = flat[entry.offset : entry.offset + 32 * 40 * 2].reshape(32, 40, 2)
+        for channel, folder in enumerate(source):
+            np.testing.assert_array_equal(stored[..., channel], np.asarray(Image.open(f"{folder}/{entry.name}.png")))
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_the_limits_of_pairs_are_those_of_the_clean_images(tmp_path, dtype):
+    file = Prepared(put_pairs(tmp_path / "in", dtype=dtype), tmp_path).file
+    assert (file.low, file.high) == ((50.0,), (149.0,))
+    assert pixels(file).min() < 50
+    assert pixels(file).max() > 149
+
+
+def test_grey_pairs_among_colour_ones_are_repeated_to_colour_each_for_itself(tmp_path):
+    source = put_pairs(tmp_path / "in", 3)
+    for folder in source:
+        put(Path(folder) / "colour.png", noise(32, 40, 3))
+    file = Prepared(source, tmp_path).file
+    assert (file.channels, file.stored_channels) == (3, 6)
+    entry = next(entry for entry in file.images if entry.name == "00")
+    stored = pixels(file)[entry.offset : entry.offset + 32 * 40 * 6].reshape(32, 40, 6)
+    for first, folder in ((0, source[0]), (3, source[1])):
+        grey = np.asarray(Image.open(f"{folder}/00.png"))
+        np.testing.assert_array_equal(stored[..., first : first + 3], np.repeat(grey[..., None], 3, axis=2))
+
+
+def test_pairs_are_read_anew_once_a_file_on_either_side_changes(tmp_path):
+    source = put_pairs(tmp_path / "in", 4)
+    found = [Prepared(source, tmp_path).file.fingerprint]
+    for folder in source:
+        put(Path(folder) / "00.png", noise(32, 40))
+        found.append(Prepared(source, tmp_path).file.fingerprint)
+    assert len(set(found)) == 3
+    assert Prepared(source, tmp_path).file.fingerprint == found[-1]
+
+
+def test_too_few_or_too_small_pairs_are_told_as_pairs(tmp_path):
+    source = put_pairs(tmp_path / "in", 2)
+    with pytest.raises(ImageError, match="has only 2 usable pairs to split"):
+        Prepared(source, tmp_path)
+    with pytest.raises(ImageError, match=r"all 2 pairs of .* are smaller than --patch 48"):
+        Prepared(source, tmp_path, patch=48)

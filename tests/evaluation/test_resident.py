@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from evoae_cli.evaluation.imagefile import LabelledImage, pixels, write_image_file
+from evoae_cli.evaluation.objective import halves
 from evoae_cli.evaluation.resident import Resident
 
 
@@ -190,3 +191,54 @@ def test_a_gpu_gives_the_same_patches_and_crops_that_are_slices_too(tmp_path, dt
     assert crops.device.type == "cuda"
     if dtype != "float32":
         assert all(is_slice_of(crop, found, "train") for crop in on_gpu.to_pixels(crops))
+
+
+def pairs(dtype="uint8", channels=3):
+    """Clean images and, 7 values brighter, noisy ones: what belongs together can be told by that."""
+    found, low, high = images(dtype, channels)
+    step = 7 if dtype != "float32" else np.float32(0.5)
+    together = [image._replace(pixels=np.stack((image.pixels + step, image.pixels), 2)) for image in found]
+    return together, low, high
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_both_images_of_a_pair_are_cut_and_mirrored_alike_and_the_noisy_one_is_not_clipped(tmp_path, dtype, channels):
+    found, low, high = pairs(dtype, channels)
+    # Limits that the noisy images exceed, as those of clean images are.
+    top = high if dtype == "float32" else (60_000.0,) * channels
+    found = [
+        image._replace(pixels=np.minimum(image.pixels, np.array([65_535, 60_000])[:, None]).astype(dtype))
+        for image in found
+    ]
+    resident = resident_of(tmp_path, found, low, top)
+    crops = resident.sampler(16, True, generator(2)).crops(64)
+    assert resident.is_paired
+    assert crops.shape == (64, 2 * channels, 16, 16)
+    noisy, clean = halves(crops)
+    assert noisy.is_contiguous(memory_format=torch.channels_last)
+    step = 7 / 30_000 if dtype == "uint16" else 1.0
+    unclipped = clean < 1
+    torch.testing.assert_close((noisy - clean)[unclipped], torch.full_like(clean, step)[unclipped], atol=1e-6, rtol=0)
+    assert clean.max() <= 1 < noisy.max()
+    single = [image._replace(pixels=image.pixels[:, :, 1]) for image in found]
+    alone = resident_of(tmp_path, single, low, top).sampler(16, True, generator(2)).crops(64)
+    torch.testing.assert_close(clean, alone, atol=0, rtol=0)
+
+
+def test_patches_of_pairs_are_the_stored_pixels_of_both(tmp_path):
+    found, low, high = pairs()
+    patches = resident_of(tmp_path, found, low, high).patches("val")
+    assert patches.shape == (7, 6, 16, 16)
+    for patch in patches:
+        values = (patch.permute(1, 2, 0).double().numpy() * 127.5 + 127.5).round()
+        stored = [image._replace(pixels=image.pixels.reshape(*image.pixels.shape[:2], 6)) for image in found]
+        assert is_slice_of(values, stored, "val")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same_patches_of_pairs(tmp_path):
+    found, low, high = pairs("uint16")
+    image_file = write_image_file(found, low=low, high=high, source="test", cache=tmp_path)
+    on_cpu, on_gpu = (Resident(image_file, device, 16, 5, 5, 0) for device in ("cpu", "cuda"))
+    torch.testing.assert_close(on_gpu.patches("val").cpu(), on_cpu.patches("val"))

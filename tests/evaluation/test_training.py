@@ -28,6 +28,8 @@ SPEC = NetworkSpec(channels=1, reductions=1, code_channels=None, decoder="same")
 class Ramps:
     """Crops of grey ramps; remembers how many it gave, in which batches."""
 
+    is_paired = False
+
     def __init__(self) -> None:
         self.batches: list[int] = []
 
@@ -180,3 +182,48 @@ def test_even_the_shortest_training_has_a_learning_rate(n_steps: int) -> None:
 def test_a_constant_schedule_is_constant() -> None:
     recipe = msgspec.structs.replace(RECIPE, schedule="constant")
     assert {learning_rate(recipe, step, 10) for step in range(10)} == {RECIPE.lr}
+
+
+class Twins(Ramps):
+    """Pairs of ramps: the noisy one is the clean one turned upside down."""
+
+    is_paired = True
+
+    def crops(self, n: int) -> Tensor:
+        clean = super().crops(n)
+        return torch.cat((-clean, clean), dim=1)
+
+
+class Listener(torch.nn.Module):
+    """A network of one weight that keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.given: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.given.append(x.detach().clone())
+        return self.weight * x
+
+
+@pytest.mark.parametrize("n_parts", [1, 4])
+def test_pairs_are_given_as_they_are_and_compared_with_their_clean_images(n_parts: int) -> None:
+    network, twins = Listener(), Twins()
+    with reproducible(1):
+        train(
+            network,
+            twins,
+            msgspec.structs.replace(RECIPE, epochs=20, lr=0.05),
+            noise_std=0.0,
+            seed=3,
+            device="cpu",
+            n_parts=n_parts,
+            progress=lambda share: None,
+        )
+    given = torch.cat(network.given)
+    assert len(given) == sum(twins.batches)
+    # Ramps fall to the right where clean ones rise, and nothing was added to them.
+    torch.testing.assert_close(given[..., 0], -given[..., -1], atol=0, rtol=0)
+    assert bool((given[..., 0] >= given[..., -1]).all())
+    assert network.weight.item() == pytest.approx(-1, abs=0.05)

@@ -89,6 +89,8 @@ def test_the_code_of_wide_filters_has_the_size_the_paper_leaves_unsaid() -> None
 class Grey:
     """Random crops, in the memory format in which those of real images come."""
 
+    is_paired = False
+
     def __init__(self, channels: int) -> None:
         self.channels = channels
 

@@ -95,6 +95,9 @@ def test_manifold_has_two_reductions_and_a_quarter_for_a_code_in_the_papers_spac
         ("kernels", "1,3", "--kernels '1,3' must be a list; write it as [1, 3]"),
         ("filters", 8, "--filters 8 must be a list; write it as [8, 16]"),
         ("range", "0 1", "--range '0 1' must be a list; write it as [0, 255]"),
+        ("pairs", "noisy", """--pairs 'noisy' must be a list; write it as ["noisy", "clean"]"""),
+        ("pairs", ("noisy",), "--pairs ('noisy',) must have 2 values"),
+        ("pairs", (1, 2), '--pairs (1, 2) must be a list; write it as ["noisy", "clean"]'),
         ("sigma2", 0.3, '--sigma2 0.3 must be a text; write it as sigma2 = "0.3"'),
         ("noise", 25, '--noise 25 must be a text; write it as noise = "gaussian:25"'),
         ("noise", 25.0, '--noise 25 must be a text; write it as noise = "gaussian:25"'),
@@ -314,3 +317,37 @@ def test_a_stored_config_with_a_field_too_many_is_refused() -> None:
 
 def test_noise_is_read_as_a_standard_deviation() -> None:
     assert parse_noise("gaussian:12.5") == 12.5
+
+
+PAIRS = ("noisy", "clean")
+
+
+def test_pairs_take_the_place_of_images_and_of_noise() -> None:
+    for preset in PRESETS:
+        config = resolve("denoise", {"preset": preset, "pairs": PAIRS})
+        assert (config.source, config.data, config.noise, config.sigma2) == (PAIRS, None, None, None)
+        assert config.noise_std == 0.0
+        assert resolve("denoise", msgspec.to_builtins(config)) == config
+        assert resolve("denoise", msgspec.json.decode(msgspec.json.encode(config))) == config
+    assert resolve("denoise").source == "photographs"
+
+
+@pytest.mark.parametrize(("name", "value"), [("data", "photographs"), ("noise", "gaussian:25"), ("sigma2", "1/9")])
+def test_pairs_together_with_other_images_or_noise_are_refused(name: str, value: str) -> None:
+    says = f"--pairs brings its own images and its own noise; leave out {option_name(name)} {value}, or --pairs"
+    assert refusal("denoise", {"pairs": PAIRS, name: value}) == says
+    if name != "data":
+        # A file's pairs and an option's noise: neither is what was meant.
+        assert refusal("denoise", {"pairs": PAIRS}, {name: value}) == says
+
+
+def test_an_option_for_images_replaces_the_files_be_they_pairs_or_not() -> None:
+    file = {"data": "photos", "noise": "gaussian:25"}
+    assert resolve("denoise", file, {"pairs": PAIRS}) == resolve("denoise", {"pairs": PAIRS})
+    assert resolve("denoise", {"pairs": PAIRS}, {"data": "photos"}) == resolve("denoise", {"data": "photos"})
+
+
+def test_pairs_for_manifold_are_refused() -> None:
+    assert refusal("manifold", {"pairs": PAIRS}) == (
+        "manifold takes clean images alone; give them as --data, or search for denoise"
+    )
