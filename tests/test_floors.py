@@ -17,6 +17,7 @@ FLOORS = (
         "outcome",
         "wholefile",
         "draws",
+        "evaluation.noise",
         "evaluation.contract",
         "genome",
         "strategy",
@@ -26,9 +27,11 @@ FLOORS = (
     *("broker", "engine.protocol", "hosts", "worker", "engine", "study", "report", "bench", "app"),
     *("__init__", "__main__"),
 )
-SCIENCE, PLUMBING = {"genome", "strategy", "phenotype", "evaluation", "evaluation.contract"}, {"broker", "hosts"}
+SCIENCE = {"genome", "strategy", "phenotype", "evaluation", "evaluation.noise", "evaluation.contract"}
+PLUMBING = {"broker", "hosts"}
 TORCH_FREE = {"genome", "strategy", "broker", "hosts", "study", "app"}
 FAST = {
+    "evaluation.noise",
     "evaluation.contract",
     "engine.protocol",
     "study.config",

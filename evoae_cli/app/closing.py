@@ -9,7 +9,7 @@ from rich.text import Text
 
 from evoae_cli.app.common import command_line
 from evoae_cli.app.screen import counts_text
-from evoae_cli.app.wording import clock, shorten
+from evoae_cli.app.wording import by_strength_text, clock, shorten
 from evoae_cli.study.locate import BEST, SETTINGS, study_path
 from evoae_cli.study.snapshot import Counts
 
@@ -40,6 +40,8 @@ def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType
     ]
     if summary["state"] in _ENDS:
         lines.insert(6, Text(shorten(_ENDS[summary["state"]], width)))
+    if by_strength := by_strength_text(scores):
+        lines.insert(3, Text(shorten(by_strength, width)))
     return Group(*lines)
 
 

@@ -80,7 +80,7 @@ def failure_in(folder: Path, device: str, precision: Precision, n_steps: int) ->
                 channels_last=True,
             ),
             images=ImagesRef(path=file.path, fingerprint=file.fingerprint, patch=32, n_val=1, n_test=1),
-            noise_std=0.0,
+            noise=None,
             threads=1,
         ),
         device,

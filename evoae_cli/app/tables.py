@@ -10,7 +10,7 @@ from typing import Any
 
 from evoae_cli.app.closing import against
 from evoae_cli.app.screen import counts_text
-from evoae_cli.app.wording import clock, db, several, shorten
+from evoae_cli.app.wording import by_strength_text, clock, db, several, shorten
 from evoae_cli.engine.protocol import WorkerView
 from evoae_cli.study.locate import BEST
 from evoae_cli.study.snapshot import Counts
@@ -43,6 +43,8 @@ def study_lines(summary: dict[str, Any], folder: Path, width: int | None = None)
         lines.append(f"no candidate has been {'trained with success' if Counts(**counts).failed else 'evaluated'} yet")
     else:
         lines += [f"best: {best['genotype']}", *_score_lines(best)]
+        if by_strength := by_strength_text(best["test"] or {}):
+            lines.append(by_strength)
         lines.append(f"{best['parameters']:,} parameters, a code of {best['code_values']:,} values")
         lines.append(f"model: {folder / BEST}")
     for split in ("val", "test"):

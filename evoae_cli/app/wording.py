@@ -1,5 +1,8 @@
 """How values read on the screen: durations, shortened genotypes, sizes. Plain functions of plain values."""
 
+from collections.abc import Mapping
+from typing import Any
+
 ELLIPSIS = "…"
 
 
@@ -32,6 +35,14 @@ def about(seconds: float) -> str:
 def db(value: float | None) -> str:
     """A PSNR: `24.6 dB`; a dash where there is none yet."""
     return "-" if value is None else f"{value:.1f} dB"
+
+
+def by_strength_text(scores: Mapping[str, Any]) -> str:
+    """`PSNR by strength of the noise: 5 34.1, 22.5 28.9, 40 26.1`; empty where it has one strength or none."""
+    found = scores.get("psnr_by_strength") or {}
+    if len(found) < 2:
+        return ""
+    return "PSNR by strength of the noise: " + ", ".join(f"{strength} {psnr:.1f}" for strength, psnr in found.items())
 
 
 def size(n_bytes: float) -> str:

@@ -22,6 +22,7 @@ from evoae_cli.bench.report import Report, formatted, options, this_machine
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import NetworkSpec, Precision, Recipe
 from evoae_cli.evaluation.images import prepare_images
+from evoae_cli.evaluation.noise import gaussian
 from evoae_cli.evaluation.photographs import photograph_images
 from evoae_cli.evaluation.reproducible import reproducible
 from evoae_cli.evaluation.resident import Resident
@@ -166,7 +167,7 @@ def _evoae_rate(genotype: str, resident: Resident, warm: Recipe, timed: Recipe) 
                 network,
                 resident,
                 recipe,
-                noise_std=_NOISE_STD,
+                noise=gaussian(_NOISE_STD),
                 seed=0,
                 device="cpu",
                 n_parts=1,

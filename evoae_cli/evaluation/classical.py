@@ -1,6 +1,7 @@
 """The classical denoisers an autoencoder has to beat, from scikit-image: wavelet, total variation, non-local means."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,23 +26,43 @@ _TV_TOLERANCE = 1e-6
 noise of variance 1/3 that costs 0.4 dB on the photographs, and 1e-5 still 0.4 dB at some strengths (measured)."""
 
 
-def references(clean: Tensor, noisy: Tensor, std: float, tune_clean: Tensor, tune_noisy: Tensor) -> dict[str, Scores]:
-    """Scores of each classical method on `noisy`, [n, C, H, W] on [-1, 1], whose noise has standard deviation `std`.
+class Level(NamedTuple):
+    """Training images on which the methods are tuned for one strength of the noise, [n, C, H, W] on [-1, 1]."""
 
-    The methods know `std`. What strength suits total variation and non-local means is chosen on the training images
-    `tune_clean` and `tune_noisy`, as a network's weights are.
+    clean: Tensor
+    noisy: Tensor
+    std: float
+    """Standard deviation of `noisy - clean`."""
+
+
+def references(clean: Tensor, noisy: Tensor, levels: Sequence[Level]) -> dict[str, Scores]:
+    """Scores of each classical method on `noisy`, [n, C, H, W] on [-1, 1]; image i has level i modulo their count.
+
+    The methods know each image's level, and its standard deviation. What strength suits total variation and non-local
+    means there is chosen on the level's training images, as a network's weights are.
     """
-    tv = tuned(total_variation, _TV_STRENGTHS, std, tune_clean, tune_noisy)
-    nlm = tuned(non_local_means, _NLM_STRENGTHS, std, tune_clean, tune_noisy)
     return {
-        "wavelet": scores(apply(wavelet, noisy, std, 1.0), clean),
-        "total variation": scores(apply(total_variation, noisy, std, tv), clean),
-        "non-local means": scores(apply(non_local_means, noisy, std, nlm), clean),
+        name: scores(_cleaned(method, strengths, noisy, levels), clean)
+        for name, method, strengths in (
+            ("wavelet", wavelet, (1.0,)),
+            ("total variation", total_variation, _TV_STRENGTHS),
+            ("non-local means", non_local_means, _NLM_STRENGTHS),
+        )
     }
 
 
-def tuned(method: Method, strengths: tuple[float, ...], std: float, clean: Tensor, noisy: Tensor) -> float:
-    """The strength with the highest PSNR on these images."""
+def _cleaned(method: Method, strengths: tuple[float, ...], noisy: Tensor, levels: Sequence[Level]) -> Tensor:
+    """The images cleaned by `method`, each tuned for its level."""
+    cleaned, n_levels = torch.empty_like(noisy), len(levels)
+    for i, level in enumerate(levels[: len(noisy)]):
+        strength = tuned(method, strengths, level) if len(strengths) > 1 else strengths[0]
+        cleaned[i::n_levels] = apply(method, noisy[i::n_levels], level.std, strength)
+    return cleaned
+
+
+def tuned(method: Method, strengths: tuple[float, ...], level: Level) -> float:
+    """The strength with the highest PSNR on the level's images."""
+    clean, noisy, std = level
     return max(strengths, key=lambda strength: scores(apply(method, noisy, std, strength), clean).psnr_db)
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from evoae_cli.evaluation.noise import Noise
 from evoae_cli.outcome import Outcome
 
 Objective = Literal["denoise", "manifold"]
@@ -87,8 +88,8 @@ class EvaluationRequest(msgspec.Struct, frozen=True, kw_only=True, tag="evaluati
     network: NetworkSpec
     recipe: Recipe
     images: ImagesRef
-    noise_std: float
-    """Standard deviation of the Gaussian noise on the [-1, 1] scale; 0 for manifold, and for pairs."""
+    noise: Noise | None
+    """What the images are corrupted with; None for manifold, and for pairs, which bring theirs."""
     threads: int
     """Threads of the evaluation on a CPU."""
     weights_in: str | None = None
@@ -133,6 +134,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """Multiply-accumulates of one forward pass over one `patch` x `patch` image."""
     code_values: int = 0
     """Numbers in the code of one `patch` x `patch` image."""
+    psnr_by_strength: dict[str, float] = {}
+    """Strength of the noise -> mean PSNR in dB over its test images; empty in stages other than `test`."""
     images_seen: int = 0
     micro_batches: int = 1
     """Parts into which each batch fell because memory was short; above 1 the last digits differ."""
@@ -160,7 +163,7 @@ class ReferencesRequest(msgspec.Struct, frozen=True, kw_only=True, tag="referenc
     split: Split
     study_seed: int
     images: ImagesRef
-    noise_std: float
+    noise: Noise | None
     threads: int
 
 

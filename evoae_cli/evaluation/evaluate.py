@@ -16,8 +16,9 @@ from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, ImagesR
 from evoae_cli.evaluation.hardware import device_model, total_memory
 from evoae_cli.evaluation.imagefile import open_image_file
 from evoae_cli.evaluation.memory import free_memory, is_memory_error
-from evoae_cli.evaluation.metrics import scores
-from evoae_cli.evaluation.objective import fixed_noise, halves
+from evoae_cli.evaluation.metrics import psnr_by_image, scores
+from evoae_cli.evaluation.noise import Noise, strength_text
+from evoae_cli.evaluation.objective import fixed_noisy, halves
 from evoae_cli.evaluation.readers import first_line
 from evoae_cli.evaluation.reproducible import reproducible, seeded
 from evoae_cli.evaluation.resident import Resident
@@ -45,6 +46,7 @@ class _Findings(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     reason: str = ""
     scores: Scores | None = None
+    psnr_by_strength: dict[str, float] = {}
     images_seen: int = 0
     train_s: float = 0.0
     evaluate_s: float = 0.0
@@ -82,11 +84,17 @@ def evaluate(request: EvaluationRequest, device: str, progress: Progress = lambd
 
 def score(network: Autoencoder, noisy: Tensor, clean: Tensor, n_parts: int = 1) -> Scores:
     """Scores of a network on [n, C, H, W] images, in evaluation mode and float32. The network is left in that mode."""
-    network.eval()
-    pixels = _CHUNK_PIXELS.get(clean.device.type, _CHUNK_PIXELS["cpu"])
-    chunk = max(1, pixels // (n_parts * clean.shape[-1] * clean.shape[-2]))
     with torch.inference_mode():
-        return scores(torch.cat([network(part) for part in torch.split(noisy, chunk)]), clean)
+        return scores(outputs(network, noisy, n_parts), clean)
+
+
+def outputs(network: Autoencoder, noisy: Tensor, n_parts: int = 1) -> Tensor:
+    """What a network makes of [n, C, H, W] images, in evaluation mode and float32. It is left in that mode."""
+    network.eval()
+    pixels = _CHUNK_PIXELS.get(noisy.device.type, _CHUNK_PIXELS["cpu"])
+    chunk = max(1, pixels // (n_parts * noisy.shape[-1] * noisy.shape[-2]))
+    with torch.inference_mode():
+        return torch.cat([network(part) for part in torch.split(noisy, chunk)])
 
 
 @functools.lru_cache(maxsize=2)
@@ -107,11 +115,11 @@ def resident_for(images: ImagesRef, device: str, study_seed: int) -> Resident:
 
 @functools.lru_cache(maxsize=4)
 def inputs_and_targets(
-    images: ImagesRef, device: str, study_seed: int, split: Split, noise_std: float
+    images: ImagesRef, device: str, study_seed: int, split: Split, noise: Noise | None
 ) -> tuple[Tensor, Tensor]:
     """Fixed noisy inputs and clean targets of `val` or `test`, each [n, C, patch, patch] on the device; read only.
 
-    Pairs bring their own noise, and `noise_std` plays no part.
+    Pairs bring their own noise, and `noise` is None.
 
     Raises EvoaeError where they do not fit in memory.
     """
@@ -121,9 +129,7 @@ def inputs_and_targets(
         clean = resident.patches(split)
         if resident.is_paired:
             return halves(clean)
-        if noise_std == 0.0:
-            return clean, clean
-        return clean + fixed_noise(tuple(clean.shape), noise_std, study_seed, split).to(device), clean
+        return (clean if noise is None else fixed_noisy(clean, noise, study_seed, split)), clean
 
 
 def write_weights(network: Autoencoder, path: str) -> None:
@@ -160,7 +166,7 @@ def _found(request: EvaluationRequest, device: str, progress: Progress) -> tuple
     split: Split = "test" if request.stage == "test" else "val"
     with reproducible(request.threads):
         resident = resident_for(request.images, device, request.study_seed)
-        noisy, clean = inputs_and_targets(request.images, device, request.study_seed, split, request.noise_std)
+        noisy, clean = inputs_and_targets(request.images, device, request.study_seed, split, request.noise)
         for n_parts in (1, _MICRO_BATCHES):
             try:
                 return _attempt(request, resident, noisy, clean, n_parts, progress), n_parts
@@ -196,7 +202,7 @@ def _attempt(
                 network,
                 resident,
                 recipe,
-                noise_std=request.noise_std,
+                noise=request.noise,
                 seed=request.seed,
                 device=device,
                 n_parts=n_parts,
@@ -206,7 +212,12 @@ def _attempt(
             return _Findings(outcome=Outcome.DIVERGED, reason=str(error), train_s=time.perf_counter() - started)
     trained = time.perf_counter()
 
-    found = score(network, noisy, clean, n_parts)
+    output = outputs(network, noisy, n_parts)
+    with torch.inference_mode():
+        found = scores(output, clean)
+        by_strength = {}
+        if request.stage == "test" and request.noise is not None:
+            by_strength = _psnr_by_strength(output, clean, request.noise)
     evaluated = time.perf_counter()
     if not found.fitness > 0:
         reason = f"the mean squared error on {'test' if request.stage == 'test' else 'val'} is {found.mse}"
@@ -220,8 +231,18 @@ def _attempt(
     return _Findings(
         outcome=Outcome.OK,
         scores=found,
+        psnr_by_strength=by_strength,
         images_seen=images_seen,
         train_s=trained - started,
         evaluate_s=evaluated - trained,
         weights=weights,
     )
+
+
+def _psnr_by_strength(output: Tensor, clean: Tensor, noise: Noise) -> dict[str, float]:
+    """Mean PSNR over the images of each strength that `fixed_noisy` gave any."""
+    strengths, psnr = noise.strengths, psnr_by_image(output, clean)
+    return {
+        strength_text(strength): float(psnr[i :: len(strengths)].mean())
+        for i, strength in enumerate(strengths[: len(psnr)])
+    }

@@ -20,19 +20,24 @@ _CHUNK = 16
 def scores(output: Tensor, clean: Tensor) -> Scores:
     """Scores of `output` against `clean`, each [n, C, H, W] on one device, on the [-1, 1] scale."""
     squared = (output.float() - clean).square().flatten(1).mean(1)  # [n]
-    shown, target = ((x.float().clamp(-1, 1) + 1) / 2 for x in (output, clean))
-    error = (shown - target).square().flatten(1).mean(1)  # [n]
+    shown, target = _shown(output), _shown(clean)
+    error = _error(shown, target)
     similarity = torch.cat(
         [ssim(a, b) for a, b in zip(torch.split(shown, _CHUNK), torch.split(target, _CHUNK), strict=True)]
     )
     # The last means over a few numbers are taken in float64 on the CPU, in the order of the images.
-    squared, error, similarity = (x.double().cpu() for x in (squared, error, similarity))
+    squared, similarity = (x.double().cpu() for x in (squared, similarity))
     return Scores(
         mse=float(squared.mean()),
         psnr_db=float(_psnr(error).mean()),
         psnr_pooled_db=float(_psnr(error.mean())),
         ssim=float(similarity.mean()),
     )
+
+
+def psnr_by_image(output: Tensor, clean: Tensor) -> Tensor:
+    """PSNR in dB of each of [n, C, H, W] images, as in `scores` -> [n] on the CPU."""
+    return _psnr(_error(_shown(output), _shown(clean)))
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
@@ -62,6 +67,16 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     )
     per_image: Tensor = similarity.flatten(1).mean(1)
     return per_image
+
+
+def _shown(x: Tensor) -> Tensor:
+    """Images on [-1, 1] as they can be shown: clipped, on [0, 1]."""
+    return (x.float().clamp(-1, 1) + 1) / 2
+
+
+def _error(shown: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of each image, [n] in float64 on the CPU."""
+    return (shown - target).square().flatten(1).mean(1).double().cpu()
 
 
 def _psnr(mse: Tensor) -> Tensor:

@@ -1,16 +1,21 @@
 """What an autoencoder is asked to do: remove noise (denoise), or only pass the image through its code (manifold).
 
-Images are [n, channels, H, W] float32 on [-1, 1].
+Images are [n, channels, H, W] float32 on [-1, 1]; noise may leave that range, and is not clipped.
 """
 
 import torch
 from torch import Tensor
 
 from evoae_cli.evaluation.contract import Split, derive_seed
+from evoae_cli.evaluation.noise import Noise
 
 
 def noisy_and_clean(
-    images: Tensor, is_paired: bool, std: float, generator: torch.Generator, memory_format: torch.memory_format
+    images: Tensor,
+    is_paired: bool,
+    noise: Noise | None,
+    generator: torch.Generator,
+    memory_format: torch.memory_format,
 ) -> tuple[Tensor, Tensor]:
     """What a network is given and what it should make of it, from crops as `Resident` gives them, in `memory_format`.
 
@@ -19,7 +24,7 @@ def noisy_and_clean(
     if is_paired:
         return halves(images, memory_format)
     clean = images.contiguous(memory_format=memory_format)
-    return corrupt(clean, std, generator), clean
+    return corrupt(clean, noise, generator), clean
 
 
 def halves(pairs: Tensor, memory_format: torch.memory_format = torch.channels_last) -> tuple[Tensor, Tensor]:
@@ -28,29 +33,78 @@ def halves(pairs: Tensor, memory_format: torch.memory_format = torch.channels_la
     return noisy.contiguous(memory_format=memory_format), clean.contiguous(memory_format=memory_format)
 
 
-def corrupt(clean: Tensor, std: float, generator: torch.Generator) -> Tensor:
-    """`clean` plus Gaussian noise of standard deviation `std`, not clipped; `clean` itself where `std` is 0 (manifold).
+def corrupt(clean: Tensor, noise: Noise | None, generator: torch.Generator) -> Tensor:
+    """`clean` with noise, each image at a strength of its own where `noise` is a range; `clean` itself without noise.
 
     `generator` lives on the device of `clean`. The result has the memory format of `clean`.
     """
-    if std == 0.0:
+    if noise is None:
         return clean
-    n, channels, height, width = clean.shape
-    # Drawn in a contiguous tensor: filling a strided one takes the CPU's element-by-element path, many times slower.
-    if clean.is_contiguous(memory_format=torch.channels_last):
-        noise = torch.empty((n, height, width, channels), device=clean.device, dtype=clean.dtype)
-        return noise.normal_(0.0, std, generator=generator).permute(0, 3, 1, 2).add_(clean)
-    noise = torch.empty((n, channels, height, width), device=clean.device, dtype=clean.dtype)
-    return noise.normal_(0.0, std, generator=generator).add_(clean)
+    if not noise.is_range:
+        return _corrupted(clean, noise, noise.low, generator)
+    shares = torch.rand((len(clean), 1, 1, 1), device=clean.device, generator=generator)
+    return _corrupted(clean, noise, noise.low + (noise.high - noise.low) * shares, generator)
 
 
-def fixed_noise(shape: tuple[int, ...], std: float, study_seed: int, split: Split) -> Tensor:
-    """The study's noise for the patches of `split`, on the CPU: the same numbers on every device and in every process.
+def fixed_noisy(clean: Tensor, noise: Noise, study_seed: int, split: Split) -> Tensor:
+    """The patches `clean` of `split` with the study's noise, which is drawn on the CPU: the same on every device.
 
-    Drawn patch by patch, so that it does not depend on how many patches follow.
+    Patch i has number i modulo their count of `noise.strengths`. Drawn patch by patch, so that it does not depend on
+    how many patches follow.
     """
     generator = torch.Generator().manual_seed(derive_seed(study_seed, "noise", split))
-    noise = torch.empty(shape, dtype=torch.float32)
-    for patch in noise:
-        patch.normal_(0.0, std, generator=generator)
-    return noise
+    strengths = noise.strengths
+    if noise.kind == "gaussian":
+        # Without the image, which then need not leave its device.
+        drawn = torch.empty(clean.shape, dtype=torch.float32)
+        for i, patch in enumerate(drawn):
+            patch.normal_(0.0, strengths[i % len(strengths)] / 127.5, generator=generator)
+        return clean + drawn.to(clean.device)
+    noisy = [
+        _corrupted(patch, noise, strengths[i % len(strengths)], generator)
+        for i, patch in enumerate(torch.split(clean.cpu(), 1))
+    ]
+    return torch.cat(noisy).to(clean.device)
+
+
+def noise_levels(clean: Tensor, noise: Noise, generator: torch.Generator) -> list[tuple[Tensor, Tensor, float]]:
+    """Clean images, the same with noise, and its standard deviation on the [-1, 1] scale, for each strength in turn.
+
+    `clean` is shared out to `noise.strengths` in equal parts. The standard deviation is measured on these images where
+    it depends on them: for all but Gaussian noise.
+    """
+    strengths, levels = noise.strengths, []
+    for strength, part in zip(strengths, torch.tensor_split(clean, len(strengths)), strict=True):
+        noisy = _corrupted(part, noise, strength, generator)
+        std = strength / 127.5 if noise.kind == "gaussian" else float((noisy - part).double().square().mean().sqrt())
+        levels.append((part, noisy, std))
+    return levels
+
+
+def _corrupted(clean: Tensor, noise: Noise, strength: float | Tensor, generator: torch.Generator) -> Tensor:
+    """`clean` with noise of `strength`: a number for all images, or [n, 1, 1, 1]."""
+    # Drawn in a contiguous tensor: filling a strided one takes the CPU's element-by-element path, many times slower.
+    is_nhwc = clean.is_contiguous(memory_format=torch.channels_last)
+    laid_out = clean.permute(0, 2, 3, 1) if is_nhwc else clean
+    match noise.kind:
+        case "gaussian":
+            noisy = _normal(laid_out, strength / 127.5, generator).add_(laid_out)
+        case "poisson":
+            # A pixel's expected count is its value on [0, 1] times the count at white.
+            counts = torch.poisson((laid_out + 1).div_(2).clamp_min_(0).mul_(strength), generator=generator)
+            noisy = counts.div_(strength).mul_(2).sub_(1)
+        case "salt-pepper":
+            drawn = torch.empty_like(laid_out).uniform_(generator=generator)
+            noisy = torch.where(drawn < strength / 2, -1.0, laid_out)
+            noisy = torch.where(drawn >= 1 - strength / 2, 1.0, noisy)
+        case "speckle":
+            # x + x n on [0, 1], where x is (clean + 1) / 2.
+            noisy = _normal(laid_out, strength, generator).mul_(laid_out + 1).add_(laid_out)
+    return noisy.permute(0, 3, 1, 2) if is_nhwc else noisy
+
+
+def _normal(like: Tensor, std: float | Tensor, generator: torch.Generator) -> Tensor:
+    noise = torch.empty(like.shape, device=like.device, dtype=like.dtype)
+    if isinstance(std, float):
+        return noise.normal_(0.0, std, generator=generator)
+    return noise.normal_(generator=generator).mul_(std)

@@ -2,16 +2,18 @@
 
 import torch
 
+from evoae_cli.evaluation.classical import Level
 from evoae_cli.evaluation.classical import references as classical_references
 from evoae_cli.evaluation.contract import References, ReferencesRequest, derive_seed
 from evoae_cli.evaluation.evaluate import inputs_and_targets, resident_for
 from evoae_cli.evaluation.metrics import scores
-from evoae_cli.evaluation.objective import halves, noisy_and_clean
+from evoae_cli.evaluation.objective import halves, noise_levels
 from evoae_cli.evaluation.reproducible import reproducible
 from evoae_cli.evaluation.resident import Resident
 
 _N_TUNING = 16
-"""Training crops on which the classical methods are tuned, drawn from all images: fewer may miss their variety."""
+"""Training crops on which the classical methods are tuned, drawn from all images: fewer may miss their variety. A
+range's strengths share them: as many for each took five times as long and were no better (measured)."""
 _N_MEAN, _MEAN_SIDE = 256, 8
 """Crops, and their side, over which the training images' mean colour is taken."""
 _N_NOISE, _NOISE_SIDE = 4096, 8
@@ -27,23 +29,30 @@ def measure_references(request: ReferencesRequest) -> References:
 
 
 def _measure(request: ReferencesRequest) -> References:
-    images, split, std = request.images, request.split, request.noise_std
+    images, split, noise = request.images, request.split, request.noise
     resident = resident_for(images, "cpu", request.study_seed)
-    noisy, clean = inputs_and_targets(images, "cpu", request.study_seed, split, std)
+    noisy, clean = inputs_and_targets(images, "cpu", request.study_seed, split, noise)
     generator = torch.Generator().manual_seed(derive_seed(request.study_seed, "tuning of the classical methods"))
     if request.objective == "manifold":
         training = resident.sampler(_MEAN_SIDE, False, generator).crops(_N_MEAN)
         constant = training.mean(dim=(0, 2, 3), keepdim=True).expand_as(clean)
         return References(baseline_name="constant image", baseline=scores(constant, clean), methods={})
-    tuning = resident.sampler(images.patch, False, generator).crops(_N_TUNING)
-    tune_noisy, tune_clean = noisy_and_clean(tuning, resident.is_paired, std, generator, torch.channels_last)
-    if resident.is_paired:
-        std = _std_of_pairs(resident, request.study_seed)
     return References(
         baseline_name="noisy",
         baseline=scores(noisy, clean),
-        methods=classical_references(clean, noisy, std, tune_clean, tune_noisy),
+        methods=classical_references(clean, noisy, _levels(resident, request, generator)),
     )
+
+
+def _levels(resident: Resident, request: ReferencesRequest, generator: torch.Generator) -> list[Level]:
+    """Training images for each strength of the noise; of pairs there is one, which is measured on them."""
+    sampler = resident.sampler(request.images.patch, False, generator)
+    if request.noise is None:
+        noisy, clean = halves(sampler.crops(_N_TUNING))
+        return [Level(clean, noisy, _std_of_pairs(resident, request.study_seed))]
+    n_strengths = len(request.noise.strengths)
+    n_tuning = -(-_N_TUNING // n_strengths) * n_strengths
+    return [Level(*level) for level in noise_levels(sampler.crops(n_tuning), request.noise, generator)]
 
 
 def _std_of_pairs(resident: Resident, study_seed: int) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from evoae_cli.evaluation.adam import Adam
 from evoae_cli.evaluation.contract import Progress, Recipe, derive_seed
+from evoae_cli.evaluation.noise import Noise
 from evoae_cli.evaluation.objective import noisy_and_clean
 from evoae_cli.evaluation.reproducible import seeded
 
@@ -57,7 +58,7 @@ def train(
     images: TrainingImages,
     recipe: Recipe,
     *,
-    noise_std: float,
+    noise: Noise | None,
     seed: int,
     device: str,
     n_parts: int,
@@ -83,7 +84,7 @@ def train(
         for step in range(n_steps):
             # The last batch holds what is left of the budget.
             n = min(recipe.batch_size, n_images - step * recipe.batch_size)
-            noisy, clean = noisy_and_clean(sampler.crops(n), images.is_paired, noise_std, generator, memory_format)
+            noisy, clean = noisy_and_clean(sampler.crops(n), images.is_paired, noise, generator, memory_format)
 
             # The loss is a mean over the whole batch, so each micro-batch weighs by its share of it.
             loss = torch.zeros((), device=device)

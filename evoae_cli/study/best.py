@@ -36,13 +36,16 @@ class Best:
 def description(requests: Requests, best: Best) -> dict[str, Any]:
     """What `model.json` says of a model: enough to build it, to feed it, and to know how good it is."""
     config, images, found = requests.config, requests.images, best.evaluation
+    noise = config.corruption
+    std = 0.0 if config.objective == "manifold" else None if noise is None else noise.std
     return {
         "genotype": found.genotype,
         "objective": config.objective,
         "network": msgspec.to_builtins(requests.network),
         "image_size": [config.patch, config.patch],
-        "noise_std": None if config.pairs else config.noise_std,
-        "noise_std_8bit": None if config.pairs else config.noise_std * 127.5,
+        "noise": None if noise is None else noise.text,
+        "noise_std": std,
+        "noise_std_8bit": None if std is None else std * 127.5,
         "pixels": {"dtype": images.dtype, "low": list(images.low), "high": list(images.high)},
         "parameters": found.parameters,
         "operations": found.operations,
@@ -97,7 +100,7 @@ def _preview(target: Path, requests: Requests) -> bytes:
 
     config = requests.config
     network = load_model(target).network
-    given, clean = inputs_and_targets(requests.images_ref, "cpu", config.seed, "val", config.noise_std)
+    given, clean = inputs_and_targets(requests.images_ref, "cpu", config.seed, "val", config.corruption)
     chosen = torch.linspace(0, len(clean) - 1, min(_N_PREVIEW, len(clean))).long()
     given, clean = given[chosen], clean[chosen]
     with torch.inference_mode():

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, get_args
 
 from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.noise import MAX_GAUSSIAN
 from evoae_cli.genome.layers import MAX_FILTERS
 from evoae_cli.genome.spaces import named_space
 from evoae_cli.study.presets import preset_settings
@@ -14,8 +15,6 @@ from evoae_cli.study.presets import preset_settings
 if TYPE_CHECKING:
     from evoae_cli.study.config import StudyConfig
 
-MAX_NOISE = 1000
-"""Largest standard deviation of the noise, on the 0..255 scale: nothing of an image is left under it."""
 MAX_KERNEL = 31
 """Largest kernel to search with: larger ones see beyond the crops, and take minutes for what others do in seconds."""
 
@@ -23,20 +22,6 @@ MAX_KERNEL = 31
 def option_name(name: str) -> str:
     """`code_ratio` -> `--code-ratio`; the objective is an argument, so it keeps its name."""
     return name if name == "objective" else "--" + name.replace("_", "-")
-
-
-def parse_noise(text: str) -> float:
-    """`gaussian:25` -> 25.0, a standard deviation on the 0..255 scale. Raises UsageError."""
-    kind, _, strength = text.partition(":")
-    try:
-        std = float(strength)
-    except ValueError:
-        std = math.nan
-    if kind != "gaussian" or not 0 < std <= MAX_NOISE:
-        raise UsageError(
-            f"--noise {text!r} is not understood; write gaussian:25 (standard deviation, up to {MAX_NOISE})"
-        )
-    return std
 
 
 def parse_fraction(name: str, text: str) -> Fraction:
@@ -124,9 +109,9 @@ def check_together(config: "StudyConfig") -> None:
     if config.objective == "manifold" and config.sigma2 != preset["sigma2"]:
         given = "sigma2" if config.noise is None else "noise"
         raise UsageError(f"manifold adds no noise; leave {option_name(given)} out, or search for denoise")
-    noise_std = config.noise_std
-    if config.sigma2 is not None and noise_std * 127.5 > MAX_NOISE:
-        raise UsageError(f"--sigma2 {config.sigma2} is out of range; use at most {(MAX_NOISE / 127.5) ** 2:.0f}")
+    noise = config.corruption
+    if config.sigma2 is not None and noise is not None and noise.high > MAX_GAUSSIAN:
+        raise UsageError(f"--sigma2 {config.sigma2} is out of range; use at most {(MAX_GAUSSIAN / 127.5) ** 2:.0f}")
     if not all(re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", part.strip()) for part in config.device.split(",")):
         raise UsageError(
             f"--device {config.device!r} is not understood; use auto, cpu, cuda, or a list as cuda:0,cuda:2"

@@ -14,8 +14,9 @@ import msgspec
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Decoder, Objective, Schedule
+from evoae_cli.evaluation.noise import Noise, gaussian, parse_noise
 from evoae_cli.genome.genotype import MAX_REDUCTIONS
-from evoae_cli.study.checks import check_together, option_name, parse_fraction, parse_limit, parse_noise, refusal
+from evoae_cli.study.checks import check_together, option_name, parse_fraction, parse_limit, refusal
 from evoae_cli.study.presets import Preset, default_space, preset_settings
 
 
@@ -84,7 +85,12 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     noise: Annotated[
         str | None,
-        _field("noise to remove, as gaussian:25 (standard deviation on the 0..255 scale)", panel="Noise", main=True),
+        _field(
+            "noise to remove: gaussian:25 (standard deviation on the 0..255 scale), poisson:30 (counts at white), "
+            "salt-pepper:0.1 or speckle:0.2 (shares); a range, as gaussian:5-75, is drawn from for each image",
+            panel="Noise",
+            main=True,
+        ),
     ]
     sigma2: Annotated[
         str | None,
@@ -204,14 +210,14 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return source
 
     @property
-    def noise_std(self) -> float:
-        """Standard deviation of the noise that is added, on the [-1, 1] scale; 0 for manifold and for pairs."""
+    def corruption(self) -> Noise | None:
+        """The noise that is added to the images, however it is spelt; None for manifold and pairs, which get none."""
         if self.objective == "manifold" or self.pairs is not None:
-            return 0.0
+            return None
         if self.noise is not None:
-            return parse_noise(self.noise) / 127.5
+            return parse_noise(self.noise)
         assert self.sigma2 is not None
-        return math.sqrt(parse_fraction("sigma2", self.sigma2))
+        return gaussian(math.sqrt(parse_fraction("sigma2", self.sigma2)))
 
     def timeout_s(self, epochs: int) -> float | None:
         """Seconds that one evaluation of `epochs` epochs may take; None: as long as it takes."""

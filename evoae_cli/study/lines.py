@@ -2,19 +2,15 @@
 
 from evoae_cli.engine.protocol import WorkerLoss
 from evoae_cli.evaluation.contract import References, Split
+from evoae_cli.evaluation.noise import describe_noise
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.snapshot import Snapshot
 from evoae_cli.study.store import Record
 
 
 def noise_text(config: StudyConfig) -> str:
-    """The noise on both scales: `gaussian, standard deviation 73.6 on 0..255 (variance 0.333 on [-1, 1])`."""
-    if config.pairs is not None:
-        return "the pairs' own noise"
-    std = config.noise_std
-    if not std:
-        return "none"
-    return f"gaussian, standard deviation {std * 127.5:.3g} on 0..255 (variance {std**2:.3g} on [-1, 1])"
+    """The noise for people: `gaussian, standard deviation 73.6 on 0..255 (variance 0.333 on [-1, 1])`."""
+    return "the pairs' own noise" if config.pairs is not None else describe_noise(config.corruption)
 
 
 def evaluated_line(record: Record, snapshot: Snapshot) -> str:

@@ -93,7 +93,7 @@ class Requests:
             split=split,
             study_seed=self.config.seed,
             images=self.images_ref,
-            noise_std=self.config.noise_std,
+            noise=self.config.corruption,
             threads=self.config.threads,
         )
 
@@ -118,7 +118,7 @@ class Requests:
             network=self.network,
             recipe=self.recipe(epochs),
             images=self.images_ref,
-            noise_std=config.noise_std,
+            noise=config.corruption,
             threads=config.threads,
             weights_in=weights_in,
             weights_out=None if weights_in else str(weights_file(self.folder, stage, genotype, seed_index)),

@@ -18,8 +18,11 @@ _N_SHOWN = 20
 """Newest failures and lost workers of a summary: enough to see what is wrong."""
 
 
-def score_figures(evaluation: Evaluation | None) -> dict[str, float] | None:
-    """Fitness, PSNR and SSIM of an evaluation, by the names that `show --json` and `model.json` use."""
+def score_figures(evaluation: Evaluation | None) -> dict[str, Any] | None:
+    """Fitness, PSNR and SSIM of an evaluation, by the names that `show --json` and `model.json` use.
+
+    `psnr_by_strength` is there on test alone, with the strengths of the noise and the PSNR at each.
+    """
     if evaluation is None or evaluation.scores is None:
         return None
     scores = evaluation.scores
@@ -29,6 +32,7 @@ def score_figures(evaluation: Evaluation | None) -> dict[str, float] | None:
         "psnr_db": scores.psnr_db,
         "psnr_pooled_db": scores.psnr_pooled_db,
         "ssim": scores.ssim,
+        **({"psnr_by_strength": evaluation.psnr_by_strength} if evaluation.psnr_by_strength else {}),
     }
 
 

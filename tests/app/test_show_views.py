@@ -67,6 +67,21 @@ def test_the_closing_screen_tells_the_result_on_test_and_what_it_was_up_against(
     assert f"model: {FOLDER}/best" in lines
 
 
+def test_a_model_for_a_range_of_noise_shows_its_psnr_at_each_strength_in_one_line() -> None:
+    summary = make_summary()
+    summary["best"]["test"]["psnr_by_strength"] = {"5": 34.07, "40": 26.14, "75": 23.2}
+    line = "PSNR by strength of the noise: 5 34.1, 40 26.1, 75 23.2"
+    assert closing_lines(summary, 80)[3] == line
+    assert line in study_lines(summary, FOLDER)
+    assert closing_lines(make_summary(state="time-up"), 80)[6] == closing_lines(summary | {"state": "time-up"}, 80)[7]
+
+
+def test_one_strength_of_noise_has_no_line_of_its_own() -> None:
+    summary = make_summary()
+    summary["best"]["test"]["psnr_by_strength"] = {"25": 30.0}
+    assert closing_lines(summary, 80) == closing_lines(make_summary(), 80)
+
+
 def test_lines_to_copy_are_whole_even_in_a_narrow_window() -> None:
     lines = closing_lines(make_summary(), 40)
     assert lines[-4:] == ["  " + line for line in next_lines("denoise", FOLDER)]

@@ -16,6 +16,7 @@ from evoae_cli.evaluation.contract import (
     Scores,
     derive_seed,
 )
+from evoae_cli.evaluation.noise import gaussian
 from evoae_cli.outcome import Outcome
 
 REQUEST = EvaluationRequest(
@@ -38,7 +39,7 @@ REQUEST = EvaluationRequest(
         channels_last=True,
     ),
     images=ImagesRef(path="/cache/images", fingerprint="ab" * 32, patch=32, n_val=4, n_test=4),
-    noise_std=1 / 3,
+    noise=gaussian(1 / 3),
     threads=1,
     weights_out="weights.safetensors",
     keep_above=63.2,

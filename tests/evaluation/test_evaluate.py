@@ -28,6 +28,7 @@ from evoae_cli.evaluation.evaluate import evaluate, inputs_and_targets, score
 from evoae_cli.evaluation.hardware import total_memory
 from evoae_cli.evaluation.imagefile import LabelledImage, open_image_file, pixels, write_image_file
 from evoae_cli.evaluation.metrics import scores
+from evoae_cli.evaluation.noise import gaussian, parse_noise
 from evoae_cli.evaluation.references import measure_references
 from evoae_cli.genome.genotype import parse_genotype
 from evoae_cli.outcome import Outcome
@@ -44,7 +45,7 @@ RECIPE = Recipe(
     precision="float32",
     channels_last=True,
 )
-
+NOISE = gaussian(0.5)
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -75,7 +76,7 @@ def request(images: ImagesRef, text: str = "3x3conv2d:8", **changes: object) -> 
         network=NetworkSpec(channels=3, reductions=1, code_channels=None, decoder="same"),
         recipe=RECIPE,
         images=images,
-        noise_std=0.5,
+        noise=NOISE,
         threads=1,
     )
     return msgspec.structs.replace(usual, **changes)
@@ -113,10 +114,10 @@ def test_more_training_gives_a_better_fitness(images: ImagesRef) -> None:
 
 
 def test_a_manifold_evaluation_sees_no_noise(images: ImagesRef) -> None:
-    noisy, clean = inputs_and_targets(images, "cpu", 3, "val", 0.0)
+    noisy, clean = inputs_and_targets(images, "cpu", 3, "val", None)
     assert noisy is clean
     network = NetworkSpec(channels=3, reductions=2, code_channels=12, decoder="mirrored")
-    found = evaluate(request(images, objective="manifold", noise_std=0.0, network=network), "cpu")
+    found = evaluate(request(images, objective="manifold", noise=None, network=network), "cpu")
     assert found.outcome is Outcome.OK
     assert found.code_values == 32 * 32 * 3 / 4
 
@@ -129,7 +130,7 @@ def test_an_evaluation_is_equal_bit_for_bit_whatever_ran_before(images: ImagesRe
         for precision in ("float32", "bfloat16")
     ]
     first = [evaluate(each, "cpu") for each in asked]
-    evaluate(request(images, "5x5conv2d:4,dropout2d", seed=99, noise_std=0.3), "cpu")
+    evaluate(request(images, "5x5conv2d:4,dropout2d", seed=99, noise=gaussian(0.3)), "cpu")
     fresh_process = subprocess.run(
         [sys.executable, "-c", FRESH_PROCESS], input=msgspec.msgpack.encode(asked), capture_output=True, check=True
     )
@@ -167,15 +168,39 @@ def test_kept_weights_score_the_same_again_and_are_read_for_test(images: ImagesR
 
     network = build(parse_genotype("3x3conv2d:8,dropout2d"), request(images).network)
     network.load_state_dict(safetensors.torch.load_file(path))
-    again = score(network, *inputs_and_targets(images, "cpu", 3, "val", 0.5))
+    again = score(network, *inputs_and_targets(images, "cpu", 3, "val", NOISE))
     assert again.fitness == pytest.approx(found.fitness, rel=1e-5)
 
     tested = evaluate(request(images, "3x3conv2d:8,dropout2d", stage="test", weights_in=str(path)), "cpu")
     assert tested.outcome is Outcome.OK
     assert tested.images_seen == 0
-    expected = score(network, *inputs_and_targets(images, "cpu", 3, "test", 0.5))
+    expected = score(network, *inputs_and_targets(images, "cpu", 3, "test", NOISE))
     assert tested.fitness == pytest.approx(expected.fitness, rel=1e-5)
     assert tested.fitness != found.fitness
+    # Noise of one strength: its figure is the figure.
+    assert tested.scores is not None
+    assert tested.psnr_by_strength == {"63.75": pytest.approx(tested.scores.psnr_db)}
+    assert found.psnr_by_strength == {}
+
+
+@pytest.mark.parametrize("text", ["gaussian:5-75", "poisson:10-90", "salt-pepper:0.05-0.2", "speckle:0.1-0.5"])
+def test_one_model_serves_a_range_and_is_tested_at_each_of_its_strengths(
+    images: ImagesRef, tmp_path: Path, text: str
+) -> None:
+    path, noise = tmp_path / "model.safetensors", parse_noise(text)
+    images = msgspec.structs.replace(images, n_test=7)
+    recipe = msgspec.structs.replace(RECIPE, epochs=4)
+    found = evaluate(request(images, noise=noise, recipe=recipe, weights_out=str(path)), "cpu")
+    assert found.fitness > 0
+    tested = evaluate(request(images, noise=noise, stage="test", weights_in=str(path)), "cpu")
+    by_strength = tested.psnr_by_strength
+    assert [float(strength) for strength in by_strength] == pytest.approx(noise.strengths, rel=1e-3)
+    assert tested.scores is not None
+    # Seven images: the first two strengths have two each.
+    psnr = list(by_strength.values())
+    assert (2 * psnr[0] + 2 * psnr[1] + sum(psnr[2:])) / 7 == pytest.approx(tested.scores.psnr_db)
+    # The least noise is the strongest light of the one kind and the weakest strength of the others.
+    assert by_strength == dict(sorted(by_strength.items(), key=lambda item: item[1], reverse=noise.kind != "poisson"))
 
 
 def test_weights_are_kept_only_above_the_given_fitness(images: ImagesRef, tmp_path: Path) -> None:
@@ -188,16 +213,16 @@ def test_weights_are_kept_only_above_the_given_fitness(images: ImagesRef, tmp_pa
 
 def test_scoring_switches_dropout_off(images: ImagesRef) -> None:
     network = build(parse_genotype("dropout2d,3x3conv2d:8"), request(images).network).train()
-    noisy, clean = inputs_and_targets(images, "cpu", 3, "val", 0.5)
+    noisy, clean = inputs_and_targets(images, "cpu", 3, "val", NOISE)
     found = score(network, noisy, clean)
     with torch.no_grad():
         assert found.mse == pytest.approx(scores(network.eval()(noisy), clean).mse, rel=1e-6)
 
 
 def test_the_noise_on_val_is_fixed_and_what_the_baseline_measures(images: ImagesRef) -> None:
-    noisy, clean = inputs_and_targets(images, "cpu", 3, "val", 0.5)
+    noisy, clean = inputs_and_targets(images, "cpu", 3, "val", NOISE)
     assert scores(noisy, clean).mse == pytest.approx(0.25, rel=0.1)
-    other, _ = inputs_and_targets(images, "cpu", 4, "val", 0.5)
+    other, _ = inputs_and_targets(images, "cpu", 4, "val", NOISE)
     assert not torch.equal(noisy, other)
 
 
@@ -393,7 +418,7 @@ def test_images_that_do_not_fit_are_no_fault_of_the_candidate(
 
 def test_scores_do_not_depend_on_how_many_images_are_scored_at_once(images: ImagesRef) -> None:
     network = build(parse_genotype("3x3conv2d:8,2x2conv2d:4"), request(images).network)
-    noisy, clean = (torch.cat([x] * 12) for x in inputs_and_targets(images, "cpu", 3, "val", 0.5))
+    noisy, clean = (torch.cat([x] * 12) for x in inputs_and_targets(images, "cpu", 3, "val", NOISE))
     at_once, one_by_one = score(network, noisy, clean), score(network, noisy, clean, n_parts=1000)
     for name in ("mse", "psnr_db", "psnr_pooled_db", "ssim"):
         assert getattr(one_by_one, name) == pytest.approx(getattr(at_once, name), rel=1e-6)
@@ -406,7 +431,7 @@ def test_on_a_gpu_an_evaluation_is_equal_bit_for_bit_too(images: ImagesRef, prec
     asked = request(images, "3x3conv2d:8,dropout2d,2x2conv2d:4", recipe=recipe)
     first = evaluate(asked, "cuda:0")
     assert first.outcome is Outcome.OK
-    evaluate(request(images, "5x5conv2d:4,dropout2d", seed=99, noise_std=0.3), "cuda:0")
+    evaluate(request(images, "5x5conv2d:4,dropout2d", seed=99, noise=gaussian(0.3)), "cuda:0")
     torch.cuda.manual_seed(1234)
     assert same_science(first, evaluate(asked, "cuda:0"))
     assert evaluate(msgspec.structs.replace(asked, seed=5), "cuda:0").fitness != first.fitness
@@ -480,15 +505,15 @@ def test_the_network_is_scored_on_the_stored_noisy_pixels_to_the_last_bit(pairs:
 
 def test_training_on_pairs_learns_to_remove_their_noise(pairs: ImagesRef) -> None:
     recipe = msgspec.structs.replace(RECIPE, epochs=12)
-    found = evaluate(request(pairs, recipe=recipe, noise_std=0.0), "cpu")
+    found = evaluate(request(pairs, recipe=recipe, noise=None), "cpu")
     assert found.scores is not None
     given, clean = inputs_and_targets(pairs, "cpu", 3, "val", 0.0)
     assert found.scores.psnr_db > scores(given, clean).psnr_db + 2
-    assert same_science(found, evaluate(request(pairs, recipe=recipe, noise_std=0.0), "cpu"))
+    assert same_science(found, evaluate(request(pairs, recipe=recipe, noise=None), "cpu"))
 
 
 def test_classical_methods_are_told_how_strong_the_noise_of_pairs_is(pairs: ImagesRef) -> None:
-    asked = ReferencesRequest(objective="denoise", split="val", study_seed=3, images=pairs, noise_std=0.0, threads=1)
+    asked = ReferencesRequest(objective="denoise", split="val", study_seed=3, images=pairs, noise=None, threads=1)
     found = measure_references(asked)
     given, clean = inputs_and_targets(pairs, "cpu", 3, "val", 0.0)
     assert (found.baseline_name, found.baseline) == ("noisy", scores(given, clean))

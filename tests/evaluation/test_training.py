@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from evoae_cli.evaluation.contract import NetworkSpec, Recipe
+from evoae_cli.evaluation.noise import Noise, gaussian, parse_noise
 from evoae_cli.evaluation.reproducible import reproducible, seeded
 from evoae_cli.evaluation.training import DivergedError, learning_rate, train
 from evoae_cli.genome.genotype import parse_genotype
@@ -23,6 +24,7 @@ RECIPE = Recipe(
     channels_last=True,
 )
 SPEC = NetworkSpec(channels=1, reductions=1, code_channels=None, decoder="same")
+NOISE = gaussian(0.2)
 
 
 class Ramps:
@@ -44,7 +46,7 @@ class Ramps:
 
 
 def trained(
-    recipe: Recipe, *, text: str = "3x3conv2d:4", seed: int = 1, n_parts: int = 1, noise_std: float = 0.2
+    recipe: Recipe, *, text: str = "3x3conv2d:4", seed: int = 1, n_parts: int = 1, noise: Noise | None = NOISE
 ) -> tuple[Autoencoder, list[int], list[float]]:
     images, shares = Ramps(), list[float]()
     with reproducible(1), seeded(0, "cpu"):
@@ -53,7 +55,7 @@ def trained(
             network,
             images,
             recipe,
-            noise_std=noise_std,
+            noise=noise,
             seed=seed,
             device="cpu",
             n_parts=n_parts,
@@ -61,6 +63,16 @@ def trained(
         )
     assert n_images == sum(images.batches)
     return network, images.batches, shares
+
+
+def test_a_training_on_a_range_is_reproducible_and_unlike_one_on_its_middle() -> None:
+    recipe = msgspec.structs.replace(RECIPE, epochs=1)
+    first, again, middle = (
+        weights(trained(recipe, noise=parse_noise(text))[0])
+        for text in ("gaussian:5-75", "gaussian:5-75", "gaussian:40")
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, middle)
 
 
 def error(network: Autoencoder) -> float:
@@ -117,8 +129,11 @@ def test_an_absurd_learning_rate_diverges_before_the_budget_is_spent() -> None:
     images = Ramps()
     network = build(parse_genotype("3x3conv2d:4,3x3conv2d:4"), SPEC)
     with pytest.raises(DivergedError, match=r"the loss was nan after \d+ of 2500 steps"):
-        train(network, images, recipe, noise_std=0.2, seed=1, device="cpu", n_parts=1, progress=lambda share: None)
+        train(network, images, recipe, noise=NOISE, seed=1, device="cpu", n_parts=1, progress=lambda share: None)
     assert len(images.batches) <= 100
+
+
+NOISE = gaussian(0.2)
 
 
 class RampsThatGoBad(Ramps):
@@ -145,7 +160,7 @@ def test_training_ends_within_a_fiftieth_of_its_steps_after_the_loss_went_bad(
             build(parse_genotype("3x3conv2d:4"), SPEC),
             images,
             recipe,
-            noise_std=0.2,
+            noise=NOISE,
             seed=1,
             device="cpu",
             n_parts=1,
@@ -215,7 +230,7 @@ def test_pairs_are_given_as_they_are_and_compared_with_their_clean_images(n_part
             network,
             twins,
             msgspec.structs.replace(RECIPE, epochs=20, lr=0.05),
-            noise_std=0.0,
+            noise=None,
             seed=3,
             device="cpu",
             n_parts=n_parts,

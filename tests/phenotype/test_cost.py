@@ -15,6 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Decoder, NetworkSpec, Precision, Recipe
+from evoae_cli.evaluation.noise import gaussian
 from evoae_cli.evaluation.reproducible import reproducible
 from evoae_cli.evaluation.training import train
 from evoae_cli.genome.genotype import parse_genotype
@@ -111,7 +112,9 @@ def measured_peak(text: str, spec: NetworkSpec, recipe: Recipe, trace: Path) -> 
         if recipe.channels_last:
             network.to(memory_format=torch.channels_last)
         images = Grey(spec.channels)
-        train(network, images, recipe, noise_std=0.5, seed=1, device="cpu", n_parts=1, progress=lambda share: None)
+        train(
+            network, images, recipe, noise=gaussian(0.5), seed=1, device="cpu", n_parts=1, progress=lambda share: None
+        )
     profiler.export_chrome_trace(str(trace))
     events = [event for event in json.loads(trace.read_text())["traceEvents"] if event["name"] == "[memory]"]
     events.sort(key=lambda event: event["ts"])

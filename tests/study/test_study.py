@@ -80,7 +80,7 @@ def test_a_loaded_model_reproduces_its_stored_fitness(finished_study: Path) -> N
     setup = prepare(resolve("denoise", SMALL), refuse)
     images = setup.requests(finished_study).images_ref
     for split in ("val", "test"):
-        noisy, clean = inputs_and_targets(images, "cpu", 0, split, setup.config.noise_std)
+        noisy, clean = inputs_and_targets(images, "cpu", 0, split, setup.config.corruption)
         fitness = score(network, noisy, clean).fitness
         assert fitness == pytest.approx(described["metrics"][split]["fitness"], rel=1e-4)
 

@@ -19,6 +19,7 @@ from evoae_cli.evaluation.contract import (
 )
 from evoae_cli.evaluation.hardware import device_model
 from evoae_cli.evaluation.imagefile import LabelledImage, write_image_file
+from evoae_cli.evaluation.noise import gaussian
 from evoae_cli.outcome import Outcome
 from evoae_cli.worker.evaluation import start
 
@@ -53,7 +54,7 @@ def request(images: ImagesRef, lr: float) -> EvaluationRequest:
             channels_last=True,
         ),
         images=images,
-        noise_std=0.3,
+        noise=gaussian(0.3),
         threads=1,
     )
 
@@ -78,7 +79,7 @@ def test_a_failed_evaluation_is_named_in_the_outcome_and_the_reason(images: Imag
 
 def test_references_are_measured_too(images: ImagesRef) -> None:
     _, run = start("cpu", 1)
-    asked = ReferencesRequest(objective="manifold", split="val", study_seed=0, images=images, noise_std=0.0, threads=1)
+    asked = ReferencesRequest(objective="manifold", split="val", study_seed=0, images=images, noise=None, threads=1)
     outcome, payload, _ = run(msgspec.msgpack.encode(asked), lambda share: None)
     assert outcome is Outcome.OK
     assert msgspec.msgpack.decode(payload, type=References).baseline_name == "constant image"
