@@ -2,10 +2,10 @@
 
 From Python:
 
-    from evoae_cli import search, load
+    from evoae_cli import denoise, load_model, search
 
     result = search("denoise", data="photos/", generations=5)
-    network = load(result.folder)
+    clean = denoise(load_model(result.folder), image)
 
 Nothing heavy is imported before it is used.
 """
@@ -16,12 +16,30 @@ from typing import TYPE_CHECKING, Any
 from evoae_cli.version import __version__
 
 if TYPE_CHECKING:
+    from evoae_cli.report.apply import denoise_array as denoise
+    from evoae_cli.report.codes import decode_array as decode
+    from evoae_cli.report.codes import encode_array as encode
+    from evoae_cli.report.export import export_onnx
     from evoae_cli.study.interface import load, resume, search
+    from evoae_cli.study.model import load_model
 
-__all__ = ["__version__", "load", "resume", "search"]
+__all__ = ["__version__", "decode", "denoise", "encode", "export_onnx", "load", "load_model", "resume", "search"]
+
+_HOMES = {
+    "decode": ("report.codes", "decode_array"),
+    "denoise": ("report.apply", "denoise_array"),
+    "encode": ("report.codes", "encode_array"),
+    "export_onnx": ("report.export", "export_onnx"),
+    "load": ("study.interface", "load"),
+    "load_model": ("study.model", "load_model"),
+    "resume": ("study.interface", "resume"),
+    "search": ("study.interface", "search"),
+}
+"""Where each function lives, and its name there."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("load", "resume", "search"):
-        return getattr(import_module("evoae_cli.study.interface"), name)
+    if name in _HOMES:
+        module, own_name = _HOMES[name]
+        return getattr(import_module(f"{__name__}.{module}"), own_name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,6 @@
 """What the documents say can be done: commands parse, links lead somewhere, Python code runs."""
 
+import io
 import json
 import re
 import shlex
@@ -19,6 +20,8 @@ from evoae_cli.app.main import app
 from evoae_cli.app.options import SETTINGS, parsed
 from evoae_cli.bench.small import SMALL
 from evoae_cli.evaluation.contract import Evaluation
+from evoae_cli.report.codefile import CodedImage, CodeFile, to_npz
+from evoae_cli.report.codes import fingerprint
 from evoae_cli.study.config import CHANGEABLE, resolve
 from evoae_cli.study.snapshot import State
 from evoae_cli.study.summary import summary
@@ -78,7 +81,9 @@ COMMANDS = [command for path in DOCUMENTS for command in commands_in(path)]
 
 def test_the_documents_hold_commands() -> None:
     assert {"README.md", "tutorial.md"} <= {command.where for command in COMMANDS}
-    assert {"search", "resume", "show", "list", "denoise", "doctor"} <= {name for c in COMMANDS for name in c.words[:1]}
+    assert {"search", "resume", "show", "list", "denoise", "encode", "decode", "export", "doctor"} <= {
+        name for c in COMMANDS for name in c.words[:1]
+    }
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
@@ -97,7 +102,11 @@ def test_every_command_line_in_the_documents_parses(command: Command) -> None:
     given, rest, _ = parser.parse_args([word for word in words if word not in ("--help", "-h")])
     assert rest == []
     if command.is_whole and not {"--help", "-h", "--help-all"} & set(words):
-        missing = [p.name for p in root.commands[name].params if p.required and not isinstance(given.get(p.name), str)]
+        missing = [
+            p.name
+            for p in root.commands[name].params
+            if p.required and not isinstance(given.get(p.name), str | list | tuple)
+        ]
         assert missing == []
         check_settings(name, given)
 
@@ -164,7 +173,36 @@ def test_the_python_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: py
         if language == "python":
             exec(compile(block, "python.md", "exec"), names)
     assert n_searches >= 1
-    assert (tmp_path / "clean.png").is_file()
+    assert {"clean.png", "model.onnx", "encoder.onnx"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_python_on_the_page_of_codes_runs_on_what_its_commands_write(
+    finished_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = evoae_cli.load_model(finished_study)
+    images = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3), dtype=np.uint8)
+    coded = [
+        CodedImage(f"{n}.png", evoae_cli.encode(model, image), (8, 8, 3), "uint8") for n, image in enumerate(images)
+    ]
+    (tmp_path / "codes.npz").write_bytes(to_npz(CodeFile(coded, fingerprint(model))))
+    evoae_cli.export_onnx(model, "small.onnx")
+    names: dict[str, Any] = {}
+    for language, block in blocks((ROOT / "docs" / "codes.md").read_text(encoding="utf-8")):
+        if language == "python":
+            exec(compile(block, "codes.md", "exec"), names)
+    assert len(names["clusters"]) == 4
+    assert names["clean"].shape == (1, 3, 32, 48)
+    pixels = np.full((32, 48, 3), 200, np.uint8)
+    assert np.abs(names["clean"][0].transpose(1, 2, 0).astype(int) - evoae_cli.denoise(model, pixels)).max() <= 1
+
+
+def test_every_array_of_a_file_of_codes_is_named_on_its_page() -> None:
+    page = (ROOT / "docs" / "codes.md").read_text(encoding="utf-8")
+    for width in (2, 3):
+        images = [CodedImage(f"{w}", np.zeros((1, 1, w), np.float32), (1, 1, 1), "uint8") for w in (2, width)]
+        with np.load(io.BytesIO(to_npz(CodeFile(images, ""), 8))) as npz:
+            assert [name for name in npz.files if f"`{name}`" not in page] == []
 
 
 def test_the_format_page_names_all_that_a_study_holds(finished_study: Path) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from typer.main import get_command
 
-from evoae_cli.app import denoise, doctor, listing, resume, search, show, stop, workers
+from evoae_cli.app import decode, denoise, doctor, encode, export, listing, resume, search, show, stop, workers
 from evoae_cli.app.common import Session
 from evoae_cli.app.console import ResultStream, fill_streams, let_go, say, stderr_console
 from evoae_cli.app.helptext import PlainCommand, PlainGroup, show_help
@@ -34,6 +34,9 @@ app.command("list", cls=PlainCommand)(listing.list_)
 app.command("workers", cls=PlainCommand)(workers.workers)
 app.command("stop", cls=PlainCommand)(stop.stop)
 app.command("denoise", cls=PlainCommand)(denoise.denoise)
+app.command("encode", cls=PlainCommand)(encode.encode)
+app.command("decode", cls=PlainCommand)(decode.decode)
+app.command("export", cls=PlainCommand)(export.export)
 app.command("doctor", cls=PlainCommand)(doctor.doctor)
 
 

@@ -121,7 +121,8 @@ def _command(name: str, command: Any) -> str:
 
 def _in_usage(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        return str(parameter.metavar) if parameter.required else f"[{parameter.metavar}]"
+        repeated = "..." if parameter.nargs == -1 else ""
+        return f"{parameter.metavar}{repeated}" if parameter.required else f"[{parameter.metavar}]{repeated}"
     return f"{parameter.opts[-1]} {parameter.metavar}" if parameter.required else ""
 
 

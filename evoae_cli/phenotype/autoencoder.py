@@ -100,7 +100,7 @@ class Autoencoder(nn.Module):
 
     @property
     def step(self) -> int:
-        """Height and width of images must be multiples of it."""
+        """Pixels of the image to one value of the code along a side: both sides of an image are multiples of it."""
         return 1 << self.plan.reductions
 
     @property

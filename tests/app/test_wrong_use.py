@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import wrong_codes
 import wrong_images
 import wrong_settings
 import wrong_studies
@@ -17,7 +18,7 @@ from wrong_use_kit import Case, Kit, changes, contents, study
 
 from evoae_cli.app.main import run
 
-CASES = (*wrong_settings.CASES, *wrong_images.CASES, *wrong_studies.CASES)
+CASES = (*wrong_settings.CASES, *wrong_images.CASES, *wrong_codes.CASES, *wrong_studies.CASES)
 ROOT = Path(__file__).parents[2]
 RUN = "from evoae_cli.app.main import run; run()"
 
