@@ -2,6 +2,8 @@
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PART = ".part"
@@ -14,13 +16,19 @@ def write_whole(path: Path, content: bytes, *, is_synced: bool = True) -> None:
     `is_synced=False` leaves out the syncs, for files that are renewed often and lost without harm. Raises OSError, and
     leaves no file of its own, where it cannot write.
     """
+    with writing_whole(path, is_synced=is_synced) as aside:
+        aside.write_bytes(content)
+
+
+@contextmanager
+def writing_whole(path: Path, *, is_synced: bool = True) -> Iterator[Path]:
+    """The same for what is written piece by piece: the block fills the file that it is given, or raises."""
     # Two threads of one process may write the same file, so the process id alone is not enough.
     aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{PART}")
     try:
-        with aside.open("wb") as file:
-            file.write(content)
-            if is_synced:
-                file.flush()
+        yield aside
+        if is_synced:
+            with aside.open("rb+") as file:
                 os.fsync(file.fileno())
         aside.replace(path)
     except BaseException:

@@ -1,78 +1,127 @@
-"""`evoae denoise MODEL IMAGE -o OUT`: one file, cleaned."""
+"""`evoae denoise MODEL INPUT... -o OUT`: images and folders of images, cleaned."""
 
-import os
+import json
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evoae_cli.app.common import Debug, ModelName, Quiet
-from evoae_cli.app.console import stderr_console
+from evoae_cli.app.common import Debug, Json, ModelName, Quiet
+from evoae_cli.app.console import say, stderr_console
+from evoae_cli.app.denoised import progress, report, table, warnings
 from evoae_cli.app.running import Show
-from evoae_cli.errors import ImageError, StudyError, UsageError
+from evoae_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from evoae_cli.report.batch import FileResult
+
+_TILE = 768
+"""`report.apply.TILE`, which is too slow to import for help; a test holds them together."""
+_LEAST_TILE = 64
 
 
 def denoise(
     model: ModelName,
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG, TIFF, WebP or NPY, of any size.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="File to write.")],
-    force: Annotated[bool, typer.Option("--force", metavar="", help="Overwrite OUT if it exists.")] = False,
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="Files (PNG, JPEG, TIFF, WebP, NPY; stacks too), or folders of such."),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="For one file the file to write, or a folder; for several or a folder the folder that gets them all.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Overwrite what exists; never an input.")] = False,
+    axes: Annotated[
+        str | None,
+        typer.Option("--axes", metavar="LETTERS", help="Axes of stacks that do not name them, or wrongly, as TZCYX."),
+    ] = None,
+    tile: Annotated[
+        int,
+        typer.Option(
+            "--tile", metavar="N", help=f"Larger images are cleaned in pieces of this side. Default: {_TILE}."
+        ),
+    ] = _TILE,
+    device: Annotated[
+        str, typer.Option("--device", metavar="DEVICE", help="auto (a GPU if there is one), cpu, or as cuda:0.")
+    ] = "auto",
+    add_noise: Annotated[
+        str | None,
+        typer.Option(
+            "--add-noise",
+            metavar="NOISE",
+            help="Add noise first, as gaussian:25, and print PSNR and SSIM; then -o may be left out.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the draws of --add-noise. Default: 0.")] = 0,
     quiet: Quiet = False,
+    as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Clean one image with a trained denoiser; its size and depth are kept."""
-    check_paths(image, output, is_forced=force)
-    from evoae_cli.evaluation.readers import read_image
-    from evoae_cli.report.pixels import check_holds, has_alpha, write_pixels
+    """Clean images with a trained denoiser; size, depth, axes, orientation and folders are kept.
+
+    Exit code 1: some files could not be used, each is named on stderr, and the rest is done. 2: nothing was done.
+    """
+    from evoae_cli.report.inputs import plan
+
+    if output is None and add_noise is None:
+        raise UsageError("Missing option '--output' / '-o'; only with --add-noise is nothing written")
+    _check_numbers(tile, seed, device)
+    out = None if output is None else Path(output)
+    jobs = plan(inputs, out, is_forced=force, is_folder=output is not None and output.endswith("/"))
+    letters = None
+    if axes is not None:
+        from evoae_cli.report.stacks import check_axes
+
+        letters = check_axes(axes)
+    noise = None
+    if add_noise is not None:
+        from evoae_cli.report.tryout import parse_added_noise
+
+        noise = parse_added_noise(add_noise, seed)
     from evoae_cli.study.model import find_model
 
     folder = find_model(model)
-    pixels = read_image(image)
-    check_holds(output, pixels)
-
-    show = Show(stderr_console(), quiet, is_json=False)
-    if has_alpha(image):
-        show.warn(f"{image} has transparency (an alpha channel), which is left out of {output}")
-    with show.preparing(f"denoising {image}"):
-        from evoae_cli.report.apply import denoise_array
+    show = Show(stderr_console(), quiet, is_json=as_json)
+    with show.preparing(f"loading {folder}"):
+        from evoae_cli.report.batch import Work, run_jobs
         from evoae_cli.study.model import load_model
 
-        loaded = load_model(folder)
-        if loaded.metadata["objective"] != "denoise":
-            found = loaded.metadata["objective"]
-            raise StudyError(f"{folder} holds a {found} model; find a denoiser: evoae search denoise")
-        try:
-            cleaned = denoise_array(loaded, pixels)
-        except ImageError as error:
-            raise ImageError(f"{image}: {error}") from None
-    write_pixels(output, cleaned)
-    typer.echo(str(output))
+        work = Work(load_model(folder), tile, letters, noise)
+    is_single = len(inputs) == 1 and inputs[0].is_file()
+    with progress(show, [job.name for job in jobs]) as tell:
+
+        def listen(number: int, share: float, result: "FileResult | None") -> None:
+            tell(number, share, result is not None)
+            if result is not None and result.failure is not None and not is_single:
+                say(show.console, f"evoae: {result.failure}", "red")
+
+        results = list(run_jobs(work, jobs, device, listen))
+    for line in warnings(results, work.trained):
+        show.warn(line)
+    if is_single and results[0].failure is not None:
+        # Nothing else was asked for, so this is how the command ends.
+        raise results[0].failure
+    if as_json:
+        typer.echo(json.dumps(report(results, folder)))
+    else:
+        for line in table(results):
+            typer.echo(line)
+        if out is not None and any(result.target for result in results):
+            typer.echo(str(results[0].target if is_single else out))
+    if any(result.failure for result in results):
+        raise typer.Exit(1)
 
 
-def check_paths(image: Path, output: Path, *, is_forced: bool) -> None:
-    """Raise UsageError unless `output` may be written: it must not be `image`, nor exist unless `is_forced`."""
-    try:
-        _check_paths(image, output, is_forced=is_forced)
-    except OSError as error:
-        raise UsageError(f"{error.filename}: {error.strerror}; choose another file") from error
-
-
-def _check_paths(image: Path, output: Path, *, is_forced: bool) -> None:
-    from evoae_cli.report.pixels import check_suffix
-
-    if not image.is_file():
-        raise ImageError(f"{image} {'is no file; name one image' if image.exists() else 'does not exist'}")
-    for path in (image, output):
-        check_suffix(path)
-    if output.exists() and output.samefile(image):
-        raise UsageError(f"-o {output} is the image itself; choose another file")
-    if output.is_dir():
-        raise UsageError(f"-o {output} is a folder; name a file in it")
-    if output.exists() and not is_forced:
-        raise UsageError(f"-o {output} exists; add --force to overwrite it")
-    if output.absolute().parent.is_file():
-        raise UsageError(f"-o {output}: {output.parent} is a file; name a folder")
-    if not output.absolute().parent.is_dir():
-        raise UsageError(f"-o {output}: the folder {output.parent} does not exist; make it first")
-    if not os.access(output.absolute().parent, os.W_OK | os.X_OK):
-        raise UsageError(f"-o {output}: no permission to write in {output.parent}; choose another folder")
+def _check_numbers(tile: int, seed: int, device: str) -> None:
+    if tile < _LEAST_TILE:
+        raise UsageError(f"--tile {tile} is too small; use at least {_LEAST_TILE}")
+    if seed < 0:
+        raise UsageError(f"--seed {seed} must be at least 0")
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", device):
+        raise UsageError(f"--device {device!r} is not understood; use auto, cpu, or one GPU, as cuda:0")

@@ -12,6 +12,7 @@ from evoae_cli.errors import ImageError
 from evoae_cli.evaluation.imagefile import Pixels
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".npy"})
@@ -34,11 +35,13 @@ class _RefusedError(Exception):
     """The file was understood, but is not what is wanted."""
 
 
-def read_image(path: Path) -> Pixels:
+def read_image(path: Path, *, is_upright: bool = True) -> Pixels:
     """Pixels of `path`, HxWxC with 1 to 8 channels, as uint8, uint16 or float32.
 
-    EXIF orientation is applied, alpha dropped, palettes and CMYK become RGB, 1 bit becomes 0 and 255. Floats of any
-    width become float32, as do integers other than 8 and 16 bit unsigned. Raises UnreadableImageError.
+    EXIF orientation is applied, unless the pixels are wanted as they are stored (`is_upright=False`); that of TIFF
+    only, and then always, where Pillow reads it (palettes, inverted greys, some compressions). Alpha is dropped,
+    palettes and CMYK become RGB, 1 bit becomes 0 and 255. Floats of any width become float32, as do integers other than
+    8 and 16 bit unsigned. Raises UnreadableImageError.
     """
     try:
         if path.stat().st_size == 0:
@@ -46,7 +49,7 @@ def read_image(path: Path) -> Pixels:
         # Decoders warn about odd metadata; what matters is whether pixels come out.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _as_pixels(_decode(path))
+            return as_pixels(_decode(path, is_upright))
     except _RefusedError as error:
         raise UnreadableImageError(path, str(error)) from None
     except MemoryError as error:
@@ -57,16 +60,16 @@ def read_image(path: Path) -> Pixels:
         raise UnreadableImageError(path, first_line(error)) from error
 
 
-def _decode(path: Path) -> npt.NDArray[Any]:
+def _decode(path: Path, is_upright: bool) -> npt.NDArray[Any]:
     match path.suffix.lower():
         case ".npy":
             return _read_npy(path)
         case ".tif" | ".tiff":
             return _read_tiff(path)
         case ".png" if _is_deep_colour_png(path):
-            return _read_deep_png(path)
+            return _read_deep_png(path, is_upright)
         case _:
-            return _read_pillow(path)
+            return _read_pillow(path, is_upright)
 
 
 def _read_npy(path: Path) -> npt.NDArray[Any]:
@@ -128,7 +131,7 @@ def _is_deep_colour_png(path: Path) -> bool:
     return len(head) == 26 and head[12:16] == b"IHDR" and head[24] == 16 and head[25] != 0
 
 
-def _read_deep_png(path: Path) -> npt.NDArray[Any]:
+def _read_deep_png(path: Path, is_upright: bool) -> npt.NDArray[Any]:
     """Read the high byte of each value, as Pillow does, then the low one, as if the file were little-endian.
 
     (torchvision decodes 16 bits in one go, but a damaged file makes it end the process.)
@@ -138,8 +141,8 @@ def _read_deep_png(path: Path) -> npt.NDArray[Any]:
         if tile.args not in ("RGB;16B", "RGBA;16B"):
             raise _RefusedError("16-bit grey with alpha; save it without alpha")
         image.tile = [tile._replace(args=tile.args.removesuffix("B") + "L")]
-        low = np.asarray(image)[..., :3]
-    pixels: Pixels = _read_pillow(path).astype(np.uint16) << 8 | low
+        low = np.asarray(_upright(image) if is_upright else image)[..., :3]
+    pixels: Pixels = _read_pillow(path, is_upright).astype(np.uint16) << 8 | low
     return pixels
 
 
@@ -156,11 +159,15 @@ def _open_pillow(path: Path) -> "ImageFile":
     return image
 
 
-def _read_pillow(path: Path) -> npt.NDArray[Any]:
+def _upright(image: "Image") -> "Image":
     from PIL import ImageOps
 
+    return ImageOps.exif_transpose(image)
+
+
+def _read_pillow(path: Path, is_upright: bool = True) -> npt.NDArray[Any]:
     with _open_pillow(path) as opened:
-        image = ImageOps.exif_transpose(opened)
+        image = _upright(opened) if is_upright else opened
         if image.mode == "1":
             image = image.convert("L")
         if image.mode == "I" and opened.format == "PNG":
@@ -181,8 +188,8 @@ def _check_size(height: int, width: int) -> None:
         raise _RefusedError(_TOO_LARGE)
 
 
-def _as_pixels(array: npt.NDArray[Any]) -> Pixels:
-    """HxW or HxWxC of any number type, as HxWxC in one of the three depths."""
+def as_pixels(array: npt.NDArray[Any]) -> Pixels:
+    """HxW or HxWxC of any number type, as HxWxC in one of the three depths. Raises an error for other numbers."""
     if array.ndim == 2:
         array = array[..., None]
     if array.size == 0:

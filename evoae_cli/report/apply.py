@@ -1,11 +1,14 @@
 """A trained denoiser on one image of any size: scaled, padded, cleaned piece by piece, scaled back."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.errors import ImageError
+from evoae_cli.errors import EvoaeError, ImageError
+from evoae_cli.report.tiles import blended_rows, tiling_for
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,60 +16,102 @@ if TYPE_CHECKING:
     from evoae_cli.study.model import LoadedModel
 
 Pixels = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
 
-TILE = 1024
-"""Side of the pieces, in pixels: a photograph of 24 million pixels would otherwise need several GB for one layer."""
+TILE = 768
+"""Side of the pieces, in pixels."""
 
 
-def denoise_array(model: "LoadedModel", pixels: Pixels, tile: int = TILE) -> Pixels:
+@dataclass(frozen=True)
+class Scale:
+    """The pixel values that mean -1 and 1 to a model, [C] each (or [1], for all channels), in the image's units."""
+
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+
+    def to_signal(self, pixels: Pixels) -> Floats:
+        """Pixels [..., C] on the scale of the model, not clipped."""
+        middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
+        return np.asarray((pixels - middle) / half, dtype=np.float32)
+
+    def to_values(self, signal: Floats) -> Floats:
+        """What the model says, [..., C], in the image's units."""
+        middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
+        return np.asarray(signal * half + middle, dtype=np.float32)
+
+
+def denoise_array(
+    model: "LoadedModel", pixels: Pixels, tile: int = TILE, on_progress: Callable[[float], None] | None = None
+) -> Pixels:
     """Clean one image: [H, W] or [H, W, C] in, the same shape and dtype out (uint8, uint16 or floating point).
 
     A grey image goes through a colour model as three equal channels, and the mean comes back; several channels go
-    through a grey model one by one. Raises ImageError for other channel counts, and for values of unknown scale.
+    through a grey model one by one. An image with a side above `tile` is cleaned in pieces that overlap and are
+    blended. `on_progress` is called with the share done, 0 to 1. It computes where the network is.
+
+    Raises ImageError for other channel counts and for values of unknown scale, EvoaeError if memory is short.
     """
     shape = pixels.shape
     image = pixels[:, :, None] if pixels.ndim == 2 else pixels
     if image.ndim != 3 or 0 in shape:
         raise ImageError(f"shape {'x'.join(map(str, shape))} is not understood; an image is [H, W] or [H, W, C]")
-    n_channels, n_wanted = image.shape[2], int(model.metadata["network"]["channels"])
-    if n_channels == n_wanted:
-        cleaned = _clean(model, image, tile)
-    elif n_channels == 1 and n_wanted == 3:
-        cleaned = _clean(model, np.repeat(image, 3, axis=2), tile).mean(axis=2, keepdims=True)
-    elif n_wanted == 1:
-        cleaned = np.concatenate([_clean(model, image[:, :, [c]], tile) for c in range(n_channels)], axis=2)
-    else:
-        raise ImageError(f"the image has {n_channels} channels; this model takes {n_wanted}")
-    return _as_dtype(cleaned, pixels.dtype).reshape(shape)
+    check_channels(model, image.shape[2])
+    return cleaned(model, image, scale_for(model.metadata, image), tile, on_progress).reshape(shape)
 
 
-def _clean(model: "LoadedModel", image: Pixels, tile: int) -> npt.NDArray[np.float64]:
-    """[H, W, C] -> [H, W, C] in the image's own units, C being the network's channels."""
+def cleaned(
+    model: "LoadedModel", image: Pixels, scale: Scale, tile: int, on_progress: Callable[[float], None] | None = None
+) -> Pixels:
+    """What the model makes of `image` [H, W, C] on a scale: the same shape and dtype. Raises EvoaeError."""
+    result = np.empty_like(image, order="C")
+    for first, rows in _cleaned_rows(model, image, scale, tile):
+        result[first : first + len(rows)] = as_dtype(rows, image.dtype)
+        if on_progress is not None:
+            on_progress((first + len(rows)) / len(image))
+    return result
+
+
+def _cleaned_rows(model: "LoadedModel", image: Pixels, scale: Scale, tile: int) -> Iterator[tuple[int, Floats]]:
+    """Rows of what the model makes of `image` [H, W, C], from the top: (number of the first, [n, W, C] in its units).
+
+    Raises EvoaeError if the memory does not suffice.
+    """
     import torch
 
-    low, high = limits(model.metadata, image)
-    scaled = (image.astype(np.float64) - low) / (high - low) * 2 - 1
-    step = 2 ** int(model.metadata["network"]["reductions"])
-    height, width = image.shape[:2]
-    padded = np.pad(scaled, ((0, -height % step), (0, -width % step), (0, 0)), mode="reflect")
-    batch = torch.from_numpy(padded.astype(np.float32)).permute(2, 0, 1)[None]  # [1, C, H, W]
-    margin = -(-_reach(model.network, step) // step) * step
-    tile = max(tile // step, 1) * step
-    cleaned = torch.empty_like(batch)
-    with torch.inference_mode():
-        for top in range(0, batch.shape[2], tile):
-            for left in range(0, batch.shape[3], tile):
-                # Each piece sees as far beyond its edge as the network reaches, so the seams do not show.
-                above, before = min(margin, top), min(margin, left)
-                piece = batch[:, :, top - above : top + tile + margin, left - before : left + tile + margin]
-                inner = model.network(piece)[:, :, above : above + tile, before : before + tile]
-                cleaned[:, :, top : top + tile, left : left + tile] = inner
-    output = cleaned[0, :, :height, :width].permute(1, 2, 0).numpy().astype(np.float64)  # [H, W, C]
-    return np.asarray((output + 1) / 2 * (high - low) + low)
+    tiling = tiling_for(tile, model.network.step, model.network.reach)
+    n_channels, n_wanted = image.shape[2], channels_of(model)
+
+    def clean(piece: Pixels) -> Floats:
+        if n_channels == 1:
+            piece = np.broadcast_to(piece, (*piece.shape[:2], n_wanted))
+        signal = scale.to_signal(piece)  # [h, w, c]
+        if n_wanted == 1:
+            output = np.concatenate([_forward(model.network, signal[:, :, [c]]) for c in range(n_channels)], axis=2)
+        else:
+            output = _forward(model.network, signal)
+        values = scale.to_values(output)
+        return values if n_channels == values.shape[2] else values.mean(axis=2, keepdims=True)
+
+    try:
+        yield from blended_rows(image, tiling, clean)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise EvoaeError(f"memory is short for pieces of {tiling.tile} pixels; use a smaller --tile") from error
 
 
-def limits(metadata: dict[str, Any], image: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The values of `image` that mean -1 and 1 to the model, [C] each, in the image's units.
+def channels_of(model: "LoadedModel") -> int:
+    """Channels of the images that the model takes."""
+    return int(model.metadata["network"]["channels"])
+
+
+def check_channels(model: "LoadedModel", n_channels: int) -> None:
+    """Raise ImageError unless the model takes images of so many channels, as they are or one by one."""
+    n_wanted = channels_of(model)
+    if n_channels != n_wanted and n_wanted != 1 and (n_channels, n_wanted) != (1, 3):
+        raise ImageError(f"the image has {n_channels} channels; this model takes {n_wanted}")
+
+
+def scale_for(metadata: dict[str, Any], image: Pixels) -> Scale:
+    """The values of `image` that mean -1 and 1 to the model.
 
     A model trained on other integers than the image's is scaled by the depths (255 to 65535); a floating-point image
     goes through such a model on the scale 0..1. Raises ImageError for a floating-point image beyond that.
@@ -78,7 +123,7 @@ def limits(metadata: dict[str, Any], image: Pixels) -> tuple[npt.NDArray[np.floa
     if ours is None and image.dtype.kind != "f":
         raise ImageError(f"pixels of type {image.dtype} are not understood; convert to uint8, uint16 or float32")
     if theirs is None:
-        return low, high
+        return Scale(low, high)
     if ours is None:
         if image.min() < 0 or image.max() > 1:
             raise ImageError(
@@ -86,18 +131,24 @@ def limits(metadata: dict[str, Any], image: Pixels) -> tuple[npt.NDArray[np.floa
                 f"convert the image to {trained['dtype']}, or scale it to 0..1"
             )
         ours = 1.0
-    return low * ours / theirs, high * ours / theirs
+    return Scale(low * ours / theirs, high * ours / theirs)
 
 
-def _reach(network: "nn.Module", step: int) -> int:
-    """How far, in pixels, an output can depend on an input: every convolution as if it ran at the code's scale."""
-    from torch import nn
-
-    kernels = [max(m.kernel_size) for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
-    return step * (1 + sum(kernel // 2 for kernel in kernels))
-
-
-def _as_dtype(values: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> Pixels:
+def as_dtype(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
+    """Values in the image's units in its depth: integers are rounded, and clipped to what they can hold."""
     if dtype.kind == "u":
         return np.rint(values).clip(0, np.iinfo(dtype).max).astype(dtype)
     return values.astype(dtype)
+
+
+def _forward(network: "nn.Module", signal: Floats) -> Floats:
+    """[h, w, c] -> [h, w, c] on the model's scale, c being the network's channels."""
+    import torch
+
+    device = next(network.parameters()).device
+    batch = torch.from_numpy(np.ascontiguousarray(signal)).permute(2, 0, 1)[None].to(device)  # [1, c, h, w]
+    with torch.inference_mode():
+        # As a view of [h, w, c] it is channels_last already.
+        output = network(batch)[0].permute(1, 2, 0)
+    result: Floats = output.float().cpu().numpy()
+    return result

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evoae_cli.errors import ImageError, StudyError
-from evoae_cli.report.apply import limits
+from evoae_cli.report.apply import Scale, as_dtype, channels_of, scale_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,9 +42,8 @@ def encode_array(model: "LoadedModel", pixels: Pixels, tile: int = TILE) -> Code
     network = model.network
     codes = []
     with torch.inference_mode():
-        for part in _as_the_model_takes_it(image, _n_channels(model)):
-            low, high = limits(model.metadata, part)
-            batch = _batch(part, low, high, network.step).to(_device(network))
+        for part in _as_the_model_takes_it(image, channels_of(model)):
+            batch = _batch(part, scale_for(model.metadata, part), network.step).to(_device(network))
             codes.append(_piecewise(network.encode, batch, network, tile, before=network.step, after=1))
         code: Code = torch.cat(codes, dim=1)[0].cpu().numpy()
     return code
@@ -78,22 +77,17 @@ def decode_array(
     depth = np.dtype(model.metadata["pixels"]["dtype"] if dtype is None else dtype)
     images = []
     with torch.inference_mode():
-        for part in np.split(values, n_wanted if _n_channels(model) == 1 else 1):
+        for part in np.split(values, n_wanted if channels_of(model) == 1 else 1):
             batch = torch.from_numpy(np.ascontiguousarray(part))[None].to(_device(network))
             image = _piecewise(network.decode, batch, network, tile, before=1, after=network.step)
             images.append(image[0].permute(1, 2, 0).cpu().numpy())  # [H, W, C]
     # What a depth means to the model does not depend on the pixels, as long as they lie within it.
-    low, high = limits(model.metadata, np.zeros((1, 1, 1), depth))
-    joined = np.concatenate([image[: wanted[0], : wanted[1]] for image in images], axis=2, dtype=np.float64)
-    joined += 1
-    joined *= (high - low) / 2
-    joined += low
+    scale = scale_for(model.metadata, np.zeros((1, 1, 1), depth))
+    joined = scale.to_values(np.concatenate([image[: wanted[0], : wanted[1]] for image in images], axis=2))
     if joined.shape[2] != n_wanted:
         # Grey, which went in as three equal channels.
         joined = joined.mean(axis=2, keepdims=True)
-    if depth.kind == "u":
-        np.clip(np.rint(joined, out=joined), 0, np.iinfo(depth).max, out=joined)
-    return joined.astype(depth).reshape(wanted if shape is None else shape)
+    return as_dtype(joined, depth).reshape(wanted if shape is None else shape)
 
 
 def check_decodes(model: "LoadedModel") -> None:
@@ -105,17 +99,12 @@ def check_decodes(model: "LoadedModel") -> None:
         )
 
 
-def _batch(image: Pixels, low: Pixels, high: Pixels, step: int) -> "Tensor":
+def _batch(image: Pixels, scale: Scale, step: int) -> "Tensor":
     """[H, W, C] of any depth as [1, C, H', W'] on [-1, 1], the sides padded to multiples of `step`."""
     import torch
 
-    # In place: of a large photograph each copy takes half a GB.
-    scaled = image.astype(np.float64)
-    scaled -= low
-    scaled *= 2 / (high - low)
-    scaled -= 1
     padding = [(0, -side % step) for side in image.shape[:2]]
-    padded = np.pad(scaled.astype(np.float32), (*padding, (0, 0)), mode="reflect")
+    padded = np.pad(scale.to_signal(image), (*padding, (0, 0)), mode="reflect")
     return torch.from_numpy(padded).permute(2, 0, 1)[None]
 
 
@@ -125,7 +114,7 @@ def checked_shape(model: "LoadedModel", code: Code, shape: tuple[int, ...] | Non
         raise ImageError(f"shape {'x'.join(map(str, code.shape))} is not that of a code, which is [c, h, w]")
     if not np.isfinite(code).all():
         raise ImageError("the code holds values that are NaN or infinite; encode the image again")
-    n_own, n_code, step = _n_channels(model), code_channels(model), model.network.step
+    n_own, n_code, step = channels_of(model), code_channels(model), model.network.step
     n_parts, rest = divmod(code.shape[0], n_code)
     if rest or (n_own > 1 and n_parts > 1):
         raise ImageError(f"the code has {code.shape[0]} channels; those of this model have {n_code}")
@@ -149,7 +138,7 @@ def code_channels(model: "LoadedModel") -> int:
 
     network = model.network
     with torch.inference_mode():
-        smallest = torch.zeros(1, _n_channels(model), network.step, network.step, device=_device(network))
+        smallest = torch.zeros(1, channels_of(model), network.step, network.step, device=_device(network))
         return int(network.encode(smallest).shape[1])
 
 
@@ -185,7 +174,7 @@ def _piecewise(
     """
     import torch
 
-    margin, side = _reach(network), max(tile // network.step, 1)
+    margin, side = -(-network.reach // network.step) + 1, max(tile // network.step, 1)
     rows = []
     for top in range(0, x.shape[2] // before, side):
         row = []
@@ -201,21 +190,6 @@ def _piecewise(
             row.append(done[:, :, above * after : (above + side) * after, ahead * after : (ahead + side) * after])
         rows.append(torch.cat(row, dim=3))
     return torch.cat(rows, dim=2)
-
-
-def _reach(network: "Autoencoder") -> int:
-    """How far, in cells of the code, an output can depend on an input: every convolution as if it ran at its scale."""
-    from torch import nn
-
-    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
-    spans = [
-        max((kernel - 1) * wide for kernel, wide in zip(m.kernel_size, m.dilation, strict=True)) for m in convolutions
-    ]
-    return 1 + sum(-(-span // 2) for span in spans)
-
-
-def _n_channels(model: "LoadedModel") -> int:
-    return int(model.metadata["network"]["channels"])
 
 
 def _device(network: "Autoencoder") -> Any:

@@ -4,6 +4,8 @@ import errno
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from evoae_cli.errors import EvoaeError, ImageError
-from evoae_cli.wholefile import write_whole
+from evoae_cli.report.carried import TIFF, Carried, exif_for_jpeg, png_chunks, tiff_tags
+from evoae_cli.wholefile import writing_whole
 
 Pixels = npt.NDArray[Any]
 
-_TIFF = (".tif", ".tiff")
 _JPEG = (".jpg", ".jpeg")
-SUFFIXES = (".png", *_JPEG, ".webp", *_TIFF, ".npy")
+SUFFIXES = (".png", *_JPEG, ".webp", *TIFF, ".npy")
+_NOTHING = Carried()
 
 
 def check_suffix(path: Path) -> None:
@@ -30,7 +33,7 @@ def check_holds(path: Path, pixels: Pixels) -> None:
     """Raise ImageError if the format of `path` cannot hold the depth and channels of `pixels` ([H, W, C])."""
     check_suffix(path)
     suffix = path.suffix.lower()
-    if suffix in _TIFF or suffix == ".npy":
+    if suffix in TIFF or suffix == ".npy":
         return
     depths = ("uint8", "uint16") if suffix == ".png" else ("uint8",)
     if pixels.dtype.name not in depths:
@@ -39,32 +42,37 @@ def check_holds(path: Path, pixels: Pixels) -> None:
         raise ImageError(f"{path}: {suffix} cannot hold {pixels.shape[2]} channels; write .tif or .npy")
 
 
-def has_alpha(path: Path) -> bool:
-    """Whether a readable image file has transparency, which reading leaves out."""
+def holds_alpha(path: Path, pixels: Pixels) -> bool:
+    """Whether the format of `path` has room for transparency beside `pixels` ([H, W, C])."""
     suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return False
-    if suffix in _TIFF:
-        import tifffile
-
-        alpha = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
-        with tifffile.TiffFile(path) as tiff:
-            return any(kind in alpha for kind in tiff.pages.first.extrasamples)
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return image.mode in ("RGBA", "LA", "La", "PA") or "transparency" in image.info
+    if suffix in TIFF:
+        return True
+    return pixels.dtype == np.uint8 and suffix in (".png", ".webp")
 
 
-def write_pixels(path: Path, pixels: Pixels) -> None:
-    """Write an image [H, W, C] whole or not at all, without loss except as JPEG.
+def write_pixels(path: Path, pixels: Pixels, carried: Carried = _NOTHING) -> None:
+    """Write an image [H, W, C] whole or not at all, without loss except as JPEG, with what it carries.
 
     Raises ImageError if the format or the folder cannot take it, EvoaeError if the disk is full.
     """
     check_holds(path, pixels)
-    try:
+    if carried.alpha is not None and holds_alpha(path, pixels):
+        pixels = np.concatenate([pixels, carried.alpha], axis=2)
+    with writing(path) as aside:
         # Encoded in memory first: Pillow does not notice a disk that is full.
-        write_whole(path, _encoded(path.suffix.lower(), pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
+        aside.write_bytes(_encoded(path.suffix.lower(), pixels[:, :, 0] if pixels.shape[2] == 1 else pixels, carried))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """The block fills the file that it is given, which then becomes `path`, whole or not at all. Folders are made.
+
+    Raises ImageError if the folder cannot take it, EvoaeError if the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing_whole(path) as aside:
+            yield aside
     except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(f"cannot write {path}: {error.strerror}") from None
     except OSError as error:
@@ -74,33 +82,53 @@ def write_pixels(path: Path, pixels: Pixels) -> None:
         raise EvoaeError(f"cannot write {path} ({error.strerror or error}); make room, or write elsewhere") from error
 
 
-def _encoded(suffix: str, pixels: Pixels) -> bytes:
+def _encoded(suffix: str, pixels: Pixels, carried: Carried) -> bytes:
     if suffix == ".png" and pixels.dtype == np.uint16 and pixels.ndim == 3:
-        return _deep_colour_png(pixels)
+        return _deep_colour_png(pixels, carried)
     file = io.BytesIO()
     if suffix == ".npy":
         np.save(file, pixels, allow_pickle=False)
-    elif suffix in _TIFF:
-        import tifffile
-
-        is_colour = pixels.ndim == 3 and pixels.shape[2] == 3
-        tifffile.imwrite(
-            file,
-            pixels,
-            photometric="rgb" if is_colour else "minisblack",
-            planarconfig="contig" if pixels.ndim == 3 else None,
-            compression="zlib",
-        )
+    elif suffix in TIFF:
+        _write_tiff(file, pixels, carried)
     else:
         from PIL import Image
 
         kind = {".jpg": "JPEG", ".jpeg": "JPEG"}.get(suffix, suffix[1:].upper())
-        quality: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
-        Image.fromarray(pixels).save(file, kind, **quality.get(kind, {}))
+        options = dict(_OPTIONS.get(kind, {}))
+        if carried.exif:
+            options["exif"] = exif_for_jpeg(carried) if kind == "JPEG" else carried.exif
+        if carried.icc:
+            options["icc_profile"] = carried.icc
+        if carried.dpi is not None and kind != "WEBP":
+            options["dpi"] = carried.dpi
+        Image.fromarray(pixels).save(file, kind, **options)
     return file.getvalue()
 
 
-def _deep_colour_png(pixels: npt.NDArray[np.uint16]) -> bytes:
+def _write_tiff(file: io.BytesIO, pixels: Pixels, carried: Carried) -> None:
+    import tifffile
+
+    n_channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    has_alpha = carried.alpha is not None
+    tifffile.imwrite(
+        file,
+        pixels,
+        photometric="rgb" if n_channels - has_alpha == 3 else "minisblack",
+        planarconfig="contig" if pixels.ndim == 3 else None,
+        extrasamples=[_ALPHA[carried.is_premultiplied]] if has_alpha else None,
+        compression="zlib",
+        iccprofile=carried.icc or None,
+        resolution=carried.dpi,
+        resolutionunit="inch" if carried.dpi else None,
+        extratags=tiff_tags(carried),
+    )
+
+
+_OPTIONS: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True, "exact": True}}
+_ALPHA = {True: "assocalpha", False: "unassalpha"}
+
+
+def _deep_colour_png(pixels: npt.NDArray[np.uint16], carried: Carried) -> bytes:
     """[H, W, 3] as PNG with 16 bits per channel, which Pillow cannot write (PNG specification, sections 5 and 11)."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -116,6 +144,7 @@ def _deep_colour_png(pixels: npt.NDArray[np.uint16]) -> bytes:
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
+        + b"".join(chunk(kind, data) for kind, data in png_chunks(carried))
         + chunk(b"IDAT", zlib.compress(lines.tobytes()))
         + chunk(b"IEND", b"")
     )

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
-from PIL import Image
 
 from evoae_cli.errors import EvoaeError, ImageError
 from evoae_cli.evaluation.readers import read_image
-from evoae_cli.report.pixels import check_holds, check_suffix, has_alpha, write_pixels
+from evoae_cli.report.pixels import check_holds, check_suffix, write_pixels
 
 
 def make_pixels(channels: int, dtype: str) -> "np.ndarray[tuple[int, int, int], np.dtype[np.generic]]":
@@ -98,17 +96,3 @@ def test_a_full_disk_is_one_line_and_leaves_no_file(name: str, tmp_path: Path) -
     assert caught.value.exit_code == 1
     assert "\n" not in str(caught.value)
     assert os.listdir(tmp_path) == []
-
-
-def test_transparency_is_found_in_every_kind_of_file(tmp_path: Path) -> None:
-    for mode in ("RGBA", "LA"):
-        Image.new(mode, (8, 8)).save(tmp_path / "with.png")
-        assert has_alpha(tmp_path / "with.png")
-    Image.new("P", (8, 8)).save(tmp_path / "palette.png", transparency=0)
-    assert has_alpha(tmp_path / "palette.png")
-    colour = np.zeros((8, 8, 4), np.uint16)
-    tifffile.imwrite(tmp_path / "with.tif", colour, photometric="rgb", extrasamples=["unassalpha"])
-    assert has_alpha(tmp_path / "with.tif")
-    for name in ("a.png", "a.jpg", "a.tif", "a.npy"):
-        write_pixels(tmp_path / name, make_pixels(3, "uint8"))
-        assert not has_alpha(tmp_path / name)

@@ -1,0 +1,223 @@
+"""Many files through one model: each is read, checked, cleaned and written; what cannot be done is said, not raised."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evoae_cli.errors import EvoaeError, StudyError
+from evoae_cli.evaluation.readers import read_image
+from evoae_cli.report.apply import TILE, Scale, as_dtype, check_channels, cleaned, scale_for
+from evoae_cli.report.carried import carried_by
+from evoae_cli.report.inputs import Job, plan
+from evoae_cli.report.noisecheck import Reading, Trained, fits, read_noise, trained_noise, verdict
+from evoae_cli.report.pixels import check_holds, holds_alpha, write_pixels
+from evoae_cli.report.stackfile import check_holds_stack, writing_stack
+from evoae_cli.report.stacks import Place, Stack, open_stack
+from evoae_cli.report.tryout import AddedNoise, Figures, figures, mean
+
+if TYPE_CHECKING:
+    from evoae_cli.study.model import LoadedModel
+
+Pixels = npt.NDArray[Any]
+
+_MOST_READ = 5
+"""Planes of a stack whose noise is read."""
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one file."""
+
+    source: Path
+    target: Path | None
+    """What was written; None if nothing was."""
+    failure: EvoaeError | None = None
+    """Why nothing came of it, in one line."""
+    n_planes: int = 1
+    noise_std_8bit: float | None = None
+    """The noise that was read in it, on the 0..255 scale; None where the model's is not known to be Gaussian."""
+    noise_warning: str = ""
+    """One line, if that is not what the model was trained for."""
+    warning: str = ""
+    """One line on what else is not as one would expect."""
+    figures: Figures | None = None
+    """Where noise was added: the mean over the planes."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """How files are denoised."""
+
+    model: "LoadedModel"
+    tile: int = TILE
+    axes: str | None = None
+    noise: AddedNoise | None = None
+
+    @property
+    def trained(self) -> Trained | None:
+        """The noise that the model was trained for, if it is known to be Gaussian."""
+        return trained_noise(self.model.metadata)
+
+
+Listener = Callable[[int, float, FileResult | None], None]
+"""Called with a job's number, the share of it that is done, and at its end what became of it."""
+
+
+def denoise_files(
+    model: "LoadedModel",
+    inputs: Sequence[Path],
+    out: Path | None,
+    *,
+    is_forced: bool = False,
+    tile: int = TILE,
+    axes: str | None = None,
+    noise: AddedNoise | None = None,
+    device: str = "auto",
+) -> list[FileResult]:
+    """Denoise files and folders into the file or folder `out`; None: nothing is written.
+
+    `axes` names those of stacks that do not name them. `noise` is added first, and the results then carry figures.
+    A file that cannot be used is a result with an error, and the rest is done. Raises what `plan` raises.
+    """
+    jobs = plan(inputs, out, is_forced=is_forced)
+    return list(run_jobs(Work(model, tile, axes, noise), jobs, device))
+
+
+def run_jobs(
+    work: Work, jobs: Sequence[Job], device: str = "auto", listen: Listener = lambda number, share, result: None
+) -> Iterator[FileResult]:
+    """Do one job after the other on a device, the CPU with all cores that this process may use.
+
+    Raises StudyError for a model that is no denoiser, UsageError for a device that is not there.
+    """
+    if (found := work.model.metadata["objective"]) != "denoise":
+        raise StudyError(f"{work.model.folder} holds a {found} model; find a denoiser: evoae search denoise")
+    with _computing_on(device, work.model):
+        for number, job in enumerate(jobs):
+
+            def tell(share: float, number: int = number) -> None:
+                listen(number, share, None)
+
+            try:
+                result = _run(work, job, tell)
+            except EvoaeError as error:
+                is_named = any(str(path) in str(error) for path in (job.source, job.target) if path is not None)
+                failure = error if is_named else type(error)(f"{job.source}: {error}")
+                result = FileResult(job.source, None, failure=failure)
+            listen(number, 1.0, result)
+            yield result
+
+
+@contextmanager
+def _computing_on(device: str, model: "LoadedModel") -> Iterator[None]:
+    import torch
+
+    from evoae_cli.evaluation.hardware import devices, n_cores
+
+    chosen = devices(device)[0]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(n_cores())
+    model.network.to(memory_format=torch.channels_last).to(chosen)
+    try:
+        yield
+    finally:
+        model.network.to("cpu")
+        torch.set_num_threads(threads)
+
+
+def _run(work: Work, job: Job, tell: Callable[[float], None]) -> FileResult:
+    with open_stack(job.source, work.axes) as stack:
+        return _run_picture(work, job, tell) if stack is None else _run_stack(work, job, stack, tell)
+
+
+def _run_picture(work: Work, job: Job, tell: Callable[[float], None]) -> FileResult:
+    pixels = read_image(job.source, is_upright=False)
+    check_channels(work.model, pixels.shape[2])
+    if job.target is None:
+        _, reading, found = _clean_plane(work, pixels, job.name, (), tell)
+        return _judged(work, FileResult(job.source, None, figures=found), [reading])
+    check_holds(job.target, pixels)
+    carried = carried_by(job.source, pixels)
+    output, reading, found = _clean_plane(work, pixels, job.name, (), tell)
+    write_pixels(job.target, output, carried)
+    has_lost_alpha = carried.has_lost_alpha or (carried.alpha is not None and not holds_alpha(job.target, pixels))
+    lost = f"{job.source} has transparency (an alpha channel), which is left out of {job.target}"
+    result = FileResult(job.source, job.target, warning=lost if has_lost_alpha else "", figures=found)
+    return _judged(work, result, [reading])
+
+
+def _run_stack(work: Work, job: Job, stack: Stack, tell: Callable[[float], None]) -> FileResult:
+    check_channels(work.model, stack.n_channels)
+    places = stack.places()
+    is_read = set(np.linspace(0, len(places) - 1, _MOST_READ).astype(int).tolist())
+    readings: list[Reading | None] = []
+    found: list[Figures] = []
+    target = job.target
+    is_flat = target is not None and len(places) == 1 and target.suffix.lower() in _FLAT_ONLY
+    if target is not None and not is_flat:
+        check_holds_stack(target, stack)
+    output: AbstractContextManager[Callable[[Place, Pixels], None]] = nullcontext(lambda place, plane: None)
+    if target is not None:
+        output = _writing_flat(target) if is_flat else writing_stack(target, stack)
+    with output as put:
+        for number, place in enumerate(places):
+
+            def tell_plane(share: float, number: int = number) -> None:
+                tell((number + share) / len(places))
+
+            plane = stack.read(place)
+            result, reading, scored = _clean_plane(work, plane, job.name, place, tell_plane, is_read=number in is_read)
+            put(place, result)
+            readings.append(reading)
+            found += [scored] if scored is not None else []
+    about = FileResult(job.source, target, n_planes=len(places), figures=mean(found) if found else None)
+    return _judged(work, about, readings)
+
+
+_FLAT_ONLY = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@contextmanager
+def _writing_flat(target: Path) -> Iterator[Callable[[Place, Pixels], None]]:
+    """For a stack of one plane that becomes a picture."""
+    yield lambda place, plane: write_pixels(target, plane)
+
+
+def _clean_plane(
+    work: Work, pixels: Pixels, name: str, place: Place, tell: Callable[[float], None], *, is_read: bool = True
+) -> tuple[Pixels, Reading | None, Figures | None]:
+    """One image [H, W, C] -> it cleaned, its noise where that matters, and figures where noise was added."""
+    scale = scale_for(work.model.metadata, pixels)
+    is_read = is_read and work.trained is not None
+    if work.noise is None:
+        reading = read_noise(pixels, scale.to_signal) if is_read else None
+        return cleaned(work.model, pixels, scale, work.tile, tell), reading, None
+    # Noise is not clipped and goes straight into the network, as in training.
+    clean = scale.to_signal(pixels)
+    noisy = work.noise.added(clean, name, *place)
+    output = cleaned(work.model, noisy, _SIGNAL, work.tile, tell)
+    values = scale.to_values(output)
+    if values.shape != pixels.shape:
+        # Grey became three equal channels.
+        values = values.mean(axis=2, keepdims=True)
+    reading = read_noise(noisy, _SIGNAL.to_signal) if is_read else None
+    return as_dtype(values, pixels.dtype), reading, figures(clean, noisy, output)
+
+
+_SIGNAL = Scale(np.array([-1.0]), np.array([1.0]))
+"""Of what is on the model's scale already."""
+
+
+def _judged(work: Work, result: FileResult, readings: Sequence[Reading | None]) -> FileResult:
+    """With what is to be said of its noise: the median of what was read."""
+    known = [reading for reading in readings if reading is not None and not np.isnan(reading.std)]
+    if work.trained is None or not known:
+        return result
+    reading = Reading(float(np.median([one.std for one in known])), all(one.is_clipped for one in known))
+    warning = "" if fits(reading, work.trained) else f"{result.source}: {verdict(reading, work.trained)}"
+    return replace(result, noise_std_8bit=reading.std, noise_warning=warning)

@@ -1,0 +1,190 @@
+"""What an image file carries beside its colours, and takes along into what is made of it: EXIF, profile, alpha."""
+
+import contextlib
+import logging
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from PIL.Image import Exif
+    from tifffile import TiffFile
+
+Pixels = npt.NDArray[Any]
+
+TIFF = (".tif", ".tiff")
+_PREFIX = b"Exif\x00\x00"
+_ORIENTATION = 274
+_TEXTS = {271: "Make", 272: "Model", 306: "DateTime", 315: "Artist", 33432: "Copyright"}
+"""Tags of TIFF 6.0 that EXIF took over, by number: all that is text and says where a picture comes from."""
+_MOST_IN_JPEG = 65_533 - len(_PREFIX)
+"""Bytes of EXIF that one segment of a JPEG file holds."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What comes along unchanged."""
+
+    exif: bytes = b""
+    """An EXIF block without its prefix; it says how the stored pixels are to be turned."""
+    icc: bytes = b""
+    """The colour profile of the pixels."""
+    dpi: tuple[float, float] | None = None
+    alpha: Pixels | None = None
+    """Transparency [H, W, 1], in the depth of the image."""
+    is_premultiplied: bool = False
+    """Whether the colours were multiplied with `alpha` (TIFF knows both)."""
+    has_lost_alpha: bool = False
+    """Whether the file has transparency of a kind that is left out."""
+
+
+def carried_by(path: Path, pixels: Pixels) -> Carried:
+    """What the readable image file `path` carries, whose stored pixels are `pixels` [H, W, C]."""
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return Carried()
+    return _of_tiff(path, pixels) if suffix in TIFF else _of_picture(path, pixels)
+
+
+def _of_picture(path: Path, pixels: Pixels) -> Carried:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        exif = (image.info.get("exif") or b"").removeprefix(_PREFIX)
+        with contextlib.suppress(Exception):  # What cannot be parsed may raise anything, and is left out.
+            found = image.getexif()
+            exif = exif or (found.tobytes().removeprefix(_PREFIX) if found else b"")
+        has_alpha = image.mode in ("RGBA", "LA", "La", "PA") or "transparency" in image.info
+        alpha = None
+        if image.mode in ("RGBA", "LA") and pixels.dtype == np.uint8:
+            alpha = np.asarray(image)[..., -1:]
+        # The profile of CMYK is none of the RGB that was made of it.
+        icc = image.info.get("icc_profile") if image.mode not in ("CMYK", "LAB") else None
+        return Carried(
+            exif=exif if len(_parsed(exif)) else b"",
+            icc=icc or b"",
+            dpi=_dpi(image.info.get("dpi")),
+            alpha=alpha,
+            has_lost_alpha=has_alpha and alpha is None,
+        )
+
+
+def _dpi(dpi: Any) -> tuple[float, float] | None:
+    with contextlib.suppress(TypeError, ValueError, ZeroDivisionError):
+        across, down = (float(value) for value in dpi)
+        if across > 0 and down > 0:
+            return across, down
+    return None
+
+
+def _of_tiff(path: Path, pixels: Pixels) -> Carried:
+    import tifffile
+    from PIL.Image import Exif
+
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        tags = {tag.code: tag.value for tag in page.tags}
+        exif = Exif()
+        for code in _TEXTS:
+            if isinstance(tags.get(code), str):
+                exif[code] = tags[code]
+        orientation = tags.get(_ORIENTATION, 1)
+        if orientation in range(2, 9) and _is_stored(file):
+            exif[_ORIENTATION] = int(orientation)
+        kinds = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
+        alphas = [kind for kind in page.extrasamples if kind in kinds]
+        alpha = None
+        if len(alphas) == len(page.extrasamples) == 1:
+            # What needs a decoder that is missing was read by Pillow, and loses its alpha.
+            with contextlib.suppress(ValueError):
+                stored = file.series[0].asarray()
+                stored = np.moveaxis(stored, 0, -1) if file.series[0].axes in ("SYX", "CYX") else stored
+                alpha = stored[..., -1:]
+        if alpha is not None and (alpha.dtype != pixels.dtype or alpha.shape[:2] != pixels.shape[:2]):
+            alpha = None
+        icc = tags.get(34675)
+        return Carried(
+            exif=exif.tobytes().removeprefix(_PREFIX) if len(exif) else b"",
+            icc=bytes(icc) if icc and page.photometric != tifffile.PHOTOMETRIC.SEPARATED else b"",
+            dpi=_tiff_dpi(tags),
+            alpha=alpha,
+            is_premultiplied=alphas == [tifffile.EXTRASAMPLE.ASSOCALPHA],
+            has_lost_alpha=bool(alphas) and alpha is None,
+        )
+
+
+def _is_stored(file: "TiffFile") -> bool:
+    """Whether its pixels are read as they are stored; Pillow, which reads some kinds, turns them upright."""
+    import tifffile
+
+    page = file.pages.first
+    if page.photometric in (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.PALETTE):
+        return False
+    try:
+        page.asarray()
+    except ValueError:
+        return False
+    return True
+
+
+def _tiff_dpi(tags: dict[int, Any]) -> tuple[float, float] | None:
+    with contextlib.suppress(TypeError, ValueError, ZeroDivisionError, KeyError):
+        across, down = (float(tags[code][0]) / float(tags[code][1]) for code in (282, 283))
+        scale = {2: 1.0, 3: 2.54}[int(tags.get(296, 2))]
+        return _dpi((across * scale, down * scale))
+    return None
+
+
+def exif_for_jpeg(carried: Carried) -> bytes:
+    """The block with its prefix; of one that is too long for JPEG only how to turn the picture."""
+    exif = carried.exif
+    if len(exif) > _MOST_IN_JPEG:
+        from PIL.Image import Exif
+
+        short = Exif()
+        short[_ORIENTATION] = _parsed(exif).get(_ORIENTATION, 1)
+        return short.tobytes()
+    return _PREFIX + exif if exif else b""
+
+
+def tiff_tags(carried: Carried) -> list[tuple[int, str, int, Any, bool]]:
+    """What of the EXIF block TIFF has as tags of its own, in the form that tifffile takes."""
+    exif = _parsed(carried.exif)
+    # DateTime and Artist among them are written by tifffile only if asked to, so there is no second one.
+    tags: list[tuple[int, str, int, Any, bool]] = [
+        (code, "s", 0, str(exif[code]).encode("ascii", "replace"), True) for code in _TEXTS if exif.get(code)
+    ]
+    orientation = exif.get(_ORIENTATION, 1)
+    if orientation in range(2, 9):
+        tags.append((_ORIENTATION, "H", 1, int(orientation), True))
+    return tags
+
+
+def png_chunks(carried: Carried) -> list[tuple[bytes, bytes]]:
+    """(kind, data) of the chunks that belong before a PNG's pixels (PNG specification, section 11.3)."""
+    chunks = []
+    if carried.icc:
+        chunks.append((b"iCCP", b"ICC profile\x00\x00" + zlib.compress(carried.icc)))
+    if carried.dpi is not None:
+        per_metre = [round(value / 0.0254) for value in carried.dpi]
+        chunks.append((b"pHYs", struct.pack(">IIB", *per_metre, 1)))
+    if carried.exif:
+        chunks.append((b"eXIf", carried.exif))
+    return chunks
+
+
+def _parsed(exif: bytes) -> "Exif":
+    from PIL.Image import Exif
+
+    parsed = Exif()
+    with contextlib.suppress(Exception):  # A damaged block may raise anything; then nothing is known of the picture.
+        parsed.load(_PREFIX + exif)
+        dict(parsed)
+        return parsed
+    return Exif()

@@ -1,0 +1,36 @@
+"""Denoisers for tests: real networks, tiny and untrained, and images for them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from evoae_cli.evaluation.contract import NetworkSpec
+from evoae_cli.genome.genotype import parse_genotype
+from evoae_cli.phenotype.autoencoder import build
+from evoae_cli.study.model import LoadedModel
+
+
+def make_model(
+    channels: int = 3,
+    reductions: int = 2,
+    dtype: str = "uint8",
+    low: float = 0.0,
+    high: float = 255.0,
+    genotype: str = "3x3conv2d:8",
+    **about: Any,
+) -> LoadedModel:
+    spec = NetworkSpec(channels=channels, reductions=reductions, code_channels=None, decoder="same")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build(parse_genotype(genotype), spec).eval()
+    pixels = {"dtype": dtype, "low": [low] * channels, "high": [high] * channels}
+    metadata = {"objective": "denoise", "network": {"channels": channels, "reductions": reductions}, "pixels": pixels}
+    return LoadedModel(network=network, metadata=metadata | about, folder=Path())
+
+
+def make_image(shape: tuple[int, ...], dtype: str = "uint8") -> Any:
+    image = np.random.default_rng(1).uniform(0, 1, shape)
+    scale = {"uint8": 255, "uint16": 65535}.get(dtype)
+    return image.astype(dtype) if scale is None else np.rint(image * scale).astype(dtype)

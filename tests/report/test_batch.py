@@ -1,0 +1,170 @@
+"""Many files through one model: what comes out, what cannot be done, and what is said of it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from denoisers import make_image, make_model
+from PIL import Image
+
+from evoae_cli.errors import StudyError, UsageError
+from evoae_cli.evaluation.readers import read_image
+from evoae_cli.report.apply import denoise_array
+from evoae_cli.report.batch import FileResult, Work, denoise_files, run_jobs
+from evoae_cli.report.inputs import plan
+from evoae_cli.report.tryout import parse_added_noise
+
+
+def save(path: Path, array: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, array)
+    elif path.suffix == ".tif":
+        tifffile.imwrite(path, array, photometric="minisblack")
+    else:
+        Image.fromarray(array).save(path)
+    return path
+
+
+def test_a_folder_is_cleaned_with_its_structure_and_what_is_no_image_is_said(tmp_path: Path) -> None:
+    colour, grey, model = make_image((24, 30, 3)), make_image((16, 16)), make_model()
+    save(tmp_path / "in/a.png", colour)
+    save(tmp_path / "in/deep/b.png", grey)
+    save(tmp_path / "in/c.npy", np.zeros((8, 8, 2), np.uint8))
+    (tmp_path / "in/bad.png").write_text("no image")
+    results = denoise_files(model, [tmp_path / "in"], tmp_path / "out")
+    assert np.array_equal(read_image(tmp_path / "out/a.png"), denoise_array(model, colour))
+    assert np.array_equal(read_image(tmp_path / "out/deep/b.png")[:, :, 0], denoise_array(model, grey))
+    failures = {result.source.name: str(result.failure) for result in results if result.failure}
+    assert failures.keys() == {"bad.png", "c.npy"}
+    assert all(name in line and "\n" not in line for name, line in failures.items())
+    assert "2 channels; this model takes 3" in failures["c.npy"]
+    files = [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert sorted(files) == ["a.png", "deep/b.png"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_stack_is_cleaned_plane_by_plane(dtype: str, tmp_path: Path) -> None:
+    stack, model = make_image((4, 17, 18), dtype), make_model(channels=1)
+    source = save(tmp_path / "in.tif", stack)
+    [result] = denoise_files(model, [source], tmp_path / "out.tif")
+    assert result.n_planes == 4
+    found = tifffile.imread(tmp_path / "out.tif")
+    assert found.dtype == stack.dtype
+    assert np.array_equal(found, np.stack([denoise_array(model, plane) for plane in stack]))
+
+
+def test_channels_are_taken_together_where_they_are_the_models_and_one_by_one_for_a_grey_model(tmp_path: Path) -> None:
+    array = make_image((2, 3, 16, 18))
+    source = save(tmp_path / "in.npy", array)
+    for channels in (1, 3):
+        model = make_model(channels=channels)
+        denoise_files(model, [source], tmp_path / f"{channels}.npy", axes="TCYX")
+        found = np.load(tmp_path / f"{channels}.npy")
+        expected = [np.moveaxis(denoise_array(model, np.moveaxis(plane, 0, -1)), -1, 0) for plane in array]
+        assert np.array_equal(found, np.stack(expected))
+    [result] = denoise_files(make_model(), [save(tmp_path / "two.npy", array[:, :2])], tmp_path / "x.npy", axes="TCYX")
+    assert "2 channels" in str(result.failure)
+
+
+def test_a_plane_that_cannot_be_used_leaves_no_file_of_its_stack(tmp_path: Path) -> None:
+    stack = make_image((3, 16, 16), "float32")
+    stack[2] *= 300
+    source = save(tmp_path / "in.tif", stack)
+    [result] = denoise_files(make_model(), [source], tmp_path / "out.tif")
+    assert "scale it to 0..1" in str(result.failure)
+    assert os.listdir(tmp_path) == ["in.tif"]
+
+
+def test_a_stack_of_one_plane_may_become_a_picture(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", make_image((16, 18)), imagej=True)
+    [result] = denoise_files(make_model(), [tmp_path / "in.tif"], tmp_path / "out.png")
+    assert result.failure is None
+    assert read_image(tmp_path / "out.png").shape == (16, 18, 1)
+
+
+def test_the_way_up_is_kept(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(make_image((16, 30, 3))).save(tmp_path / "in.jpg", exif=exif)
+    denoise_files(make_model(), [tmp_path / "in.jpg"], tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as found:
+        assert (found.size, found.getexif()[274]) == ((30, 16), 6)
+
+
+def test_transparency_that_the_output_has_no_room_for_is_said(tmp_path: Path) -> None:
+    source = save(tmp_path / "in.png", make_image((16, 16, 4)))
+    kept, lost = (denoise_files(make_model(), [source], tmp_path / name)[0] for name in ("a.png", "b.jpg"))
+    assert kept.warning == ""
+    assert "transparency" in lost.warning
+    with Image.open(tmp_path / "a.png") as found:
+        assert np.array_equal(np.asarray(found)[..., 3], make_image((16, 16, 4))[..., 3])
+
+
+def test_noise_is_read_only_where_the_model_was_trained_for_gaussian_noise(tmp_path: Path) -> None:
+    noisy = np.clip(np.rint(120 + np.random.default_rng(0).normal(0, 25, (64, 64, 3))), 0, 255).astype(np.uint8)
+    source = save(tmp_path / "in.png", noisy)
+
+    def result(**about: Any) -> FileResult:
+        return denoise_files(make_model(**about), [source], tmp_path / "out.png", is_forced=True)[0]
+
+    fine, other, unknown = result(noise="gaussian:25"), result(noise_std_8bit=50.0), result(noise="poisson:30")
+    assert fine.noise_std_8bit == pytest.approx(25, rel=0.05)
+    assert fine.noise_warning == ""
+    assert "trained for 50" in other.noise_warning
+    assert str(source) in other.noise_warning
+    assert (unknown.noise_std_8bit, unknown.noise_warning) == (None, "")
+
+
+def test_added_noise_gives_the_same_figures_with_and_without_an_output(tmp_path: Path) -> None:
+    source, noise = save(tmp_path / "in.tif", make_image((40, 40), "uint16")), parse_added_noise("gaussian:25", 3)
+    model = make_model(noise_std_8bit=25.0)
+    [first] = denoise_files(model, [source], None, noise=noise)
+    [again] = denoise_files(model, [source], tmp_path / "out.tif", noise=noise)
+    assert first.figures == again.figures
+    assert first.figures is not None
+    assert first.figures.noisy_psnr_db == pytest.approx(20.6, abs=0.4)
+    assert (first.target, again.target) == (None, tmp_path / "out.tif")
+    found, without = read_image(tmp_path / "out.tif"), denoise_array(model, make_image((40, 40), "uint16"))
+    assert (found.shape, found.dtype) == ((40, 40, 1), np.uint16)
+    assert not np.array_equal(found[:, :, 0], without)
+
+
+def test_a_stack_with_added_noise_has_the_mean_figures_of_its_planes(tmp_path: Path) -> None:
+    source = save(tmp_path / "in.tif", make_image((3, 24, 24)))
+    [result] = denoise_files(make_model(channels=1), [source], None, noise=parse_added_noise("gaussian:25", 0))
+    assert result.figures is not None
+    assert result.figures.noisy_psnr_db == pytest.approx(20.6, abs=0.6)
+
+
+def test_progress_goes_up_to_one_for_each_job_and_ends_with_its_result(tmp_path: Path) -> None:
+    save(tmp_path / "in/a.tif", make_image((3, 16, 16)))
+    save(tmp_path / "in/b.png", make_image((16, 16)))
+    heard: list[tuple[int, float, FileResult | None]] = []
+    jobs = plan([tmp_path / "in"], tmp_path / "out")
+    results = list(run_jobs(Work(make_model()), jobs, "cpu", lambda *told: heard.append(told)))
+    assert [told[2] for told in heard if told[2]] == results
+    for number in (0, 1):
+        shares = [share for at, share, _ in heard if at == number]
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
+
+
+def test_threads_and_network_are_as_before_afterwards(tmp_path: Path) -> None:
+    model, before = make_model(), torch.get_num_threads()
+    denoise_files(model, [save(tmp_path / "in.png", make_image((16, 16)))], tmp_path / "out.png")
+    assert torch.get_num_threads() == before
+    assert next(model.network.parameters()).device.type == "cpu"
+
+
+def test_another_model_and_a_missing_device_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    source = save(tmp_path / "in.png", make_image((16, 16)))
+    with pytest.raises(StudyError, match="holds a manifold model"):
+        denoise_files(make_model(objective="manifold"), [source], tmp_path / "out.png")
+    with pytest.raises(UsageError, match="cuda:999"):
+        denoise_files(make_model(), [source], tmp_path / "out.png", device="cuda:999")
+    assert os.listdir(tmp_path) == ["in.png"]

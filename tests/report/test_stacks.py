@@ -1,0 +1,247 @@
+"""Stacks in TIFF and NPY, read plane by plane and written the same way, with their axes and what belongs to them."""
+
+import os
+import resource
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+
+from evoae_cli.errors import EvoaeError, ImageError, UsageError
+from evoae_cli.evaluation.readers import UnreadableImageError
+from evoae_cli.report.stackfile import kind_of, writing_stack
+from evoae_cli.report.stacks import check_axes, open_stack
+
+OME = {"axes": "TZCYX", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "nm", "PhysicalSizeZ": 2.0, "TimeIncrement": 3.0}
+IMAGEJ = {"axes": "TZCYX", "spacing": 2.5, "unit": "um", "finterval": 0.3, "Labels": [f"plane {n}" for n in range(12)]}
+
+
+def values(*shape: int, dtype: str = "uint16") -> npt.NDArray[Any]:
+    return np.random.default_rng(0).integers(0, 250, shape).astype(dtype)
+
+
+def made(path: Path, array: npt.NDArray[Any], **options: Any) -> Path:
+    if path.suffix == ".npy":
+        np.save(path, array)
+    else:
+        tifffile.imwrite(path, array, **({"photometric": "minisblack"} | options))
+    return path
+
+
+def copied(source: Path, target: Path, axes: str | None = None) -> list[tuple[int, ...]]:
+    """Each plane read and written by its place, the last first; returns the planes' shapes."""
+    with open_stack(source, axes) as stack:
+        assert stack is not None
+        shapes = []
+        with writing_stack(target, stack) as put:
+            for place in reversed(stack.places()):
+                plane = stack.read(place)
+                shapes.append(plane.shape)
+                put(place, plane)
+    return shapes
+
+
+RGB = {"photometric": "rgb"}
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "axes", "n_planes", "n_channels"),
+    [
+        (values(2, 3, 2, 8, 9), {"imagej": True, "metadata": IMAGEJ, "resolution": (4, 4)}, "TZCYX", 6, 2),
+        (values(8, 9), {"imagej": True, "metadata": {"axes": "YX", "unit": "um"}}, "YX", 1, 1),
+        (values(4, 8, 9, 3, dtype="uint8"), {"imagej": True, "metadata": {"axes": "ZYXS"}, **RGB}, "ZYXS", 4, 3),
+        (values(2, 3, 2, 8, 9), {"ome": True, "metadata": OME}, "TZCYX", 6, 2),
+        (values(3, 5, 8, 9), {"ome": True, "metadata": {"axes": "CZYX"}, "compression": "zlib"}, "CZYX", 5, 3),
+        (values(4, 8, 9, 3, dtype="uint8"), {"ome": True, "metadata": {"axes": "ZYXS"}, **RGB}, "ZYXS", 4, 3),
+        (values(4, 3, 8, 9, dtype="uint8"), {"planarconfig": "separate", **RGB}, "QSYX", 4, 3),
+        (values(5, 8, 9), {}, "QYX", 5, 1),
+        (values(5, 8, 9), {"metadata": None}, "IYX", 5, 1),
+        (values(5, 8, 9), {"byteorder": ">", "metadata": {"axes": "TYX"}}, "TYX", 5, 1),
+        (values(5, 8, 9, dtype="float32"), {"compression": "zlib"}, "QYX", 5, 1),
+    ],
+)
+def test_a_tiff_stack_keeps_axes_depth_and_pixels(
+    array: npt.NDArray[Any], options: dict[str, Any], axes: str, n_planes: int, n_channels: int, tmp_path: Path
+) -> None:
+    shapes = copied(made(tmp_path / "in.tif", array, **options), tmp_path / "out.tif")
+    assert shapes == [(8, 9, n_channels)] * n_planes
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        [series] = file.series
+        assert (series.axes, series.dtype) == (axes, array.dtype)
+        assert np.array_equal(series.asarray(), array)
+        assert (file.is_ome, file.is_imagej) == (bool(options.get("ome")), bool(options.get("imagej")))
+    assert sorted(os.listdir(tmp_path)) == ["in.tif", "out.tif"]
+
+
+def test_what_imagej_says_of_a_stack_is_kept(tmp_path: Path) -> None:
+    source = made(tmp_path / "in.tif", values(2, 3, 2, 8, 9), imagej=True, metadata=IMAGEJ, resolution=(4, 5))
+    copied(source, tmp_path / "out.tif")
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        found, tags = file.imagej_metadata, file.pages.first.tags
+        assert found is not None
+        assert {name: found[name] for name in ("spacing", "unit", "finterval", "Labels")} == {
+            name: value for name, value in IMAGEJ.items() if name != "axes"
+        }
+        assert (tags["XResolution"].value, tags["YResolution"].value) == ((4, 1), (5, 1))
+
+
+def test_what_ome_says_of_a_stack_is_kept(tmp_path: Path) -> None:
+    about = OME | {"Channel": {"Name": ["actin", "nuclei"]}}
+    copied(made(tmp_path / "in.tif", values(2, 3, 2, 8, 9), ome=True, metadata=about), tmp_path / "out.tif")
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        text = file.ome_metadata
+        assert text is not None
+        for part in ('PhysicalSizeX="0.5"', 'PhysicalSizeXUnit="nm"', 'PhysicalSizeZ="2.0"', 'TimeIncrement="3.0"'):
+            assert part in text
+        assert 'Name="actin"' in text
+        assert 'Name="nuclei"' in text
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "plane", "n_planes"),
+    [
+        ((2, 5, 8, 9), "TZYX", (8, 9, 1), 10),
+        ((2, 3, 8, 9), "TCYX", (8, 9, 3), 2),
+        ((2, 8, 9, 3), "TYXS", (8, 9, 3), 2),
+        ((2, 8, 9, 3), "TYXC", (8, 9, 3), 2),
+        ((3, 2, 8, 9), "CTYX", (8, 9, 3), 2),
+        ((3, 8, 9), "ZYX", (8, 9, 1), 3),
+        ((2, 2, 8, 9, 3), "TCYXS", (8, 9, 3), 4),
+    ],
+)
+@pytest.mark.parametrize("target", ["out.npy", "out.tif"])
+def test_an_array_is_read_by_the_letters_that_are_given(
+    shape: tuple[int, ...], axes: str, plane: tuple[int, ...], n_planes: int, target: str, tmp_path: Path
+) -> None:
+    array = values(*shape)
+    assert copied(made(tmp_path / "in.npy", array), tmp_path / target, axes) == [plane] * n_planes
+    if target == "out.npy":
+        assert np.array_equal(np.load(tmp_path / target), array)
+    else:
+        with tifffile.TiffFile(tmp_path / target) as file:
+            assert file.series[0].axes == axes
+            assert np.array_equal(file.series[0].asarray(), array)
+
+
+def test_letters_given_for_a_tiff_replace_its_own(tmp_path: Path) -> None:
+    source = made(tmp_path / "in.tif", values(3, 8, 9))
+    assert copied(source, tmp_path / "out.tif", "CYX") == [(8, 9, 3)]
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert file.series[0].axes == "CYX"
+
+
+def test_numbers_of_other_kinds_become_float32(tmp_path: Path) -> None:
+    copied(made(tmp_path / "in.tif", values(3, 8, 9).astype(np.int16) - 100), tmp_path / "out.tif")
+    assert tifffile.imread(tmp_path / "out.tif").dtype == np.float32
+
+
+def test_a_plain_image_is_no_stack(tmp_path: Path) -> None:
+    for name, array in (("a.tif", values(8, 9)), ("b.npy", values(8, 9, 3)), ("c.npy", values(8, 9))):
+        with open_stack(made(tmp_path / name, array)) as stack:
+            assert stack is None
+    with open_stack(made(tmp_path / "rgb.tif", values(8, 9, 3), **RGB)) as stack:
+        assert stack is None
+    with open_stack(tmp_path / "a.png") as stack:
+        assert stack is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "part"),
+    [
+        ((2, 5, 8, 9), None, "--axes ZCYX"),
+        ((5, 8, 9), None, "--axes CYX"),
+        ((2, 5, 8, 9), "ZYX", "has 4 axes"),
+        ((9, 8, 9), "CYX", "at most 8"),
+        ((0, 8, 9), "ZYX", "no pixels"),
+    ],
+)
+def test_an_array_that_the_letters_do_not_fit_is_refused(
+    shape: tuple[int, ...], axes: str | None, part: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ImageError, match=part), open_stack(made(tmp_path / "in.npy", values(*shape)), axes):
+        pass
+
+
+@pytest.mark.parametrize("axes", ["", "YX1", "TZ", "TXY", "YXZ", "TTYX", "ÄYX", "YXCS"])
+def test_letters_that_describe_no_stack_are_refused(axes: str) -> None:
+    with pytest.raises(UsageError, match="TZCYX"):
+        check_axes(axes)
+
+
+def test_letters_may_be_small_and_channels_may_stand_anywhere() -> None:
+    assert [check_axes(axes) for axes in ("tzcyx", "YXS", "CTYX", "YX")] == ["TZCYX", "YXS", "CTYX", "YX"]
+
+
+def test_a_file_of_several_unequal_images_is_refused_and_a_marked_preview_is_not(tmp_path: Path) -> None:
+    for name, subfiletype in (("two.tif", 0), ("preview.tif", 1)):
+        with tifffile.TiffWriter(tmp_path / name) as file:
+            file.write(values(8, 9), photometric="minisblack")
+            file.write(values(4, 5), photometric="minisblack", subfiletype=subfiletype)
+    with pytest.raises(ImageError, match="2 images of different kinds"), open_stack(tmp_path / "two.tif"):
+        pass
+    with open_stack(tmp_path / "preview.tif") as stack:
+        assert stack is None
+
+
+def test_a_damaged_stack_is_one_line(tmp_path: Path) -> None:
+    source = made(tmp_path / "in.tif", values(5, 64, 64), compression="zlib", metadata=None)
+    content = bytearray(source.read_bytes())
+    source.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UnreadableImageError) as caught:
+        copied(source, tmp_path / "out.tif")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.npy"])
+def test_what_fails_half_way_leaves_no_file(name: str, tmp_path: Path) -> None:
+    array = np.zeros((3, 8, 9), np.float32)
+    array[2, 1, 1] = np.nan
+    with pytest.raises(UnreadableImageError, match="NaN"):
+        for_all_planes(made(tmp_path / "in.npy", array), tmp_path / name)
+    assert os.listdir(tmp_path) == ["in.npy"]
+
+
+def for_all_planes(source: Path, target: Path) -> None:
+    """In the order of the file, so that what is wrong with the last comes after the others are written."""
+    with open_stack(source, "ZYX") as stack:
+        assert stack is not None
+        with writing_stack(target, stack) as put:
+            for place in stack.places():
+                put(place, stack.read(place))
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
+    source = made(tmp_path / "in.npy", values(3, 64, 64))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(EvoaeError, match="make room"):
+            copied(source, tmp_path / "out.npy", "ZYX")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert os.listdir(tmp_path) == ["in.npy"]
+
+
+def test_a_picture_cannot_hold_a_stack(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"cannot hold a stack \(axes ZYX\).*\.tif"):
+        copied(made(tmp_path / "in.npy", values(3, 8, 9)), tmp_path / "out.png", "ZYX")
+
+
+@pytest.mark.parametrize(
+    ("axes", "kind", "n_bytes", "written"),
+    [
+        ("TZCYX", "imagej", 100, "imagej"),
+        ("CZYX", "imagej", 100, "ome"),
+        ("TZCYX", "imagej", 2**33, "ome"),
+        ("QYX", "imagej", 100, "plain"),
+        ("TZCYX", "ome", 2**33, "ome"),
+        ("QYX", "ome", 100, "plain"),
+        ("TYXC", "ome", 100, "plain"),
+        ("ZYX", "plain", 100, "plain"),
+    ],
+)
+def test_each_format_gets_the_axes_and_sizes_that_it_holds(axes: str, kind: str, n_bytes: int, written: str) -> None:
+    assert kind_of(axes, kind, n_bytes) == written
