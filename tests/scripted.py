@@ -189,9 +189,10 @@ def course(folder: Path) -> tuple[Any, ...]:
     from evoae_cli.study.summary import history, summary
 
     found = summary(folder)
-    counts = {key: found["counts"][key] for key in ("proposed", "trained", "cache_hits", "in_flight_hits", "crashed")}
+    names = ("proposed", "trained", "cache_hits", "in_flight_hits", "rejected", "crashed")
+    counts = {key: found["counts"][key] for key in names}
     weights = hashlib.sha256(save(load_file(folder / "best" / "model.safetensors"))).hexdigest()
-    return history(folder), found["best"], found["finalists"], counts, weights
+    return history(folder), found["best"], found["finalists"], found["front"], counts, weights
 
 
 def main() -> int:

@@ -54,6 +54,15 @@ def check_source(config: StudyConfig) -> None:
         next(folder_images(folder, lambda text: None), None)
 
 
+def check_start(config: StudyConfig) -> None:
+    """Raise UsageError or StudyError if `start_from` names what no search of these settings can start from."""
+    if config.start_from:
+        from evoae_cli.study.setup import search_space
+        from evoae_cli.study.startfrom import known_genotypes
+
+        known_genotypes(config, search_space(config, channels=None))
+
+
 def check_readable(folder: Path) -> None:
     """Raise StudyError if the study in `folder` cannot be read, or is of another format."""
     from evoae_cli.study.store import Store

@@ -4,19 +4,18 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from evoae_cli.app.common import command_line
 from evoae_cli.app.screen import counts_text
 from evoae_cli.app.wording import by_strength_text, clock, shorten
+from evoae_cli.study.front import front_text
 from evoae_cli.study.locate import BEST, SETTINGS, study_path
-from evoae_cli.study.snapshot import Counts
+from evoae_cli.study.snapshot import ArchitectureRow, Counts
 
-_ENDS = {
-    "exhausted": "every architecture of the search space was trained",
-    "time-up": "its time was up; evoae resume goes on with the search",
-}
+_TIME_UP = "its time was up; evoae resume goes on with the search"
 
 
 def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType:
@@ -38,11 +37,17 @@ def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType
         Text(),
         *[Text(f"  {line}", style="cyan") for line in next_lines(summary["objective"], folder)],
     ]
-    if summary["state"] in _ENDS:
-        lines.insert(6, Text(shorten(_ENDS[summary["state"]], width)))
+    more = [front_line(summary), _end(summary)]
+    lines[6:6] = [Text(shorten(line, width)) for line in more if line]
     if by_strength := by_strength_text(scores):
         lines.insert(3, Text(shorten(by_strength, width)))
     return Group(*lines)
+
+
+def front_line(summary: dict[str, Any]) -> str:
+    """`front: 5 from 1,203 parameters/22.1 dB to 60,112/27.3 dB`; empty where there is one objective."""
+    rows = msgspec.convert(summary["front"], list[ArchitectureRow])
+    return front_text(rows, summary["settings"].get("objectives", ()))
 
 
 def against(summary: dict[str, Any], split: str) -> str:
@@ -53,6 +58,14 @@ def against(summary: dict[str, Any], split: str) -> str:
     methods = sorted(found["methods"].items(), key=lambda item: item[1]["psnr_db"])
     named = [(found["baseline_name"], found["baseline"]), *methods]
     return ", ".join(f"{name} {scores['psnr_db']:.1f}" for name, scores in named)
+
+
+def _end(summary: dict[str, Any]) -> str:
+    """Why the search ended before its last generation; empty where it did not."""
+    if summary["state"] != "exhausted":
+        return _TIME_UP if summary["state"] == "time-up" else ""
+    is_limited = any(summary["settings"].get(f"max_{name}") for name in ("parameters", "operations", "code"))
+    return f"every architecture {'within the limits that came up' if is_limited else 'of the search space'} was trained"
 
 
 def next_lines(objective: str, folder: Path) -> list[str]:

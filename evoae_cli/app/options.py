@@ -70,8 +70,12 @@ def _option(name: str, is_new: bool = True) -> inspect.Parameter:
         choices = [str(choice) for choice in get_args(kind)]
         metavar, completions = "KIND", completion(choices)
     elif get_origin(kind) is tuple:
-        is_list = get_args(kind)[1] is Ellipsis
-        accepted, metavar = (str, "N,N,...") if is_list else (tuple[str, str], extra.get("metavar", "LO HI"))
+        of, *others = get_args(kind)
+        if others == [Ellipsis]:
+            accepted = list[str] if extra["metavar"] else str
+            metavar = extra["metavar"] or ("NAME,NAME,..." if of is str else "N,N,...")
+        else:
+            accepted, metavar = tuple[str, str], extra["metavar"] or "LO HI"
     elif kind in (int, float):
         metavar = "N" if kind is int else "NUMBER"
     option = typer.Option(
@@ -145,7 +149,8 @@ def parsed(name: str, given: Any) -> Any:
     if get_origin(kind) is not tuple:
         return _number(name, given, kind)
     parts = given.split(",") if isinstance(given, str) else given
-    return tuple(_number(name, part, get_args(kind)[0]) for part in parts)
+    of = get_args(kind)[0]
+    return tuple(part.strip() if of is str else _number(name, part, of) for part in parts)
 
 
 def _number(name: str, text: str, kind: type[int] | type[float]) -> int | float:

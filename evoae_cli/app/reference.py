@@ -183,7 +183,7 @@ def _default(name: str, preset: Preset) -> str:
 def _written(name: str, config: StudyConfig) -> str:
     """A setting as it is written on the command line; a flag by the name that gives it; nothing for None."""
     value = getattr(config, name)
-    if value is None:
+    if value is None or value == ():
         return ""
     if bare_type(name) is bool:
         return _code(option_name(name) if value else f"--no-{option_name(name)[2:]}")

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from evoae_cli.app.wording import about, clock, db, several, shorten
 from evoae_cli.engine.protocol import WorkerView
+from evoae_cli.study.front import front_text
 from evoae_cli.study.snapshot import ArchitectureRow, Counts, Snapshot
 
 MAX_WIDTH = 120
@@ -21,12 +22,13 @@ _FIXED_LINES = 10
 def render(snapshot: Snapshot, width: int, height: int = 24) -> RenderableType:
     """The screen for one snapshot, at most `width` columns and, from 16 on, `height` lines."""
     width = max(min(width, MAX_WIDTH), 20)
-    room = max(height - _FIXED_LINES, 6)
-    n_best = min(len(snapshot.best), max(room // 2, room - len(snapshot.workers)), 5)
+    front = front_text(snapshot.front, snapshot.objectives)
+    room = max(height - _FIXED_LINES, 6) - bool(front)
+    n_best = min(len(snapshot.best), max(room // 2, room - max(len(snapshot.workers), 1)), 5)
     lines = [_leading(snapshot, width), _place(snapshot, width), _progress(snapshot, width), Text()]
     lines += _workers(snapshot.workers, width, room - n_best)
     lines += [Text(), *_architectures(snapshot.best[:n_best], width)] if n_best else []
-    lines += [Text(), _counts(snapshot.counts, width)]
+    lines += [Text(), *([Text(shorten(front, width))] if front else []), _counts(snapshot.counts, width)]
     if snapshot.state == "stopping":
         lines.append(Text(shorten(_stopping(snapshot), width), style="yellow"))
     return Group(*lines)
@@ -48,8 +50,10 @@ def strongest(references: dict[str, float]) -> str:
 
 
 def counts_text(counts: Counts) -> str:
-    """`32 trained, 4 cached, 1 failed (1 oom)`; failures and lost workers are named only where there are any."""
+    """`32 trained, 4 cached, 1 failed (1 oom)`; what was rejected or failed, and lost workers, only where any were."""
     parts = [f"{counts.trained:,} trained", f"{counts.cache_hits + counts.in_flight_hits:,} cached"]
+    if counts.rejected:
+        parts.append(f"{counts.rejected:,} rejected")
     if counts.failed:
         kinds = ((getattr(counts, kind), kind) for kind in ("diverged", "oom", "timeout", "crashed"))
         parts.append(f"{counts.failed:,} failed ({', '.join(f'{n} {kind}' for n, kind in kinds if n)})")

@@ -77,13 +77,14 @@ def resolved_config(objective: str | None, file: Path | None, settings: dict[str
 
 
 def _start(config: StudyConfig, name: str | None, show: Show, limit_s: float | None) -> int:
-    from evoae_cli.app.beforehand import check_source, check_writable, workers_at_hand
+    from evoae_cli.app.beforehand import check_source, check_start, check_writable, workers_at_hand
     from evoae_cli.app.opening import opening
     from evoae_cli.study.lines import noise_text
     from evoae_cli.study.locate import new_study_folder
 
     folder = new_study_folder(name, config.objective)
     check_writable(folder)
+    check_start(config)
     check_source(config)
     show.say(opening(config, folder, workers_at_hand(config), limit_s), "bold")
     show.say(f"noise: {noise_text(config)}")
@@ -95,8 +96,9 @@ def _start(config: StudyConfig, name: str | None, show: Show, limit_s: float | N
 
 
 def _dry_run(config: StudyConfig, show: Show, limit_s: float | None) -> int:
-    from evoae_cli.app.beforehand import check_source
+    from evoae_cli.app.beforehand import check_source, check_start
 
+    check_start(config)
     check_source(config)
     with show.preparing("measuring a few steps"):
         from evoae_cli.study.plan import plan

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evoae_cli.app.closing import against
+from evoae_cli.app.closing import against, front_line
 from evoae_cli.app.screen import counts_text
 from evoae_cli.app.wording import by_strength_text, clock, db, several, shorten
 from evoae_cli.engine.protocol import WorkerView
@@ -52,6 +52,8 @@ def study_lines(summary: dict[str, Any], folder: Path, width: int | None = None)
             lines.append(f"references on {split}: {against(summary, split)}")
     if summary["finalists"]:
         lines += ["", "finalists, ranked on val", *_finalist_lines(summary["finalists"], width)]
+    if summary["front"]:
+        lines += ["", front_line(summary), *_front_lines(summary["front"], width)]
     lines += _failure_lines(summary["failures"])
     if lost := summary["lost_workers"]:
         how, *printed = lost[-1].splitlines()
@@ -127,3 +129,12 @@ def _finalist_lines(finalists: Sequence[dict[str, Any]], width: int | None) -> l
         figures = [f"{final['fitness']:.2f}", db(final["psnr_db"])] if is_ok else [final["outcome"], final["reason"]]
         rows.append([str(number), *figures, f"{final['parameters']:,}", final["genotype"]])
     return columns([["", "fitness", "PSNR", "parameters", "genotype"], *rows], (0, 1, 2, 3), width)
+
+
+def _front_lines(front: Sequence[dict[str, Any]], width: int | None) -> list[str]:
+    """The candidates that none dominates, with the scores of their short training."""
+    rows = [["fitness", "PSNR", "parameters", "operations", "code", "genotype"]]
+    for row in front:
+        costs = [f"{row[name]:,}" for name in ("parameters", "operations", "code_values")]
+        rows.append([f"{row['fitness']:.2f}", db(row["psnr_db"]), *costs, row["genotype"]])
+    return columns(rows, (0, 1, 2, 3, 4), width)

@@ -118,13 +118,13 @@ def _parse(text: str, further: Iterable[Layer]) -> Genotype:
     if "" in parts:
         position = parts.index("") + 1
         raise GenotypeError(f"layer {position} is empty; a comma stands between two layers, as 5x5conv2d:16,dropout2d")
+    parsed = tuple(layers[part] if part in layers else parse_layer(part) for part in parts)
     values = _parse_genes(genes)
-    skips = _parse_skips(values["skips"]) if "skips" in values else ()
     return Genotype(
-        tuple(layers[part] if part in layers else parse_layer(part) for part in parts),
+        parsed,
         reductions=_parse_number("reductions", values["reductions"]) if "reductions" in values else None,
         repeats=_parse_number("repeats", values["repeats"]) if "repeats" in values else 1,
-        skips=skips,
+        skips=_parse_skips(values["skips"]) if "skips" in values else (),
         is_residual="residual" in values,
     )
 

@@ -19,15 +19,15 @@ from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.variation import child
 from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.population import Individual, select
-from evoae_cli.strategy.search import Proposal, ProposalCounts, Search, Source
+from evoae_cli.strategy.search import N_BARREN, PLAIN, Aims, Proposal, ProposalCounts, Search, Source
 
 
 class SteadyState(Search):
     """Evolves `population` genotypes without a barrier: every result is selected at once, (mu + 1).
 
-    The budget is `population + 2 * population * generations` proposals, hits included: what the generational search
-    draws on average, since Algorithm 2 gives two offspring per parent. Proposals count as generation 0 up to
-    `population`, then as one more generation for every `2 * population`.
+    The budget is `population + 2 * population * generations` proposals, hits and rejected ones included: what the
+    generational search draws on average, since Algorithm 2 gives two offspring per parent. Proposals count as
+    generation 0 up to `population`, then as one more generation for every `2 * population`.
 
     The start is that of `Evolution` with the same seed. `keep_duplicates` concerns the start alone: no genotype is told
     twice, so the population never holds one twice. A start of fewer than `population` is followed by children at once.
@@ -35,13 +35,22 @@ class SteadyState(Search):
     Each proposal's randomness is its own, fixed by `seed` and its number. With one genotype in flight at a time the
     history depends on the seed and the results alone; with more, also on the order in which results come.
 
-    Raises ValueError for a population below 1 or a negative number of generations.
+    Raises what `Search` raises.
     """
 
     def __init__(
-        self, space: SearchSpace, *, population: int, generations: int, seed: int, keep_duplicates: bool
+        self,
+        space: SearchSpace,
+        *,
+        population: int,
+        generations: int,
+        seed: int,
+        keep_duplicates: bool,
+        aims: Aims = PLAIN,
     ) -> None:
-        super().__init__(space, population=population, generations=generations, keep_duplicates=keep_duplicates)
+        super().__init__(
+            space, population=population, generations=generations, keep_duplicates=keep_duplicates, aims=aims
+        )
         self._seed = seed
         self._budget = population + 2 * population * generations
         self._start = self._first_genotypes(generator(seed))
@@ -58,35 +67,44 @@ class SteadyState(Search):
         self._n_closed = 0
 
     def ask(self) -> list[Proposal]:
-        """One new genotype for a free worker, last in the list, after the hits that were drawn before it.
+        """One new genotype for a free worker, last in the list, after the hits and rejected ones drawn before it.
 
-        Without a new one where the budget ends first; empty where it has ended before, and while every genotype of the
-        space is evaluated or in flight. Never empty while nothing is in flight and the search is not finished.
+        Without a new one where the budget ends first, or `N_BARREN` were drawn since the last result; empty where that
+        was so before, and while every genotype of the space is evaluated or in flight. Never empty while nothing is in
+        flight and the search is not finished.
         """
         if self._waiting:
             proposal = self._waiting.popleft()
             self._in_flight[proposal.genotype.key] = proposal
             return [proposal]
         proposals: list[Proposal] = []
-        while self._counts.proposed < self._budget and not self._is_all_out:
+        while self._counts.proposed < self._budget and not self._is_all_out and self._n_barren < N_BARREN:
             proposals.append(self._draw())
             if proposals[-1].source == "new":
                 break
         self._close()
         return proposals
 
-    def tell(self, genotype: Genotype, fitness: float, parameters: int, outcome: Outcome) -> None:
+    def tell(
+        self,
+        genotype: Genotype,
+        fitness: float,
+        parameters: int,
+        outcome: Outcome,
+        *,
+        operations: int = 0,
+        code: int = 0,
+    ) -> None:
         """Take the result of a genotype that `ask` proposed as new, and select at once.
 
         Raises ValueError, and changes nothing, for a genotype that is not in flight (never proposed, or told before)
         and for a result that no evaluation can have.
         """
-        individual = Individual(genotype, fitness, parameters, outcome)
+        individual = Individual(genotype, fitness, parameters, outcome, operations, code)
         if genotype.key not in self._in_flight:
             raise self._not_in_flight(genotype)
         del self._in_flight[genotype.key]
-        self._admit([individual])
-        self._close()
+        self._take(individual)
 
     def restore(self, state: Mapping[str, Any] | None, told: Iterable[Individual]) -> None:
         """Go on where another run ended: `told` are all its results in the order of their tells, `state` its last one.
@@ -102,19 +120,20 @@ class SteadyState(Search):
         if self._counts.proposed:
             raise ValueError(f"{self} has begun, so it cannot be restored")
         state = self.state() if state is None else state
-        counts = ProposalCounts(state["proposed"], state["cache_hits"], state["in_flight_hits"])
+        counts = ProposalCounts(
+            state["proposed"], state["cache_hits"], state["in_flight_hits"], state.get("rejected", 0)
+        )
         individuals = list(told)
         keys = {individual.genotype.key for individual in individuals}
         out = [(number, parse_genotype(text, self._space)) for number, text in sorted(state["in_flight"])]
         waiting = {genotype.key: self._proposal(number, genotype, "new") for number, genotype in out}
-        n_new = counts.proposed - counts.cache_hits - counts.in_flight_hits
         n_waiting = len(waiting.keys() - keys)
-        if len(keys) != len(individuals) or len(keys) + n_waiting > n_new:
+        if len(keys) != len(individuals) or len(keys) + n_waiting > counts.new:
             raise ValueError(
                 f"{len(individuals)} results, {len(keys)} of them different, and {n_waiting} in flight cannot come "
-                f"from the {n_new} genotypes that this search had proposed as new"
+                f"from the {counts.new} genotypes that this search had proposed as new"
             )
-        self._counts = counts
+        self._counts, self._n_barren = counts, state.get("barren", 0)
         self._waiting.extend(waiting.values())
         self._runs = tuple((fitness, n) for fitness, n in state["fitness_runs"])
         self._n_closed = sum(n for _, n in self._runs)
@@ -124,8 +143,7 @@ class SteadyState(Search):
         for individual in individuals:
             if individual.genotype.key in waiting:
                 self._waiting.remove(waiting[individual.genotype.key])
-                self._admit([individual])
-                self._close()
+                self._take(individual)
 
     @property
     def generation(self) -> int:
@@ -142,11 +160,6 @@ class SteadyState(Search):
         """Whether no proposal will follow and none is in flight."""
         is_over = self._counts.proposed >= self._budget or self.is_exhausted
         return is_over and not self._in_flight and not self._waiting
-
-    @property
-    def best(self) -> Individual | None:
-        """The best of all told so far; None before the first."""
-        return self._population[0] if self._population else None
 
     @property
     def n_closed(self) -> int:
@@ -171,6 +184,7 @@ class SteadyState(Search):
             "proposed": self._counts.proposed,
             "cache_hits": self._counts.cache_hits,
             "in_flight_hits": self._counts.in_flight_hits,
+            **({} if self._aims.limits is None else {"rejected": self._counts.rejected, "barren": self._n_barren}),
             "in_flight": [[one.number, one.genotype.text] for one in chain(self._in_flight.values(), self._waiting)],
             "fitness_runs": [list(run) for run in self._runs],
         }
@@ -195,30 +209,36 @@ class SteadyState(Search):
         proposal = self._proposal(number, genotype, self._source_of(genotype))
         if proposal.source == "new":
             self._in_flight[genotype.key] = proposal
-        self._counts = ProposalCounts(
-            number + 1,
-            self._counts.cache_hits + (proposal.source == "cache"),
-            self._counts.in_flight_hits + (proposal.source == "in_flight"),
-        )
+        self._count([proposal.source])
         return proposal
 
     def _proposal(self, number: int, genotype: Genotype, source: Source) -> Proposal:
         return Proposal(number, self._generation_of(number), genotype, source)
 
-    def _source_of(self, genotype: Genotype) -> Source:
-        if genotype.key in self._evaluated:
-            return "cache"
-        return "in_flight" if genotype.key in self._in_flight else "new"
+    def _is_in_flight(self, key: str) -> bool:
+        return key in self._in_flight
 
     def _generation_of(self, number: int) -> int:
         """The generation of a proposal, which is also how many generations are drawn in full before it."""
         return 0 if number < self._mu else 1 + (number - self._mu) // (2 * self._mu)
 
+    def _take(self, individual: Individual) -> None:
+        """Select, and look for new ones again: other parents bring up others."""
+        self._n_barren = 0
+        self._admit([individual])
+        self._close()
+
     def _admit(self, told: Sequence[Individual]) -> None:
-        """Enter results into the cache and select; the best `mu` are the same in whatever parts they are told."""
-        self._evaluated.update((individual.genotype.key, individual) for individual in told)
-        # No genotype is told twice, so there are no duplicates to keep or to drop.
-        self._population = select(self._population, told, self._mu, keep_duplicates=True)
+        """Enter results into the cache and select."""
+        for individual in told:
+            self._enter(individual)
+        # By fitness alone the best `mu` are the same in whatever parts they are told; by several objectives they are
+        # not, since a crowd thins out one by one.
+        objectives = self._aims.objectives
+        parts = [told] if len(objectives) == 1 else [[individual] for individual in told]
+        for part in parts:
+            # No genotype is told twice, so there are no duplicates to keep or to drop.
+            self._population = select(self._population, part, self._mu, keep_duplicates=True, objectives=objectives)
         if self._population:
             self._parents = [individual.genotype for individual in self._population]
 

@@ -10,6 +10,7 @@ from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.noise import MAX_GAUSSIAN
 from evoae_cli.genome.layers import MAX_FILTERS
 from evoae_cli.genome.spaces import named_space
+from evoae_cli.strategy.population import OBJECTIVES
 from evoae_cli.study.presets import preset_settings
 
 if TYPE_CHECKING:
@@ -71,7 +72,14 @@ def one_of(choices: Sequence[str]) -> str:
 
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 _BOUNDS = {">=": "at least", "<=": "at most", ">": "above", "<": "below"}
-_LISTS = {"kernels": "[1, 3]", "filters": "[8, 16]", "range": "[0, 255]", "pairs": '["noisy", "clean"]'}
+_LISTS = {
+    "kernels": "[1, 3]",
+    "filters": "[8, 16]",
+    "range": "[0, 255]",
+    "pairs": '["noisy", "clean"]',
+    "objectives": '["fitness", "parameters"]',
+    "start_from": '["3x3conv2d:16"]',
+}
 
 
 def _shown(value: Any) -> str:
@@ -140,9 +148,21 @@ def check_together(config: "StudyConfig") -> None:
     if config.range is not None and not -math.inf < config.range[0] < config.range[1] < math.inf:
         low, high = config.range
         raise UsageError(f"--range {low:g} {high:g} is no range; give the lower value first, as --range 0 255")
+    _check_objectives(config.objectives)
     parse_limit("timeout", config.timeout)
     if config.heartbeat_timeout_s <= config.heartbeat_interval_s:
         raise UsageError(
             f"--heartbeat-timeout-s {config.heartbeat_timeout_s:g} must be longer than "
             f"--heartbeat-interval-s {config.heartbeat_interval_s:g}"
         )
+
+
+def _check_objectives(objectives: Sequence[str]) -> None:
+    for name in objectives:
+        if name not in OBJECTIVES:
+            raise UsageError(f"--objectives {name!r} is unknown; use {one_of(OBJECTIVES)}")
+    written = ",".join(objectives)
+    if len(set(objectives)) < len(objectives):
+        raise UsageError(f"--objectives names one twice: {written}")
+    if "fitness" not in objectives:
+        raise UsageError(f"--objectives {written} leaves out fitness; write fitness,{written}")

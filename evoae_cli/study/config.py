@@ -8,7 +8,7 @@ import functools
 import math
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
 import msgspec
 
@@ -16,14 +16,17 @@ from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Decoder, Objective, Schedule
 from evoae_cli.evaluation.noise import Noise, gaussian, parse_noise
 from evoae_cli.genome.genotype import MAX_REDUCTIONS
+from evoae_cli.strategy.population import ObjectiveName
 from evoae_cli.study.checks import check_together, option_name, parse_fraction, parse_limit, refusal
 from evoae_cli.study.presets import Preset, default_space, preset_settings
 
 
 def _field(text: str, *, panel: str, main: bool = False, metavar: str | None = None, **bounds: Any) -> msgspec.Meta:
-    """Say what a setting means (for help and docs), where help shows it, and what it may be."""
-    extra = {"panel": panel, "main": main} | ({} if metavar is None else {"metavar": metavar})
-    return msgspec.Meta(description=text, extra=extra, **bounds)
+    """Say what a setting means (for help and docs), where help shows it, and what it may be.
+
+    A list of texts is written with commas; with a `metavar` it is an option that may be given again and again.
+    """
+    return msgspec.Meta(description=text, extra={"panel": panel, "main": main, "metavar": metavar}, **bounds)
 
 
 CHANGEABLE = ("generations", "workers", "device", "timeout")
@@ -34,6 +37,8 @@ _RIVALS_OF_PAIRS = ("data", "noise", "sigma2")
 """Settings that say where images or noise come from, as pairs do."""
 
 MAX_WORKERS = 1024
+_MAX_COST = 10**15
+"""No limit that a person means is higher, and any database holds it."""
 
 
 class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,6 +146,18 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     decoder: Annotated[
         Decoder, _field("order of the decoder's layers: same (the paper's), or mirrored", panel="Search space")
     ]
+    max_parameters: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=_MAX_COST)] | None,
+        _field("most parameters of an architecture; what has more is rejected untrained", panel="Search space"),
+    ]
+    max_operations: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=_MAX_COST)] | None,
+        _field("most multiply-accumulates for one image of patch x patch pixels", panel="Search space"),
+    ]
+    max_code: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=_MAX_COST)] | None,
+        _field("most values in the code of one image of patch x patch pixels", panel="Search space"),
+    ]
 
     population: Annotated[
         int, _field("architectures kept in a generation", panel="Evolution", main=True, ge=2, le=10_000)
@@ -158,6 +175,22 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ]
     keep_duplicates: Annotated[
         bool, _field("let equal architectures stand in the population twice (the paper's list)", panel="Evolution")
+    ]
+    objectives: Annotated[
+        tuple[str, ...],
+        _field(
+            "what selection looks at: fitness, and with it any of parameters, operations and code, each to be small",
+            panel="Evolution",
+            min_length=1,
+        ),
+    ]
+    start_from: Annotated[
+        tuple[str, ...],
+        _field(
+            "architecture to begin with, or study whose finalists to begin with; may be given several times",
+            panel="Evolution",
+            metavar="GENOTYPE|STUDY",
+        ),
     ]
 
     epochs: Annotated[int, _field("epochs a candidate is trained", panel="Training", main=True, ge=1, le=1_000_000)]
@@ -208,6 +241,11 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         source = self.data if self.pairs is None else self.pairs
         assert source is not None
         return source
+
+    @property
+    def objective_names(self) -> tuple[ObjectiveName, ...]:
+        """`objectives`, which are known to be names of such."""
+        return cast(tuple[ObjectiveName, ...], self.objectives)
 
     @property
     def corruption(self) -> Noise | None:

@@ -1,14 +1,12 @@
 """The course of a study: the classical methods, evolution, the finalists, and one reading of test."""
 
-from heapq import nsmallest
-
 import msgspec
 
 from evoae_cli.broker.task import TaskResult
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Evaluation, References, Split
 from evoae_cli.outcome import Outcome
-from evoae_cli.strategy.population import Individual, rank_key
+from evoae_cli.strategy.population import Individual, spread
 from evoae_cli.study import lines
 from evoae_cli.study.best import Best
 from evoae_cli.study.expected import makespan
@@ -86,10 +84,12 @@ class Course:
         return finals
 
     def _chosen(self) -> list[Individual]:
-        """The best candidates, as many as are to be trained to the end and as the time that is left allows."""
+        """The best candidates, as many as are to be trained to the end and as the time that is left allows.
+
+        With several objectives they are spread over the front of all candidates.
+        """
         means, config = self._means, self._means.config
-        ranked = nsmallest(config.finalists, means.evolution.evaluated.values(), key=rank_key)
-        ranked = [individual for individual in ranked if individual.fitness > 0.0]
+        ranked = spread(means.evolution.evaluated.values(), config.finalists, config.objective_names)
         trainings = means.final_trainings_s(individual.genotype for individual in ranked)
         left_s, n_workers = means.limit.left_s - means.board.closing_s, means.board.n_workers
         if trainings and makespan(trainings[0], n_workers) > left_s:

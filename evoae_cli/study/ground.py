@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from evoae_cli.errors import EvoaeError, StudyError
+from evoae_cli.strategy.search import Search
 from evoae_cli.study.config import CHANGEABLE, StudyConfig, resolve
 from evoae_cli.study.locate import DATABASE, SETTINGS, is_study
 from evoae_cli.study.lock import LOCK, StudyLock
 from evoae_cli.study.settingsfile import write_settings
-from evoae_cli.study.setup import Setup, prepare
+from evoae_cli.study.setup import Setup, new_search, prepare
 from evoae_cli.study.store import Store
 from evoae_cli.wholefile import PART
 
@@ -23,6 +24,8 @@ class Ground:
     """What a study stands on: it is ready to run, and this process alone may write to it."""
 
     setup: Setup
+    search: Search
+    """At its beginning."""
     store: Store
     lock: StudyLock
 
@@ -33,6 +36,7 @@ def new_ground(config: StudyConfig, folder: Path, warn: Callable[[str], None]) -
     Raises UsageError, ImageError or StudyError in one line.
     """
     setup = prepare(config, warn)
+    search = new_search(setup.requests(folder))
     lock = _locked(folder, is_new=True)
     try:
         # The images may have taken minutes, in which others could use the folder.
@@ -57,7 +61,7 @@ def new_ground(config: StudyConfig, folder: Path, warn: Callable[[str], None]) -
     except BaseException:
         lock.abandon()
         raise
-    return Ground(setup, store, lock)
+    return Ground(setup, search, store, lock)
 
 
 def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, changes: Mapping[str, Any]) -> Ground:
@@ -83,6 +87,7 @@ def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, cha
                 f"--generations {config.generations}: the study has {settings['generations']} already; name more"
             )
         setup = prepare(config, warn)
+        search = new_search(setup.requests(folder))
         if setup.images.fingerprint != store.meta("fingerprint"):
             raise StudyError(
                 f"images of {setup.images.source} have changed: the study was made with "
@@ -106,7 +111,7 @@ def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, cha
             store.close()
         lock.abandon()
         raise
-    return Ground(setup, store, lock)
+    return Ground(setup, search, store, lock)
 
 
 def _locked(folder: Path, *, is_new: bool) -> StudyLock:

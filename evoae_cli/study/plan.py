@@ -18,7 +18,7 @@ from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.lines import noise_text
 from evoae_cli.study.progress import Progress
 from evoae_cli.study.requests import Requests
-from evoae_cli.study.setup import Setup, prepare, search_space
+from evoae_cli.study.setup import Setup, limits_of, new_search, prepare, search_space
 
 _N_SAMPLES = 200
 _MEASURED_S = 2.0
@@ -43,6 +43,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     estimated_s: float
     limit_s: float | None = None
     """How long it may take; None without a limit."""
+    n_sampled: int
+    n_rejected: int
+    """Of `n_sampled` architectures, as a search meets them, how many are beyond the limits."""
     worker_bytes: int
     """Memory that training the largest of the sampled candidates needs beside what a worker holds anyway."""
 
@@ -63,6 +66,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             + (f", ended after {self.limit_s:g} s" if self.limit_s is not None else ""),
             "memory": f"up to about {self.worker_bytes / 1e6:,.0f} MB in each worker beside PyTorch's own",
         }
+        if limits_of(self.setup.requests(Path())) is not None:
+            facts["limits"] = f"{self.n_rejected} of {self.n_sampled} sampled architectures are beyond them"
         # What stands above was made from the setting of that name.
         settings = {key: value for key, value in msgspec.to_builtins(config).items() if key not in facts}
         rows = [*facts.items(), *((key, _text(value)) for key, value in settings.items())]
@@ -82,7 +87,12 @@ def plan(config: StudyConfig, warn: Callable[[str], None], limit_s: float | None
     with tempfile.TemporaryDirectory(prefix="evoae-plan-") as scratch:
         setup = prepare(config, warn, cache=Path(scratch))
         requests = setup.requests(Path(scratch))
-        sample = sample_genotypes(config, setup.images.channels)
+        sampled = sample_genotypes(config, setup.images.channels)
+        search, limits = new_search(requests), limits_of(requests)
+        sample = [genotype for genotype in sampled if limits is None or limits.admits(genotype)]
+        n_rejected = len(sampled) - len(sample)
+        # None, where only few are within the limits.
+        sample = sample or [proposal.genotype for proposal in search.ask()]
         speed = _measured_speed(requests, sample, setup.devices[0])
         return Plan(
             setup=setup,
@@ -90,6 +100,8 @@ def plan(config: StudyConfig, warn: Callable[[str], None], limit_s: float | None
             code_values=_code_range(requests, sample),
             image_values=setup.images.channels * config.patch**2,
             estimated_s=estimate_s(requests, sample, len(setup.devices), speed),
+            n_sampled=len(sampled),
+            n_rejected=n_rejected,
             limit_s=limit_s,
             worker_bytes=max(training_bytes(genotype, requests.network, requests.recipe(1)) for genotype in sample),
         )
@@ -186,5 +198,6 @@ def _small(requests: Requests) -> Any:
 
 def _text(value: Any) -> str:
     if isinstance(value, tuple | list):
-        return ",".join(map(str, value))
+        # Genotypes have commas of their own.
+        return ("; " if any("," in str(part) for part in value) else ",").join(map(str, value)) or "-"
     return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -34,6 +34,13 @@ _COMMON: dict[str, Any] = {
     # The paper's network has no limit on the code; for manifold learning that is no compression at all.
     "code_ratio": "paper",
     "reductions": 1,
+    # A small budget is better spent on finding one good architecture than on a whole front.
+    "objectives": ("fitness",),
+    "max_parameters": None,
+    "max_operations": None,
+    "max_code": None,
+    # The paper's evolution starts from random modules of one layer.
+    "start_from": (),
 }
 
 PRESETS: dict[Preset, dict[str, Any]] = {

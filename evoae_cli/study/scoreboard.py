@@ -15,6 +15,7 @@ from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.search import Search
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.finals import Final
+from evoae_cli.study.front import Frontier, row_of
 from evoae_cli.study.progress import Progress, Running
 from evoae_cli.study.snapshot import ArchitectureRow, Counts, Phase, Snapshot, State
 from evoae_cli.study.store import Record, Store
@@ -52,6 +53,7 @@ class Scoreboard:
         self._references: References | None = None
         self._best_db: float | None = None
         self._best: tuple[ArchitectureRow, ...] = ()
+        self._frontier = Frontier(config.objectives)
         self._progress = Progress(
             population=config.population,
             n_generations=config.generations,
@@ -82,15 +84,11 @@ class Scoreboard:
         if found.scores is None:
             self.last_reason = f"{found.genotype}: {found.outcome} ({found.reason})"
             return
-        row = ArchitectureRow(
-            genotype=found.genotype,
-            fitness=found.fitness,
-            psnr_db=found.scores.psnr_db,
-            parameters=found.parameters,
-        )
-        self._best = tuple(
-            sorted([*self._best, row], key=lambda row: (-row.fitness, row.parameters, row.genotype))[:_N_BEST]
-        )
+        if (row := row_of(found)) is not None:
+            self._best = tuple(
+                sorted([*self._best, row], key=lambda row: (-row.fitness, row.parameters, row.genotype))[:_N_BEST]
+            )
+            self._frontier.add(row)
         if is_best:
             self.best_fitness = found.fitness
             self._best_db = found.scores.psnr_db
@@ -122,6 +120,7 @@ class Scoreboard:
             trained=self._n_trained,
             cache_hits=proposals.cache_hits,
             in_flight_hits=proposals.in_flight_hits,
+            rejected=proposals.rejected,
             lost_leases=self._lost_before + view.n_lost_leases,
             late_results=self._late_before + view.n_late_results,
             **{str(outcome): n for outcome, n in self._outcomes.items()},
@@ -155,6 +154,8 @@ class Scoreboard:
             references={name: scores.psnr_db for name, scores in references.methods.items()} if references else {},
             workers=view.workers,
             best=self._best,
+            objectives=self._config.objectives,
+            front=self._frontier.rows,
             fitness_by_generation=evolution.fitness_by_generation,
             counts=self.counts(evolution),
         )

@@ -12,7 +12,7 @@ from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Evaluation
 from evoae_cli.genome.genotype import parse_genotype
 from evoae_cli.strategy.population import Individual
-from evoae_cli.strategy.search import Proposal
+from evoae_cli.strategy.search import N_BARREN, Proposal
 from evoae_cli.strategy.steady_state import SteadyState
 from evoae_cli.study import lines
 from evoae_cli.study.best import Best
@@ -20,6 +20,7 @@ from evoae_cli.study.expected import makespan
 from evoae_cli.study.forgetting import SEARCH_STATE
 from evoae_cli.study.proceedings import Proceedings
 from evoae_cli.study.requests import weights_file
+from evoae_cli.study.setup import search_space
 from evoae_cli.study.store import HISTORY_END, Record
 from evoae_cli.study.timelimit import affordable
 
@@ -44,10 +45,16 @@ class Searching:
         is_time_up = self._run_steadily() if isinstance(self._evolution, SteadyState) else self._run_generations()
         means.board.is_search_over = True
         if self._evolution.is_exhausted:
-            means.say("message", "every architecture of the search space has been trained; the search ends here")
+            means.say("message", self._exhaustion())
         elif is_time_up:
             means.say("message", "the time for the search is up; what is left is for the finalists")
         return is_time_up
+
+    def _exhaustion(self) -> str:
+        space = search_space(self._means.config, self._means.requests.images.channels)
+        if len(self._evolution.evaluated) == space.size:
+            return "every architecture of the search space has been trained; the search ends here"
+        return f"the last {N_BARREN:,} proposals brought nothing new within the limits; the search ends here"
 
     # ---- with generations ----
 
@@ -134,7 +141,12 @@ class Searching:
         told = []
         for record in means.store.told():
             found = record.evaluation
-            told.append(Individual(parse_genotype(found.genotype), found.fitness, found.parameters, found.outcome))
+            genotype = parse_genotype(found.genotype)
+            told.append(
+                Individual(
+                    genotype, found.fitness, found.parameters, found.outcome, found.operations, found.code_values
+                )
+            )
             means.board.evaluated(record, is_new=False)
             means.expected.learn(told[-1].genotype, record)
         evolution.restore(means.store.meta(SEARCH_STATE), told)
@@ -163,7 +175,14 @@ class Searching:
         if self._out.pop(proposal.number, None) is None:
             means.board.evaluated(record, is_new=False)
         means.expected.learn(proposal.genotype, record)
-        self._evolution.tell(proposal.genotype, found.fitness, found.parameters, found.outcome)
+        self._evolution.tell(
+            proposal.genotype,
+            found.fitness,
+            found.parameters,
+            found.outcome,
+            operations=found.operations,
+            code=found.code_values,
+        )
         best = self._evolution.best
         self._keep_or_drop(found, is_best=best is not None and best.genotype == proposal.genotype)
         if not isinstance(self._evolution, SteadyState):
@@ -220,6 +239,7 @@ class Searching:
     def _search_left_s(self) -> float:
         """Seconds until the finalists must begin."""
         means = self._means
+        # With several objectives the finalists are spread over the front, most of it cheaper than these.
         leading = [individual.genotype for individual in islice(self._evolution.population, means.config.finalists)]
         if not leading and self._evolution.best is not None:
             leading = [self._evolution.best.genotype]

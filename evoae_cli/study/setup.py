@@ -1,4 +1,4 @@
-"""From settings to what a study runs with: images, devices, resolved precision and code size."""
+"""From settings to what a study runs with: images, devices, resolved precision and code size, and the search."""
 
 import os
 from collections.abc import Callable
@@ -10,14 +10,18 @@ import msgspec
 from evoae_cli.errors import ImageError, UsageError
 from evoae_cli.evaluation.imagefile import ImageFile
 from evoae_cli.evaluation.images import BUILT_IN, prepare_images
+from evoae_cli.genome.genotype import Genotype
 from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.spaces import named_space
+from evoae_cli.phenotype.cost import cost
 from evoae_cli.strategy.evolution import Evolution
-from evoae_cli.strategy.search import Search
+from evoae_cli.strategy.limits import Costs, Limits
+from evoae_cli.strategy.search import Aims, Search
 from evoae_cli.strategy.steady_state import SteadyState
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.locate import plain_path
 from evoae_cli.study.requests import Requests
+from evoae_cli.study.startfrom import known_genotypes
 
 _WORKER_BYTES = 900_000_000
 """Memory of a CPU worker: torch and what an evaluation of a wide layer needs (measured under this)."""
@@ -39,8 +43,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         return Requests(self.config, self.images, self.config.precision, self.code_channels, folder.absolute())
 
 
-def search_space(config: StudyConfig, channels: int) -> SearchSpace:
-    """The search space that the settings describe, for images of `channels` channels.
+def search_space(config: StudyConfig, channels: int | None) -> SearchSpace:
+    """The search space that the settings describe, for images of `channels` channels; None: not known yet.
 
     A network for manifold learning has nothing that passes its code by. Raises UsageError where the space is not found,
     or no number of reductions in it gives a code of the size that is asked for.
@@ -69,20 +73,43 @@ def search_space(config: StudyConfig, channels: int) -> SearchSpace:
     )
 
 
-def _has_whole_code(config: StudyConfig, channels: int, reductions: int) -> bool:
+def _has_whole_code(config: StudyConfig, channels: int | None, reductions: int) -> bool:
     ratio = config.code_fraction
-    return ratio is None or (ratio * channels * 4**reductions).denominator == 1
+    return ratio is None or channels is None or (ratio * channels * 4**reductions).denominator == 1
 
 
-def new_search(config: StudyConfig, channels: int) -> Search:
-    """The search that the settings describe, at its beginning."""
+def limits_of(requests: Requests) -> Limits | None:
+    """What a candidate may cost, in images of `patch` x `patch` pixels; None where the settings set no limit."""
+    config, network = requests.config, requests.network
+
+    def costs(genotype: Genotype) -> Costs:
+        found = cost(genotype, network, config.patch)
+        return Costs(parameters=found.parameters, operations=found.operations, code=found.code_values)
+
+    if config.max_parameters is config.max_operations is config.max_code is None:
+        return None
+    return Limits(costs, parameters=config.max_parameters, operations=config.max_operations, code=config.max_code)
+
+
+def new_search(requests: Requests) -> Search:
+    """The search that the settings describe, at its beginning.
+
+    Raises UsageError where what it is to start from is beyond the limits, and where everything is.
+    """
+    config, limits = requests.config, limits_of(requests)
+    space = search_space(config, requests.images.channels)
+    known = known_genotypes(config, space)
+    if limits is not None:
+        for genotype in known:
+            limits.check(genotype, f"--start-from {genotype}")
     kind = SteadyState if config.mode == "async" else Evolution
     return kind(
-        search_space(config, channels),
+        space,
         population=config.population,
         generations=config.generations,
         seed=config.seed,
         keep_duplicates=config.keep_duplicates,
+        aims=Aims(objectives=config.objective_names, limits=limits, known=known),
     )
 
 
@@ -95,7 +122,9 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
     images = study_images(config, warn, cache)
     if not 1 <= images.channels <= 8:
         raise ImageError(f"images of {images.source} have {images.channels} channels; 1 to 8 can be used")
-    search_space(config, images.channels)  # to have it refused here
+    known = known_genotypes(config, search_space(config, images.channels))
+    # As texts of genotypes: a study does not depend on those that it starts from.
+    config = msgspec.structs.replace(config, start_from=tuple(one.text for one in known))
     ratio = config.code_fraction
     code_channels = None if ratio is None else code_channels_for(images.channels, config.reductions, ratio)
     config = msgspec.structs.replace(

@@ -21,6 +21,10 @@ class ArchitectureRow(msgspec.Struct, frozen=True, kw_only=True):
     fitness: float
     psnr_db: float
     parameters: int
+    operations: int = 0
+    """Multiply-accumulates for one image of `patch` x `patch` pixels."""
+    code_values: int = 0
+    """Numbers in the code of such an image."""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +37,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Proposals whose genotype had been evaluated before."""
     in_flight_hits: int = 0
     """Proposals whose genotype was already on its way in the same generation."""
+    rejected: int = 0
+    """Proposals beyond a limit, which are never trained."""
     diverged: int = 0
     oom: int = 0
     timeout: int = 0
@@ -76,6 +82,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[WorkerView, ...]
     best: tuple[ArchitectureRow, ...]
     """Best first."""
+    objectives: tuple[str, ...] = ("fitness",)
+    front: tuple[ArchitectureRow, ...] = ()
+    """With several objectives, the candidates that none dominates, the fittest first."""
     fitness_by_generation: tuple[float, ...]
     """Best fitness after each finished generation."""
     counts: Counts

@@ -24,8 +24,7 @@ from evoae_cli.study.proceedings import Proceedings, StopFlags, Stopped
 from evoae_cli.study.publisher import Publisher
 from evoae_cli.study.requests import weights_file
 from evoae_cli.study.scoreboard import Scoreboard
-from evoae_cli.study.setup import new_search
-from evoae_cli.study.snapshot import Snapshot, State
+from evoae_cli.study.snapshot import ArchitectureRow, Snapshot, State
 from evoae_cli.study.store import HISTORY_END, Store
 from evoae_cli.study.summary import summary
 from evoae_cli.study.timelimit import TimeLimit
@@ -53,6 +52,11 @@ class StudyResult(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     summary: dict[str, Any]
     """What `evoae show --json` prints."""
+
+    @property
+    def front(self) -> tuple[ArchitectureRow, ...]:
+        """With several objectives, the candidates that none dominates, the fittest first; else empty."""
+        return msgspec.convert(self.summary["front"], tuple[ArchitectureRow, ...])
 
 
 OnEvent = Callable[[StudyEvent], None]
@@ -84,7 +88,7 @@ class Study:
             logs=folder / "logs",
         )
         self._desk = Desk(self._engine)
-        self._evolution = new_search(self.config, setup.images.channels)
+        self._evolution = ground.search
         self._board = Scoreboard(folder, self.config, self._store, self._engine)
         self._expected = ExpectedTimes(self._requests, expected)
         self._stop = StopFlags()

@@ -8,10 +8,11 @@ import msgspec
 from evoae_cli.errors import StudyError
 from evoae_cli.evaluation.contract import Evaluation
 from evoae_cli.study.config import resolve
+from evoae_cli.study.front import front_of
 from evoae_cli.study.lines import noise_text
 from evoae_cli.study.locate import LIVE
 from evoae_cli.study.lock import lock_holder
-from evoae_cli.study.snapshot import Counts, Snapshot, State
+from evoae_cli.study.snapshot import ArchitectureRow, Counts, Snapshot, State
 from evoae_cli.study.store import Record, Store
 
 _N_SHOWN = 20
@@ -54,6 +55,7 @@ def summary(folder: Path) -> dict[str, Any]:
             "fingerprint": store.meta("fingerprint"),
             "active_s": store.meta("active_s", 0.0),
             "best": _best(store),
+            "front": [msgspec.to_builtins(row) for row in _front(store, settings)],
             "counts": msgspec.to_builtins(Counts()) | store.meta("counts", {}),
             "finalists": _finalists(store),
             "references": {split: store.meta(f"references_{split}") for split in ("val", "test")},
@@ -118,6 +120,11 @@ def _best(store: Store) -> dict[str, Any] | None:
         "stage": found.stage,
         "test": score_figures(tested.evaluation) if tested is not None else None,
     }
+
+
+def _front(store: Store, settings: dict[str, Any]) -> tuple[ArchitectureRow, ...]:
+    """The candidates that none dominates; none where fitness is the only objective, as it once always was."""
+    return front_of((record.evaluation for record in store.records("search")), settings.get("objectives", ()))
 
 
 def _failure(record: Record) -> dict[str, Any]:

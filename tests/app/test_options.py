@@ -56,6 +56,9 @@ def test_what_resume_may_change_are_settings() -> None:
         ("data", "8,16", "8,16"),
         ("pairs", ("1", "b,c"), ("1", "b,c")),
         ("seed", None, None),
+        ("objectives", "fitness, parameters", ("fitness", "parameters")),
+        ("start_from", ["3x3conv2d:8,3x3conv2d:8", "mine"], ("3x3conv2d:8,3x3conv2d:8", "mine")),
+        ("max_code", "64", 64),
     ],
 )
 def test_what_is_written_becomes_what_the_settings_hold(name: str, written: Any, value: Any) -> None:

@@ -12,6 +12,15 @@ from evoae_cli.study.snapshot import ArchitectureRow, Counts, Snapshot
 LONG = ",".join(["5x5conv2d:64", "3x3conv2d:32", "dropout2d"] * 4)
 
 
+FRONT: dict[str, object] = {
+    "objectives": ("fitness", "parameters"),
+    "front": (
+        ArchitectureRow(genotype=LONG, fitness=100.5, psnr_db=27.3, parameters=60112),
+        ArchitectureRow(genotype=LONG, fitness=30.5, psnr_db=22.1, parameters=1203),
+    ),
+}
+
+
 def make_snapshot(n_workers: int = 2, genotype: str = "3x3conv2d:16", **changes: object) -> Snapshot:
     values: dict[str, object] = {
         "study": "runs/denoise-20260101-120000",
@@ -70,6 +79,7 @@ def test_every_line_fits_the_width(width: int, genotype: str, n_workers: int) ->
         study="runs/" + "long" * 30,
         state="stopping",
         counts=Counts(trained=10**6, cache_hits=10**6, diverged=3, oom=2, timeout=1, crashed=1, lost_leases=3),
+        **FRONT,
     )
     assert max(map(len, drawn(snapshot, width))) <= width
 
@@ -77,8 +87,14 @@ def test_every_line_fits_the_width(width: int, genotype: str, n_workers: int) ->
 @pytest.mark.parametrize("height", [16, 24, 50])
 @pytest.mark.parametrize("n_workers", [0, 1, 2, 8, 64])
 def test_the_screen_never_grows_beyond_the_height_and_leaves_the_cursor_a_line(height: int, n_workers: int) -> None:
-    snapshot = make_snapshot(n_workers, state="stopping")
-    assert len(drawn(snapshot, 80, height)) < height
+    for changes in ({}, FRONT):
+        snapshot = make_snapshot(n_workers, state="stopping", **changes)
+        assert len(drawn(snapshot, 80, height)) < height
+
+
+def test_with_several_objectives_one_line_tells_how_far_the_front_goes() -> None:
+    assert "front: 2 from 1,203 parameters/22.1 dB to 60,112/27.3 dB" in drawn(make_snapshot(**FRONT), 80)
+    assert not any("front" in line for line in drawn(make_snapshot(), 80))
 
 
 def test_of_many_workers_the_first_are_shown_and_the_rest_are_counted() -> None:
@@ -111,6 +127,7 @@ def test_long_genotypes_keep_both_ends() -> None:
 
 def test_failures_are_counted_by_kind_only_if_there_are_any() -> None:
     assert counts_text(Counts(trained=32, cache_hits=3, in_flight_hits=1)) == "32 trained, 4 cached"
+    assert counts_text(Counts(trained=32, rejected=1000)) == "32 trained, 0 cached, 1,000 rejected"
     failed = Counts(trained=32, oom=1, diverged=2, lost_leases=1)
     assert counts_text(failed) == "32 trained, 0 cached, 3 failed (2 diverged, 1 oom), 1 worker lost"
 

@@ -44,6 +44,7 @@ def make_summary(**changes: Any) -> dict[str, Any]:
         "noise": "gaussian, standard deviation 73.6 on 0..255 (variance 0.333 on [-1, 1])",
         "active_s": 200.0,
         "best": {**best, "test": SCORES | {"psnr_db": 24.9}},
+        "front": [],
         "counts": counts,
         "finalists": [finalist],
         "references": {"val": references, "test": references},
@@ -118,6 +119,32 @@ def test_in_a_narrow_terminal_genotypes_give_way_and_text_is_broken_between_word
     whole = study_lines(long, FOLDER)
     assert " ".join(whole).split() == " ".join(study_lines(long, FOLDER, 79)).split()
     assert f"model: {FOLDER}/best" in whole
+
+
+def test_the_front_of_several_objectives_is_a_table_and_a_line() -> None:
+    rows = [
+        {"genotype": f"3x3conv2d:{n}", "fitness": n / 2, "psnr_db": 10.0 + n, "parameters": 1000 * n}
+        | {"operations": 10**6 * n, "code_values": 48}
+        for n in (16, 8)
+    ]
+    several = make_summary(front=rows, settings={"preset": "quick", "objectives": ["fitness", "operations"]})
+    line = "front: 2 from 8,000,000 operations/18.0 dB to 16,000,000/26.0 dB"
+    assert line in closing_lines(several, 80)
+    lines = study_lines(several, FOLDER)
+    table = lines[lines.index(line) + 1 :][:3]
+    assert [row.split() for row in table] == [
+        ["fitness", "PSNR", "parameters", "operations", "code", "genotype"],
+        ["8.00", "26.0", "dB", "16,000", "16,000,000", "48", "3x3conv2d:16"],
+        ["4.00", "18.0", "dB", "8,000", "8,000,000", "48", "3x3conv2d:8"],
+    ]
+    assert not any(
+        "front" in line for line in [*study_lines(make_summary(), FOLDER), *closing_lines(make_summary(), 80)]
+    )
+
+
+def test_a_search_that_ended_within_its_limits_does_not_claim_the_whole_space() -> None:
+    limited = make_summary(state="exhausted", settings={"preset": "quick", "max_code": 100})
+    assert "every architecture within the limits that came up was trained" in closing_lines(limited, 80)
 
 
 def test_an_exhausted_search_space_is_said() -> None:

@@ -64,6 +64,53 @@ CASES = (
     case("a time longer than a year", "search denoise --for 9999d", "--for 9999d", "at most 366d"),
     case("a timeout of no known unit", "search denoise --timeout 5y", "--timeout '5y'", "30m"),
     case("an unknown mode", "search denoise --mode both", "'both'", "async"),
+    case("an unknown objective", "search denoise --objectives fitness,speed", "'speed'", "operations or code"),
+    case("objectives without fitness", "search denoise --objectives code", "leaves out fitness", "fitness,code"),
+    case("an objective named twice", "search denoise --objectives fitness,code,fitness", "twice", "fitness,code"),
+    case("no objective at all", "search denoise --objectives ''", "--objectives ''", "use fitness"),
+    case("no parameters", "search denoise --max-parameters 0", "--max-parameters 0 must be at least 1"),
+    case("fewer than no operations", "search denoise --max-operations -5", "--max-operations -5", "at least 1"),
+    case("half a code value", "search denoise --max-code 0.5", "--max-code", "'0.5'", "whole number"),
+    case(
+        "limits that no architecture is within",
+        "search denoise -q --device cpu --max-parameters 10",
+        "the smallest, dropout2d, has 96 parameters where 10 are allowed",
+        "raise --max-parameters to 96",
+    ),
+    case(
+        "a start from a study unheard of", "search denoise --start-from nowhere", "'nowhere' is no study", "3x3conv2d"
+    ),
+    case(
+        "a start from outside the search space",
+        "search denoise --start-from 7x7conv2d:16",
+        "--start-from 7x7conv2d:16",
+        "not in the search space",
+    ),
+    case(
+        "a start from too many layers",
+        "search denoise --max-layers 1 --start-from 3x3conv2d:8,3x3conv2d:8",
+        "2 layers",
+        "--max-layers",
+    ),
+    case(
+        "a start from more than the population",
+        "search denoise --population 2 --start-from 3x3conv2d:8 --start-from 3x3conv2d:16 --start-from dropout2d",
+        "3 architectures for a population of 2",
+        "--population",
+    ),
+    case(
+        "a start from an architecture beyond the limits",
+        "search denoise -q --device cpu --max-code 2000 --start-from 3x3conv2d:8",
+        "--start-from 3x3conv2d:8 has 36,864 code values where 2,000 are allowed",
+        "--max-code to 36864",
+    ),
+    case(
+        "a start that is no list",
+        "search --config a.toml",
+        "--start-from '3x3conv2d:8'",
+        'write it as ["3x3conv2d:16"]',
+        prepare=file("a.toml", _TOML + 'start_from = "3x3conv2d:8"\n'),
+    ),
     # Values that contradict each other.
     case("noise given twice", "search denoise --noise gaussian:5 --sigma2 1/3", "--noise gaussian:5", "--sigma2 1/3"),
     case("noise for a manifold", "search manifold --noise gaussian:25", "--noise", "denoise"),

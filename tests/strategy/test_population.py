@@ -79,6 +79,6 @@ def test_a_failed_evaluation_cannot_have_a_fitness() -> None:
         Individual(parse_genotype("3x3conv2d:8"), 1.0, 100, Outcome.DIVERGED)
 
 
-def test_a_negative_parameter_count_is_refused() -> None:
-    with pytest.raises(ValueError, match="-1 parameters"):
+def test_a_negative_cost_is_refused() -> None:
+    with pytest.raises(ValueError, match="a cost of -1"):
         individual("3x3conv2d:8", 1.0, parameters=-1)

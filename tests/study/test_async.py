@@ -227,9 +227,9 @@ def test_results_that_wait_are_stored_in_one_commit_and_only_then_told(script: S
         for letter, start in (("B", "BEGIN"), ("I", "INSERT OR REPLACE INTO evaluations"), ("C", "COMMIT")):
             steps.extend(letter * statement.startswith(start))
 
-    def noted_tell(*result: Any) -> None:
+    def noted_tell(*result: Any, **costs: Any) -> None:
         steps.append("T")
-        tell(*result)
+        tell(*result, **costs)
 
     study._store._db.set_trace_callback(note)
     study._evolution.tell = noted_tell
@@ -253,7 +253,7 @@ def test_a_failure_of_the_host_loses_no_result_that_came_before_it(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(scripted, "RUNNER", "full_disk:start")
     study = created(tmp_path / "study", workers=4, **ASYNC)
-    search = new_search(study.config, 3)
+    search = new_search(study._requests)
     *good, bad = (search.ask()[-1].genotype.text for _ in range(3))
     script.write({bad: "poison"}, sleeps={bad: 0.5})
     with pytest.raises(EvoaeError, match="No space left on device; mend this and resume"):
