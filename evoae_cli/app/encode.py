@@ -48,7 +48,8 @@ def encode(
     Images of one size give the matrix `codes`, one row per image; others one array per image. `evoae decode` makes
     images of them again. What cannot be read is named and left out; the exit code is then 1.
     """
-    from evoae_cli.report.deliver import check_target, deliver, named_images
+    from evoae_cli.report.deliver import check_target, deliver
+    from evoae_cli.report.inputs import named_images
     from evoae_cli.study.model import find_model
 
     if size is not None and crop is not None:

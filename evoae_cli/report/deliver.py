@@ -4,9 +4,7 @@ import errno
 import os
 from pathlib import Path
 
-from evoae_cli.errors import EvoaeError, ImageError, UsageError
-from evoae_cli.evaluation.folder import files_below
-from evoae_cli.evaluation.readers import SUFFIXES
+from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.wholefile import write_whole
 
 
@@ -41,40 +39,6 @@ def deliver(path: Path, content: bytes) -> None:
             # Longer by what it is called while it is written.
             raise UsageError(f"cannot write {path}: {error.strerror}; choose a shorter one") from error
         raise EvoaeError(f"cannot write {path} ({error.strerror or error}); make room, or write elsewhere") from error
-
-
-def named_images(inputs: list[Path]) -> dict[str, Path]:
-    """The images that `inputs` stand for, by name: of a file its own, of a folder's files the path below the folder.
-
-    Raises ImageError for what is missing or no image, for a folder without images, and where two have one name.
-    """
-    found: dict[str, Path] = {}
-    for given in inputs:
-        try:
-            images = _images_of(given)
-        except OSError as error:
-            raise ImageError(f"{given}: {error.strerror}; name images, or folders with images") from error
-        for name, path in images.items():
-            if name in found:
-                raise ImageError(f"{found[name]} and {path} would both be called {name}; name the folder around them")
-            found[name] = path
-    return found
-
-
-def _images_of(given: Path) -> dict[str, Path]:
-    if given.is_dir():
-        names = [name for name in files_below(given) if Path(name).suffix.lower() in SUFFIXES]
-        if not names:
-            raise ImageError(f"{given} holds no image; use {_KINDS}")
-        return {name: given / name for name in names}
-    if not given.exists():
-        raise ImageError(f"{given} does not exist; name images, or folders with images")
-    if given.suffix.lower() not in SUFFIXES:
-        raise ImageError(f"{given}: the ending {given.suffix!r} is not known; use {_KINDS}")
-    return {given.name: given}
-
-
-_KINDS = ", ".join(sorted(SUFFIXES))
 
 
 def _missing(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Which files `evoae denoise` reads and where each result goes, all checked before the first is written."""
+"""Which images the inputs of a command stand for, and where each result goes, checked before the first is written."""
 
 import contextlib
 import os
@@ -38,10 +38,25 @@ def plan(inputs: Sequence[Path], out: Path | None, *, is_forced: bool = False, i
         raise UsageError(f"{error.filename}: {error.strerror}; choose another file") from error
 
 
+def named_images(inputs: Sequence[Path]) -> dict[str, Path]:
+    """The images that `inputs` stand for, by name: of a file its own, of a folder's files the path below the folder.
+
+    Raises what `plan` raises, and ImageError where two have one name.
+    """
+    found: dict[str, Path] = {}
+    for job in plan(inputs, None):
+        if job.name in found:
+            raise ImageError(
+                f"{found[job.name]} and {job.source} would both be called {job.name}; name the folder around them"
+            )
+        found[job.name] = job.source
+    return found
+
+
 def _plan(inputs: Sequence[Path], out: Path | None, *, is_forced: bool, is_folder: bool) -> list[Job]:
     for path in inputs:
         if not path.exists():
-            raise ImageError(f"{path} does not exist")
+            raise ImageError(f"{path} does not exist; name images, or folders with images")
     is_single = len(inputs) == 1 and inputs[0].is_file()
     if out is not None:
         is_folder = is_folder or not is_single or (out.is_dir() and out.suffix.lower() not in SUFFIXES)
