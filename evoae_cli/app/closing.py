@@ -27,11 +27,11 @@ def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType
     split = "test" if best.get("test") else "val"
     scores = best["test"] or best
     lines = [
-        Text(f"{summary['objective']}: {scores['psnr_db']:.1f} dB on {split}", style="bold green"),
+        Text(f"{summary['objective']}: {_headline(scores)} on {split}", style="bold green"),
         Text(shorten(against(summary, split), width)),
         Text(shorten(f"noise: {summary['noise']}", width)),
         Text(shorten(best["genotype"], width)),
-        Text(shorten(f"fitness {scores['fitness']:.1f}, SSIM {scores['ssim']:.3f}, {_sizes(best)}", width)),
+        Text(shorten(f"{_further(scores)}{_sizes(best)}", width)),
         Text(shorten(f"{counts_text(Counts(**summary['counts']))}, in {clock(summary['active_s'])}", width)),
         Text(f"model: {folder / BEST}"),
         Text(),
@@ -51,13 +51,33 @@ def front_line(summary: dict[str, Any]) -> str:
 
 
 def against(summary: dict[str, Any], split: str) -> str:
-    """`noisy 12.3, wavelet 23.9, non-local means 25.6`: what the model was up against on `split`, weakest first."""
+    """`noisy 12.3, wavelet 23.9, non-local means 25.6`: what the model was up against on `split`, weakest first.
+
+    PSNR in dB, or with noisy images only the fitness.
+    """
     found = summary["references"][split]
     if found is None:
         return "no references measured"
-    methods = sorted(found["methods"].items(), key=lambda item: item[1]["psnr_db"])
-    named = [(found["baseline_name"], found["baseline"]), *methods]
-    return ", ".join(f"{name} {scores['psnr_db']:.1f}" for name, scores in named)
+    named = [(found["baseline_name"], found["baseline"]), *found["methods"].items()]
+    figures = [(name, _figure(scores)) for name, scores in named]
+    figures[1:] = sorted(figures[1:], key=lambda item: item[1])
+    what = "fitness of " if found["baseline"]["psnr_db"] is None else ""
+    return what + ", ".join(f"{name} {figure:.1f}" for name, figure in figures)
+
+
+def _figure(scores: dict[str, Any]) -> float:
+    """The PSNR in dB, or with noisy images only the fitness: higher is better for both."""
+    psnr_db: float | None = scores["psnr_db"]
+    return 1 / scores["mse"] if psnr_db is None else psnr_db
+
+
+def _headline(scores: dict[str, Any]) -> str:
+    return f"fitness {scores['fitness']:.1f}" if scores["psnr_db"] is None else f"{scores['psnr_db']:.1f} dB"
+
+
+def _further(scores: dict[str, Any]) -> str:
+    """What the headline does not say."""
+    return "" if scores["psnr_db"] is None else f"fitness {scores['fitness']:.1f}, SSIM {scores['ssim']:.3f}, "
 
 
 def _end(summary: dict[str, Any]) -> str:

@@ -35,7 +35,9 @@ def render(snapshot: Snapshot, width: int, height: int = 24) -> RenderableType:
 
 
 def leading_text(snapshot: Snapshot) -> str:
-    """`noisy 12.3 dB -> best 25.1 dB (non-local means 25.6)`."""
+    """`noisy 12.3 dB -> best 25.1 dB (non-local means 25.6)`; with noisy images only, `best fitness 64.2`."""
+    if snapshot.best and snapshot.best[0].psnr_db is None:
+        return f"best fitness {snapshot.best[0].fitness:.2f}"
     before, best = (db(value) if value is not None else "... dB" for value in (snapshot.baseline_db, snapshot.best_db))
     text = f"{snapshot.baseline} {before} -> best {best}"
     if snapshot.references:
@@ -127,11 +129,15 @@ def _architectures(best: tuple[ArchitectureRow, ...], width: int) -> list[Text]:
     title = shorten("best architectures", width - len(numbers))
     lines = [Text(f"{title:<{width - len(numbers)}}{numbers}", style="dim")]
     for number, row in enumerate(best, start=1):
-        right = f" {row.fitness:>8.1f} {row.psnr_db:>6.1f}" + (f" {row.parameters:>11,}" if is_wide else "")
+        right = f" {row.fitness:>8.1f} {_figure(row.psnr_db):>6}" + (f" {row.parameters:>11,}" if is_wide else "")
         left_width = width - len(right)
         left = f"{number} {shorten(row.genotype, left_width - 2)}"
         lines.append(Text(f"{left:<{left_width}}{right}", style="bold" if number == 1 else "")[:width])
     return lines
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _counts(counts: Counts, width: int) -> Text:

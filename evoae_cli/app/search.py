@@ -79,7 +79,6 @@ def resolved_config(objective: str | None, file: Path | None, settings: dict[str
 def _start(config: StudyConfig, name: str | None, show: Show, limit_s: float | None) -> int:
     from evoae_cli.app.beforehand import check_source, check_start, check_writable, workers_at_hand
     from evoae_cli.app.opening import opening
-    from evoae_cli.study.lines import noise_text
     from evoae_cli.study.locate import new_study_folder
 
     folder = new_study_folder(name, config.objective)
@@ -87,7 +86,7 @@ def _start(config: StudyConfig, name: str | None, show: Show, limit_s: float | N
     check_start(config)
     check_source(config)
     show.say(opening(config, folder, workers_at_hand(config), limit_s), "bold")
-    show.say(f"noise: {noise_text(config)}")
+    show.say(f"noise: {config.noise_text}")
     with show.preparing("loading PyTorch and the images"):
         from evoae_cli.study.study import Study
 

@@ -118,7 +118,8 @@ def _score_lines(best: dict[str, Any]) -> list[str]:
     for name, scores in (("val", best), ("test", best["test"])):
         if scores and "fitness" in scores:
             figures = [f"{scores['fitness']:.2f}", db(scores["psnr_db"]), db(scores["psnr_pooled_db"])]
-            rows.append([name, *figures, f"{scores['ssim']:.3f}"])
+            ssim = scores["ssim"]
+            rows.append([name, *figures, "-" if ssim is None else f"{ssim:.3f}"])
     return columns(rows, right=(1, 2, 3, 4))
 
 

@@ -10,7 +10,7 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_
 from torch import Tensor
 
 from evoae_cli.evaluation.contract import Scores
-from evoae_cli.evaluation.metrics import scores
+from evoae_cli.evaluation.metrics import psnr_by_image, scores
 
 Pixels = NDArray[np.float32]
 """One image, [H, W, C] on [0, 1], not clipped."""
@@ -63,15 +63,21 @@ def _cleaned(method: Method, strengths: tuple[float, ...], noisy: Tensor, levels
 def tuned(method: Method, strengths: tuple[float, ...], level: Level) -> float:
     """The strength with the highest PSNR on the level's images."""
     clean, noisy, std = level
-    return max(strengths, key=lambda strength: scores(apply(method, noisy, std, strength), clean).psnr_db)
+    return max(strengths, key=lambda strength: float(psnr_by_image(apply(method, noisy, std, strength), clean).mean()))
 
 
 def apply(method: Method, noisy: Tensor, std: float, strength: float) -> Tensor:
     """Run `method` over each of [n, C, H, W] images on [-1, 1]; the result lies on the same scale."""
-    images = ((noisy.float().cpu() + 1) / 2).permute(0, 2, 3, 1).contiguous().numpy()
+    images = on_unit_scale(noisy)
     # Non-local means drops a single channel; the reshape puts it back.
     cleaned = np.stack([method(image, std / 2, strength).reshape(image.shape) for image in images]).astype(np.float32)
     return torch.from_numpy(cleaned).permute(0, 3, 1, 2).to(noisy.device) * 2 - 1
+
+
+def on_unit_scale(images: Tensor) -> NDArray[np.float32]:
+    """[n, C, H, W] on [-1, 1] as [n, H, W, C] on [0, 1], not clipped."""
+    unit: NDArray[np.float32] = ((images.float().cpu() + 1) / 2).permute(0, 2, 3, 1).contiguous().numpy()
+    return unit
 
 
 def wavelet(image: Pixels, std: float, strength: float) -> Pixels:

@@ -89,7 +89,9 @@ class EvaluationRequest(msgspec.Struct, frozen=True, kw_only=True, tag="evaluati
     recipe: Recipe
     images: ImagesRef
     noise: Noise | None
-    """What the images are corrupted with; None for manifold, and for pairs, which bring theirs."""
+    """What the images are corrupted with; None for manifold, for pairs, and where the images are noisy themselves."""
+    noisy_only: bool = False
+    """Whether the images are noisy and no clean ones exist: hidden pixels are learnt and scored (Noise2Void)."""
     threads: int
     """Threads of the evaluation on a CPU."""
     weights_in: str | None = None
@@ -100,21 +102,33 @@ class EvaluationRequest(msgspec.Struct, frozen=True, kw_only=True, tag="evaluati
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
-    """How good a reconstruction is, over all images of a split."""
+    """How good a reconstruction is, over all images of a split.
+
+    Where there are only noisy images all but `mse` is None: no PSNR can be known.
+    """
 
     mse: float
-    """Mean over all elements of all images, [-1, 1] scale, float32."""
-    psnr_db: float
+    """Mean over all elements of all images, [-1, 1] scale, float32; with noisy images only, over the hidden pixels."""
+    psnr_db: float | None = None
     """Mean over images of the PSNR on [0, 1], output clipped."""
-    psnr_pooled_db: float
+    psnr_pooled_db: float | None = None
     """PSNR of the pooled mean squared error on [0, 1], output clipped."""
-    ssim: float
+    ssim: float | None = None
     """Mean over images; Gaussian 11x11 window, data range 1."""
 
     @property
     def fitness(self) -> float:
         """1 / MSE, higher is better; 0 where the MSE is no positive finite number."""
         return 1.0 / self.mse if 0.0 < self.mse < float("inf") else 0.0
+
+
+class Residual(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether what a denoiser took away, noisy - output, looks like noise: correlations, 0 where it is white noise."""
+
+    neighbours: float
+    """Between each of its values and the next, to the right and below."""
+    edges: float
+    """Between its size and that of the output's gradient."""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +150,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers in the code of one `patch` x `patch` image."""
     psnr_by_strength: dict[str, float] = {}
     """Strength of the noise -> mean PSNR in dB over its test images; empty in stages other than `test`."""
+    residual: Residual | None = None
+    """What is left of the noisy val images; of stage `final` with noisy images only."""
     images_seen: int = 0
     micro_batches: int = 1
     """Parts into which each batch fell because memory was short; above 1 the last digits differ."""
@@ -164,6 +180,7 @@ class ReferencesRequest(msgspec.Struct, frozen=True, kw_only=True, tag="referenc
     study_seed: int
     images: ImagesRef
     noise: Noise | None
+    noisy_only: bool = False
     threads: int
 
 
@@ -171,7 +188,8 @@ class References(msgspec.Struct, frozen=True, kw_only=True):
     """What there is to beat, on one split."""
 
     baseline_name: str
-    """`noisy`, or for manifold `constant image` (the mean colour of the training images)."""
+    """`noisy`, for manifold `constant image` (the mean colour of the training images), with noisy images only `local
+    median` (of the pixels round a hidden one)."""
     baseline: Scores
     methods: dict[str, Scores]
     """Classical method -> its scores: `wavelet`, `total variation`, `non-local means` (tuned on training images)."""

@@ -12,16 +12,28 @@ import torch
 from torch import Tensor
 
 from evoae_cli.errors import EvoaeError, UsageError
-from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, ImagesRef, Progress, Scores, Split, derive_seed
+from evoae_cli.evaluation.contract import (
+    Evaluation,
+    EvaluationRequest,
+    ImagesRef,
+    Progress,
+    Request,
+    Residual,
+    Scores,
+    Split,
+    derive_seed,
+)
 from evoae_cli.evaluation.hardware import device_model, total_memory
 from evoae_cli.evaluation.imagefile import open_image_file
+from evoae_cli.evaluation.masking import hidden_exam
 from evoae_cli.evaluation.memory import free_memory, is_memory_error
-from evoae_cli.evaluation.metrics import psnr_by_image, scores
+from evoae_cli.evaluation.metrics import Exam, exam_scores, psnr_by_image, scores
 from evoae_cli.evaluation.noise import Noise, strength_text
 from evoae_cli.evaluation.objective import fixed_noisy, halves
 from evoae_cli.evaluation.readers import first_line
 from evoae_cli.evaluation.reproducible import reproducible, seeded
 from evoae_cli.evaluation.resident import Resident
+from evoae_cli.evaluation.residual import residual_of
 from evoae_cli.evaluation.training import DivergedError, train
 from evoae_cli.genome.genotype import Genotype
 from evoae_cli.genome.spaces import genotype_of
@@ -47,6 +59,7 @@ class _Findings(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     scores: Scores | None = None
     psnr_by_strength: dict[str, float] = {}
+    residual: Residual | None = None
     images_seen: int = 0
     train_s: float = 0.0
     evaluate_s: float = 0.0
@@ -132,6 +145,23 @@ def inputs_and_targets(
         return (clean if noise is None else fixed_noisy(clean, noise, study_seed, split)), clean
 
 
+def exam_for(request: Request, device: str, split: Split) -> Exam:
+    """What the request's network, or the classical methods, are scored on; read only, kept between evaluations.
+
+    Raises UsageError and EvoaeError like `resident_for`.
+    """
+    if request.noisy_only:
+        return _hidden_exam(request.images, device, request.study_seed, split)
+    return Exam(*inputs_and_targets(request.images, device, request.study_seed, split, request.noise))
+
+
+@functools.lru_cache(maxsize=4)
+def _hidden_exam(images: ImagesRef, device: str, study_seed: int, split: Split) -> Exam:
+    noisy, _ = inputs_and_targets(images, device, study_seed, split, None)
+    with _fitting(device):
+        return hidden_exam(noisy, study_seed, split)
+
+
 def write_weights(network: Autoencoder, path: str) -> None:
     """Write a network's weights, as safetensors on the CPU, so that `path` always holds a whole file or none."""
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
@@ -166,10 +196,10 @@ def _found(request: EvaluationRequest, device: str, progress: Progress) -> tuple
     split: Split = "test" if request.stage == "test" else "val"
     with reproducible(request.threads):
         resident = resident_for(request.images, device, request.study_seed)
-        noisy, clean = inputs_and_targets(request.images, device, request.study_seed, split, request.noise)
+        exam = exam_for(request, device, split)
         for n_parts in (1, _MICRO_BATCHES):
             try:
-                return _attempt(request, resident, noisy, clean, n_parts, progress), n_parts
+                return _attempt(request, resident, exam, n_parts, progress), n_parts
             except (RuntimeError, MemoryError) as error:
                 if not is_memory_error(error):
                     raise
@@ -179,9 +209,7 @@ def _found(request: EvaluationRequest, device: str, progress: Progress) -> tuple
     return _Findings(outcome=Outcome.OOM, reason=reason), _MICRO_BATCHES
 
 
-def _attempt(
-    request: EvaluationRequest, resident: Resident, noisy: Tensor, clean: Tensor, n_parts: int, progress: Progress
-) -> _Findings:
+def _attempt(request: EvaluationRequest, resident: Resident, exam: Exam, n_parts: int, progress: Progress) -> _Findings:
     recipe, device = request.recipe, str(resident.device)
 
     # Weights are drawn on the CPU, so every device starts from the same ones.
@@ -203,6 +231,7 @@ def _attempt(
                 resident,
                 recipe,
                 noise=request.noise,
+                noisy_only=request.noisy_only,
                 seed=request.seed,
                 device=device,
                 n_parts=n_parts,
@@ -212,12 +241,15 @@ def _attempt(
             return _Findings(outcome=Outcome.DIVERGED, reason=str(error), train_s=time.perf_counter() - started)
     trained = time.perf_counter()
 
-    output = outputs(network, noisy, n_parts)
+    output = outputs(network, exam.given, n_parts)
+    by_strength, residual = {}, None
     with torch.inference_mode():
-        found = scores(output, clean)
-        by_strength = {}
+        found = exam_scores(output, exam)
         if request.stage == "test" and request.noise is not None:
-            by_strength = _psnr_by_strength(output, clean, request.noise)
+            by_strength = _psnr_by_strength(output, exam.target, request.noise)
+    if request.stage == "final" and request.noisy_only:
+        noisy = resident.patches("val")
+        residual = residual_of(noisy, outputs(network, noisy, n_parts))
     evaluated = time.perf_counter()
     if not found.fitness > 0:
         reason = f"the mean squared error on {'test' if request.stage == 'test' else 'val'} is {found.mse}"
@@ -232,6 +264,7 @@ def _attempt(
         outcome=Outcome.OK,
         scores=found,
         psnr_by_strength=by_strength,
+        residual=residual,
         images_seen=images_seen,
         train_s=trained - started,
         evaluate_s=evaluated - trained,

@@ -3,6 +3,8 @@
 Images are [n, channels, H, W] float32 on [-1, 1]; PSNR and SSIM are taken on [0, 1] with the output clipped.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,16 @@ _WINDOW = 11
 _SIGMA = 1.5
 _CHUNK = 16
 """Images whose SSIM is taken at once: its five filtered maps each take as much memory as the images."""
+
+
+class Exam(NamedTuple):
+    """What networks and classical methods are scored on, each [n, C, H, W] on [-1, 1]."""
+
+    given: Tensor
+    target: Tensor
+    """The clean images; where there are none, the noisy ones."""
+    mask: Tensor | None = None
+    """[n, 1, H, W]: the hidden pixels, where only they count."""
 
 
 def scores(output: Tensor, clean: Tensor) -> Scores:
@@ -33,6 +45,16 @@ def scores(output: Tensor, clean: Tensor) -> Scores:
         psnr_pooled_db=float(_psnr(error.mean())),
         ssim=float(similarity.mean()),
     )
+
+
+def exam_scores(output: Tensor, exam: Exam) -> Scores:
+    """Scores of what was made of `exam.given`. Without clean images the error at the hidden pixels is all there is."""
+    if exam.mask is None:
+        return scores(output, exam.target)
+    squared = (output.float() - exam.target).square().mean(1, keepdim=True)  # [n, 1, H, W]
+    by_image = torch.where(exam.mask, squared, 0.0).flatten(1).sum(1)  # [n]
+    n_hidden = exam.mask.flatten(1).sum(1)
+    return Scores(mse=float(by_image.double().cpu().sum() / n_hidden.double().cpu().sum()))
 
 
 def psnr_by_image(output: Tensor, clean: Tensor) -> Tensor:

@@ -10,23 +10,6 @@ from evoae_cli.evaluation.contract import Split, derive_seed
 from evoae_cli.evaluation.noise import Noise
 
 
-def noisy_and_clean(
-    images: Tensor,
-    is_paired: bool,
-    noise: Noise | None,
-    generator: torch.Generator,
-    memory_format: torch.memory_format,
-) -> tuple[Tensor, Tensor]:
-    """What a network is given and what it should make of it, from crops as `Resident` gives them, in `memory_format`.
-
-    Pairs bring both; to single images noise is added, as `corrupt` does.
-    """
-    if is_paired:
-        return halves(images, memory_format)
-    clean = images.contiguous(memory_format=memory_format)
-    return corrupt(clean, noise, generator), clean
-
-
 def halves(pairs: Tensor, memory_format: torch.memory_format = torch.channels_last) -> tuple[Tensor, Tensor]:
     """The noisy and the clean images, each [n, C, H, W], of pairs [n, 2C, H, W]."""
     noisy, clean = pairs.chunk(2, dim=1)

@@ -2,11 +2,12 @@
 
 import torch
 
+from evoae_cli.evaluation.calibrated import references as calibrated_references
 from evoae_cli.evaluation.classical import Level
 from evoae_cli.evaluation.classical import references as classical_references
 from evoae_cli.evaluation.contract import References, ReferencesRequest, derive_seed
-from evoae_cli.evaluation.evaluate import inputs_and_targets, resident_for
-from evoae_cli.evaluation.metrics import scores
+from evoae_cli.evaluation.evaluate import exam_for, resident_for
+from evoae_cli.evaluation.metrics import exam_scores, scores
 from evoae_cli.evaluation.objective import halves, noise_levels
 from evoae_cli.evaluation.reproducible import reproducible
 from evoae_cli.evaluation.resident import Resident
@@ -29,18 +30,25 @@ def measure_references(request: ReferencesRequest) -> References:
 
 
 def _measure(request: ReferencesRequest) -> References:
-    images, split, noise = request.images, request.split, request.noise
+    images = request.images
     resident = resident_for(images, "cpu", request.study_seed)
-    noisy, clean = inputs_and_targets(images, "cpu", request.study_seed, split, noise)
+    exam = exam_for(request, "cpu", request.split)
     generator = torch.Generator().manual_seed(derive_seed(request.study_seed, "tuning of the classical methods"))
     if request.objective == "manifold":
         training = resident.sampler(_MEAN_SIDE, False, generator).crops(_N_MEAN)
-        constant = training.mean(dim=(0, 2, 3), keepdim=True).expand_as(clean)
-        return References(baseline_name="constant image", baseline=scores(constant, clean), methods={})
+        constant = training.mean(dim=(0, 2, 3), keepdim=True).expand_as(exam.target)
+        return References(baseline_name="constant image", baseline=scores(constant, exam.target), methods={})
+    if request.noisy_only:
+        training = resident.sampler(images.patch, False, generator).crops(_N_TUNING)
+        # What stands in for the hidden pixels is the least that can be made of those round them.
+        baseline = exam_scores(exam.given, exam)
+        return References(
+            baseline_name="local median", baseline=baseline, methods=calibrated_references(exam, training)
+        )
     return References(
         baseline_name="noisy",
-        baseline=scores(noisy, clean),
-        methods=classical_references(clean, noisy, _levels(resident, request, generator)),
+        baseline=exam_scores(exam.given, exam),
+        methods=classical_references(exam.target, exam.given, _levels(resident, request, generator)),
     )
 
 

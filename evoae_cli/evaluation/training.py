@@ -1,7 +1,8 @@
 """The training loop: Adam on the mean squared error over all elements, crops and noise made on the device."""
 
 import math
-from typing import Protocol
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
@@ -9,8 +10,9 @@ from torch import Tensor, nn
 
 from evoae_cli.evaluation.adam import Adam
 from evoae_cli.evaluation.contract import Progress, Recipe, derive_seed
+from evoae_cli.evaluation.masking import hide
 from evoae_cli.evaluation.noise import Noise
-from evoae_cli.evaluation.objective import noisy_and_clean
+from evoae_cli.evaluation.objective import corrupt, halves
 from evoae_cli.evaluation.reproducible import seeded
 
 _N_CHECKS = 50
@@ -53,12 +55,44 @@ def learning_rate(recipe: Recipe, step: int, n_steps: int) -> float:
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - n_warm + 1) / (n_steps - n_warm + 1)))
 
 
+class Lesson(NamedTuple):
+    """What the network is given and what it is to make of it, each [n, C, side, side] on [-1, 1]."""
+
+    given: Tensor
+    target: Tensor
+    mask: Tensor | None = None
+    """[n, 1, side, side]: the pixels that count; None for all."""
+
+
+def lesson_from(
+    images: Tensor,
+    memory_format: torch.memory_format,
+    *,
+    is_paired: bool,
+    noise: Noise | None,
+    noisy_only: bool,
+    generator: torch.Generator,
+) -> Lesson:
+    """The lesson in crops as sampled, in `memory_format`.
+
+    Pairs bring both sides; of images that are noisy themselves pixels are hidden; to all others noise is added.
+    """
+    if is_paired:
+        return Lesson(*halves(images, memory_format))
+    crops = images.contiguous(memory_format=memory_format)
+    if noisy_only:
+        hidden = hide(crops, generator)
+        return Lesson(hidden.given, crops, hidden.mask)
+    return Lesson(corrupt(crops, noise, generator), crops)
+
+
 def train(
     network: nn.Module,
     images: TrainingImages,
     recipe: Recipe,
     *,
     noise: Noise | None,
+    noisy_only: bool = False,
     seed: int,
     device: str,
     n_parts: int,
@@ -84,16 +118,21 @@ def train(
         for step in range(n_steps):
             # The last batch holds what is left of the budget.
             n = min(recipe.batch_size, n_images - step * recipe.batch_size)
-            noisy, clean = noisy_and_clean(sampler.crops(n), images.is_paired, noise, generator, memory_format)
+            lesson = lesson_from(
+                sampler.crops(n),
+                memory_format,
+                is_paired=images.is_paired,
+                noise=noise,
+                noisy_only=noisy_only,
+                generator=generator,
+            )
 
             # The loss is a mean over the whole batch, so each micro-batch weighs by its share of it.
             loss = torch.zeros((), device=device)
-            for clean_part, noisy_part in zip(
-                torch.split(clean, micro_batch), torch.split(noisy, micro_batch), strict=True
-            ):
+            for part in _parts(lesson, micro_batch):
                 with half:
-                    output = network(noisy_part)
-                part_loss = F.mse_loss(output.float(), clean_part) * (len(clean_part) / n)
+                    output = network(part.given)
+                part_loss = _error(output.float(), part) * (len(part.given) / n)
                 part_loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 loss = loss + part_loss.detach()
 
@@ -106,3 +145,18 @@ def train(
                     raise DivergedError(f"the loss was {loss.item()} after {step + 1} of {n_steps} steps")
                 progress((step + 1) / n_steps)
     return n_images
+
+
+def _parts(lesson: Lesson, size: int) -> Iterator[Lesson]:
+    """The lesson in micro-batches of at most `size` crops."""
+    given, target = torch.split(lesson.given, size), torch.split(lesson.target, size)
+    masks = [None] * len(given) if lesson.mask is None else torch.split(lesson.mask, size)
+    return map(Lesson, given, target, masks)
+
+
+def _error(output: Tensor, lesson: Lesson) -> Tensor:
+    """Mean squared error over what counts. Every crop hides as many pixels, but for those its edges cut off."""
+    if lesson.mask is None:
+        return F.mse_loss(output, lesson.target)
+    squared = torch.where(lesson.mask, (output - lesson.target).square(), 0.0)
+    return squared.sum() / (lesson.mask.sum() * output.shape[1])

@@ -37,7 +37,7 @@ def description(requests: Requests, best: Best) -> dict[str, Any]:
     """What `model.json` says of a model: enough to build it, to feed it, and to know how good it is."""
     config, images, found = requests.config, requests.images, best.evaluation
     noise = config.corruption
-    std = 0.0 if config.objective == "manifold" else None if noise is None else noise.std
+    std = noise.std if noise is not None else 0.0 if config.objective == "manifold" else None
     return {
         "genotype": found.genotype,
         "objective": config.objective,
@@ -82,7 +82,8 @@ def write_history(folder: Path, store: Store) -> None:
     points = []
     for record in store.records("search"):
         found = record.evaluation
-        psnr = f"{found.scores.psnr_db:.4f}" if found.scores else ""
+        psnr_db = found.scores.psnr_db if found.scores else None
+        psnr = "" if psnr_db is None else f"{psnr_db:.4f}"
         row = [record.generation, found.genotype, str(found.outcome), found.fitness, psnr]
         writer.writerow([*row, found.parameters, f"{found.train_s:.3f}", record.worker])
         if found.scores:
@@ -106,6 +107,8 @@ def _preview(target: Path, requests: Requests) -> bytes:
     with torch.inference_mode():
         output = network(given)
     columns = [("clean", clean), ("noisy", given), ("output", output)]
+    if config.noisy_only:
+        columns = columns[1:]
     if config.objective == "manifold":
         columns = [("clean", clean), ("reconstruction", output)]
     return preview_png([(caption, to_bytes(images)) for caption, images in columns])

@@ -16,6 +16,7 @@ from evoae_cli.study.presets import preset_settings
 if TYPE_CHECKING:
     from evoae_cli.study.config import StudyConfig
 
+_CLEAN = ("photographs", "stl10", "cifar10")
 MAX_KERNEL = 31
 """Largest kernel to search with: larger ones see beyond the crops, and take minutes for what others do in seconds."""
 
@@ -114,9 +115,13 @@ def check_together(config: "StudyConfig") -> None:
     if config.objective == "manifold" and config.pairs is not None:
         raise UsageError("manifold takes clean images alone; give them as --data, or search for denoise")
     preset = preset_settings(config.preset, config.objective, config.space)
-    if config.objective == "manifold" and config.sigma2 != preset["sigma2"]:
+    if config.objective == "manifold" and not config.noisy_only and config.sigma2 != preset["sigma2"]:
         given = "sigma2" if config.noise is None else "noise"
         raise UsageError(f"manifold adds no noise; leave {option_name(given)} out, or search for denoise")
+    if config.objective == "manifold" and config.noisy_only:
+        raise UsageError("manifold removes no noise; leave --noisy-only out, or search for denoise")
+    if config.noisy_only and config.data in _CLEAN:
+        raise UsageError(f"--noisy-only needs noisy images, {config.data} are clean; name your folder with --data")
     noise = config.corruption
     if config.sigma2 is not None and noise is not None and noise.high > MAX_GAUSSIAN:
         raise UsageError(f"--sigma2 {config.sigma2} is out of range; use at most {(MAX_GAUSSIAN / 127.5) ** 2:.0f}")

@@ -14,7 +14,7 @@ import msgspec
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Decoder, Objective, Schedule
-from evoae_cli.evaluation.noise import Noise, gaussian, parse_noise
+from evoae_cli.evaluation.noise import Noise, describe_noise, gaussian, parse_noise
 from evoae_cli.genome.genotype import MAX_REDUCTIONS
 from evoae_cli.strategy.population import ObjectiveName
 from evoae_cli.study.checks import check_together, option_name, parse_fraction, parse_limit, refusal
@@ -33,7 +33,7 @@ CHANGEABLE = ("generations", "workers", "device", "timeout")
 """Settings that may change when a study is resumed: they leave what it has found so far as it is."""
 
 
-_RIVALS_OF_PAIRS = ("data", "noise", "sigma2")
+_RIVALS_OF_PAIRS = ("data", "noise", "sigma2", "noisy_only")
 """Settings that say where images or noise come from, as pairs do."""
 
 MAX_WORKERS = 1024
@@ -100,6 +100,14 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     sigma2: Annotated[
         str | None,
         _field("the paper's spelling: variance on the [-1, 1] scale, as 1/3", panel="Noise"),
+    ]
+    noisy_only: Annotated[
+        bool,
+        _field(
+            "the images are noisy and there are no clean ones: learn from hidden pixels (Noise2Void)",
+            panel="Noise",
+            main=True,
+        ),
     ]
 
     space: Annotated[
@@ -249,13 +257,20 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def corruption(self) -> Noise | None:
-        """The noise that is added to the images, however it is spelt; None for manifold and pairs, which get none."""
-        if self.objective == "manifold" or self.pairs is not None:
+        """The noise that is added to the images, however it is spelt; None for manifold, pairs and noisy images."""
+        if self.objective == "manifold" or self.pairs is not None or self.noisy_only:
             return None
         if self.noise is not None:
             return parse_noise(self.noise)
         assert self.sigma2 is not None
         return gaussian(math.sqrt(parse_fraction("sigma2", self.sigma2)))
+
+    @property
+    def noise_text(self) -> str:
+        """The noise for people."""
+        if self.pairs is not None:
+            return "the pairs' own"
+        return "the images' own" if self.noisy_only else describe_noise(self.corruption)
 
     def timeout_s(self, epochs: int) -> float | None:
         """Seconds that one evaluation of `epochs` epochs may take; None: as long as it takes."""
@@ -311,12 +326,21 @@ def resolve(objective: Objective, *layers: Mapping[str, Any]) -> StudyConfig:
             raise UsageError(
                 f"noise is given twice, as --noise {layer['noise']} and --sigma2 {layer['sigma2']}; give one of them"
             )
+        if layer.get("noisy_only") and stated:
+            raise UsageError(
+                f"--noisy-only adds no noise to the images; leave out --{stated.pop()}, or --noisy-only where the "
+                "images are clean"
+            )
         # The later word replaces the earlier one, whichever spelling each used.
         if stated:
             given.pop(({"noise", "sigma2"} - stated).pop(), None)
+            given.pop("noisy_only", None)
+        elif layer.get("noisy_only"):
+            given.pop("noise", None)
+            given.pop("sigma2", None)
     preset: Preset = _checked("preset", given.get("preset", "quick"))
     space = _checked("space", given.get("space", default_space(preset)))
-    base = preset_settings(preset, _checked("objective", objective), space)
+    base = preset_settings(preset, _checked("objective", objective), space, given.get("noisy_only") is True)
     if "noise" in given:
         base["sigma2"] = None
     if "pairs" in given:

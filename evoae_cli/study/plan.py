@@ -15,7 +15,6 @@ from evoae_cli.genome.variation import mutate, random_genotype
 from evoae_cli.outcome import Outcome
 from evoae_cli.phenotype.cost import cost, training_bytes
 from evoae_cli.study.config import StudyConfig
-from evoae_cli.study.lines import noise_text
 from evoae_cli.study.progress import Progress
 from evoae_cli.study.requests import Requests
 from evoae_cli.study.setup import Setup, limits_of, new_search, prepare, search_space
@@ -58,7 +57,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         facts = {
             "images": setup.images.summary(),
             "fingerprint": setup.images.fingerprint,
-            "noise": noise_text(config),
+            "noise": config.noise_text,
             "code": f"{code} values for an image of {self.image_values:,}",
             "workers": devices,
             "candidates": f"at most about {self.n_candidates}, then {config.finalists} finalists",

@@ -94,6 +94,7 @@ class Requests:
             study_seed=self.config.seed,
             images=self.images_ref,
             noise=self.config.corruption,
+            noisy_only=self.config.noisy_only,
             threads=self.config.threads,
         )
 
@@ -119,6 +120,7 @@ class Requests:
             recipe=self.recipe(epochs),
             images=self.images_ref,
             noise=config.corruption,
+            noisy_only=config.noisy_only,
             threads=config.threads,
             weights_in=weights_in,
             weights_out=None if weights_in else str(weights_file(self.folder, stage, genotype, seed_index)),

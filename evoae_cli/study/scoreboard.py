@@ -151,7 +151,11 @@ class Scoreboard:
             baseline="noisy" if self._config.objective == "denoise" else "constant image",
             baseline_db=references.baseline.psnr_db if references else None,
             best_db=self._best_db,
-            references={name: scores.psnr_db for name, scores in references.methods.items()} if references else {},
+            references={
+                name: scores.psnr_db
+                for name, scores in (references.methods if references else {}).items()
+                if scores.psnr_db is not None
+            },
             workers=view.workers,
             best=self._best,
             objectives=self._config.objectives,

@@ -122,6 +122,8 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
     images = study_images(config, warn, cache)
     if not 1 <= images.channels <= 8:
         raise ImageError(f"images of {images.source} have {images.channels} channels; 1 to 8 can be used")
+    if config.noisy_only:
+        _warn_if_correlated(images, warn)
     known = known_genotypes(config, search_space(config, images.channels))
     # As texts of genotypes: a study does not depend on those that it starts from.
     config = msgspec.structs.replace(config, start_from=tuple(one.text for one in known))
@@ -137,6 +139,18 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
         is_fast = all(bfloat16_is_fast(device) for device in chosen)
         config = msgspec.structs.replace(config, precision="bfloat16" if is_fast else "float32")
     return Setup(config=config, images=images, devices=worker_devices(config, chosen), code_channels=code_channels)
+
+
+def _warn_if_correlated(images: ImageFile, warn: Callable[[str], None]) -> None:
+    from evoae_cli.evaluation.correlation import CORRELATED, coarse_over_fine, images_of
+
+    ratio = coarse_over_fine(images_of(images, "train"))
+    if ratio is not None and ratio >= CORRELATED:
+        warn(
+            f"the noise of neighbouring pixels is alike ({ratio:.1f} times as strong in coarse detail as in fine; "
+            "independent noise has 1): --noisy-only will leave much of it; use images as they were before JPEG, "
+            "resizing or demosaicking, or --noise with clean ones"
+        )
 
 
 def _absolute(name: str) -> str:

@@ -19,7 +19,8 @@ class ArchitectureRow(msgspec.Struct, frozen=True, kw_only=True):
 
     genotype: str
     fitness: float
-    psnr_db: float
+    psnr_db: float | None
+    """None with noisy images only."""
     parameters: int
     operations: int = 0
     """Multiply-accumulates for one image of `patch` x `patch` pixels."""
@@ -73,7 +74,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     remaining_s: float | None
     """None until enough evaluations have been timed."""
     baseline: str
-    """What `baseline_db` is: `noisy`, or `constant image` for manifold."""
+    """What the unprocessed images are called: `noisy`, or `constant image` for manifold."""
     baseline_db: float | None
     best_db: float | None
     """Validation PSNR of the best so far."""

@@ -9,7 +9,6 @@ from evoae_cli.errors import StudyError
 from evoae_cli.evaluation.contract import Evaluation
 from evoae_cli.study.config import resolve
 from evoae_cli.study.front import front_of
-from evoae_cli.study.lines import noise_text
 from evoae_cli.study.locate import LIVE
 from evoae_cli.study.lock import lock_holder
 from evoae_cli.study.snapshot import ArchitectureRow, Counts, Snapshot, State
@@ -95,8 +94,8 @@ def state_of(folder: Path, store: Store) -> State:
 
 def _noise(settings: dict[str, Any]) -> str:
     """The noise for people; settings of another version of evoae may have other names beside those it depends on."""
-    known = {key: settings.get(key) for key in ("noise", "sigma2", "pairs")}
-    return noise_text(resolve(settings["objective"], known))
+    known = {key: settings.get(key) for key in ("data", "noise", "sigma2", "noisy_only", "pairs")}
+    return resolve(settings["objective"], known).noise_text
 
 
 def _best(store: Store) -> dict[str, Any] | None:

@@ -83,6 +83,23 @@ def test_one_strength_of_noise_has_no_line_of_its_own() -> None:
     assert closing_lines(summary, 80) == closing_lines(make_summary(), 80)
 
 
+def test_without_clean_images_fitness_is_shown_and_no_psnr() -> None:
+    blind = {"fitness": 60.96, "mse": 1 / 60.96, "psnr_db": None, "psnr_pooled_db": None, "ssim": None}
+    methods = {"non-local means": {**blind, "mse": 1 / 68.1}, "wavelet": {**blind, "mse": 1 / 66.7}}
+    references = {"baseline_name": "local median", "baseline": {**blind, "mse": 1 / 41.0}, "methods": methods}
+    summary = make_summary(noise="the images' own", references={"val": references, "test": references})
+    summary["best"] |= {**blind, "test": blind}
+    summary["finalists"][0] |= blind
+    lines = closing_lines(summary, 80)
+    assert lines[:3] == [
+        "denoise: fitness 61.0 on test",
+        "fitness of local median 41.0, wavelet 66.7, non-local means 68.1",
+        "noise: the images' own",
+    ]
+    shown = [*lines, *study_lines(summary, FOLDER), *studies_lines([("photos", summary)])]
+    assert not any("None" in line or " dB" in line for line in shown)
+
+
 def test_lines_to_copy_are_whole_even_in_a_narrow_window() -> None:
     lines = closing_lines(make_summary(), 40)
     assert lines[-4:] == ["  " + line for line in next_lines("denoise", FOLDER)]

@@ -119,6 +119,10 @@ CASES = (
     case("pairs and a variance", "search denoise --pairs a b --sigma2 1/9", "--sigma2 1/9", "leave out"),
     case("pairs for a manifold", "search manifold --pairs a b", "manifold", "--data", "denoise"),
     case("half a pair", "search denoise --pairs a", "--pairs", "2 arguments"),
+    case("noise for noisy images", "search denoise --noisy-only --noise gaussian:5", "--noisy-only", "--noise"),
+    case("the paper's noise for noisy images", "search denoise --noisy-only --sigma2 1/3", "--noisy-only", "--sigma2"),
+    case("clean images for noisy ones", "search denoise --noisy-only", "--noisy-only", "photographs", "--data"),
+    case("noisy images for a manifold", "search manifold --noisy-only", "--noisy-only", "denoise"),
     case("a patch that cannot be halved", "search denoise --reductions 3 --patch 60", "--patch 60", "56 or 64"),
     case(
         "a heartbeat slower than its timeout",

@@ -24,10 +24,10 @@ from evoae_cli.evaluation.contract import (
     Stage,
     derive_seed,
 )
-from evoae_cli.evaluation.evaluate import evaluate, inputs_and_targets, score
+from evoae_cli.evaluation.evaluate import evaluate, exam_for, inputs_and_targets, outputs, score
 from evoae_cli.evaluation.hardware import total_memory
 from evoae_cli.evaluation.imagefile import LabelledImage, open_image_file, pixels, write_image_file
-from evoae_cli.evaluation.metrics import scores
+from evoae_cli.evaluation.metrics import exam_scores, scores
 from evoae_cli.evaluation.noise import gaussian, parse_noise
 from evoae_cli.evaluation.references import measure_references
 from evoae_cli.genome.genotype import parse_genotype
@@ -181,6 +181,28 @@ def test_kept_weights_score_the_same_again_and_are_read_for_test(images: ImagesR
     assert tested.scores is not None
     assert tested.psnr_by_strength == {"63.75": pytest.approx(tested.scores.psnr_db)}
     assert found.psnr_by_strength == {}
+
+
+def test_with_noisy_images_only_the_hidden_pixels_are_scored_and_nothing_else_is_claimed(
+    images: ImagesRef, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "model.safetensors")
+    asked = request(images, "3x3conv2d:8", noise=None, noisy_only=True, weights_out=path)
+    found = evaluate(asked, "cpu")
+    assert found.scores is not None
+    assert (found.scores.psnr_db, found.scores.psnr_pooled_db, found.scores.ssim) == (None, None, None)
+    assert (found.residual, found.psnr_by_strength) == (None, {})
+    assert same_science(found, evaluate(asked, "cpu"))
+    network = build(parse_genotype("3x3conv2d:8"), asked.network)
+    network.load_state_dict(safetensors.torch.load_file(path))
+    exam = exam_for(asked, "cpu", "val")
+    assert exam_scores(outputs(network, exam.given), exam).mse == pytest.approx(found.scores.mse, rel=1e-5)
+
+    # What is left of the images is looked at where it counts: in the final trainings.
+    final = evaluate(msgspec.structs.replace(asked, stage="final"), "cpu")
+    assert final.residual is not None
+    tested = evaluate(msgspec.structs.replace(asked, stage="test", weights_in=path, weights_out=None), "cpu")
+    assert (tested.outcome, tested.residual, tested.psnr_by_strength) == (Outcome.OK, None, {})
 
 
 @pytest.mark.parametrize("text", ["gaussian:5-75", "poisson:10-90", "salt-pepper:0.05-0.2", "speckle:0.1-0.5"])

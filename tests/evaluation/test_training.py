@@ -45,6 +45,16 @@ class Ramps:
         return (slope * torch.linspace(-1, 1, self.side)).expand(n, 1, self.side, self.side)
 
 
+class NoisyRamps(Ramps):
+    """The same with noise of their own."""
+
+    STD = 0.3
+
+    def crops(self, n: int) -> Tensor:
+        clean = super().crops(n)
+        return clean + self.STD * torch.randn(clean.shape, generator=self.generator)
+
+
 def trained(
     recipe: Recipe, *, text: str = "3x3conv2d:4", seed: int = 1, n_parts: int = 1, noise: Noise | None = NOISE
 ) -> tuple[Autoencoder, list[int], list[float]]:
@@ -63,6 +73,26 @@ def trained(
         )
     assert n_images == sum(images.batches)
     return network, images.batches, shares
+
+
+def test_a_network_learns_from_noisy_images_alone_what_is_below_the_noise() -> None:
+    """Ramps with noise: the network's error against the clean ramp is far below the noise it was taught with."""
+    recipe = msgspec.structs.replace(RECIPE, epochs=20)
+    with reproducible(1), seeded(0, "cpu"):
+        network = build(parse_genotype("3x3conv2d:16"), SPEC)
+        images = NoisyRamps()
+        how = {"noise": None, "noisy_only": True, "seed": 1, "device": "cpu", "progress": lambda share: None}
+        train(network, images, recipe, n_parts=1, **how)  # type: ignore[arg-type]
+    assert error(network) < NoisyRamps.STD**2 / 10
+    # In micro-batches the gradients add up to the batch's.
+    steps = msgspec.structs.replace(RECIPE, epochs=1, epoch_images=16, lr=1e-4)
+    pair = []
+    for n_parts in (1, 4):
+        with reproducible(1), seeded(0, "cpu"):
+            again = build(parse_genotype("3x3conv2d:4"), SPEC)
+            train(again, NoisyRamps(), steps, n_parts=n_parts, **how)  # type: ignore[arg-type]
+        pair.append(weights(again))
+    assert torch.allclose(pair[0], pair[1], atol=1e-5)
 
 
 def test_a_training_on_a_range_is_reproducible_and_unlike_one_on_its_middle() -> None:

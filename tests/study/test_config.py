@@ -39,7 +39,7 @@ def test_every_setting_says_what_it_means_and_where_help_shows_it(name: str) -> 
 
 def test_help_shows_about_a_dozen_settings_at_first() -> None:
     main = [name for name in field_names() if (field_meta(name).extra or {})["main"]]
-    assert 8 <= len(main) <= 14
+    assert 8 <= len(main) <= 15
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -366,4 +366,41 @@ def test_an_option_for_images_replaces_the_files_be_they_pairs_or_not() -> None:
 def test_pairs_for_manifold_are_refused() -> None:
     assert refusal("manifold", {"pairs": PAIRS}) == (
         "manifold takes clean images alone; give them as --data, or search for denoise"
+    )
+
+
+def test_noisy_images_get_no_noise_and_say_so() -> None:
+    config = resolve("denoise", {"data": "noisy", "noisy_only": True})
+    assert (config.noise, config.sigma2, config.corruption) == (None, None, None)
+    assert config.noise_text == "the images' own"
+    assert config.lr < resolve("denoise").lr
+    assert resolve("denoise", {"data": "noisy", "noisy_only": True, "lr": 0.01}).lr == 0.01
+    assert resolve("denoise").noise_text.startswith("gaussian, standard deviation 73.6")
+    assert resolve("manifold").noise_text == "none"
+
+
+def test_of_noise_and_noisy_images_the_later_word_holds() -> None:
+    noisy = resolve("denoise", {"sigma2": "1/9"}, {"data": "noisy", "noisy_only": True})
+    assert (noisy.noisy_only, noisy.sigma2) == (True, None)
+    again = resolve("denoise", {"data": "noisy", "noisy_only": True}, {"noise": "gaussian:25"})
+    assert (again.noisy_only, again.noise) == (False, "gaussian:25")
+    back = resolve("denoise", {"data": "noisy", "noisy_only": True}, {"noisy_only": False})
+    assert (back.noisy_only, back.sigma2) == (False, "1/3")
+    assert refusal("denoise", {"data": "noisy", "noisy_only": True, "noise": "gaussian:25"}) == (
+        "--noisy-only adds no noise to the images; leave out --noise, or --noisy-only where the images are clean"
+    )
+
+
+def test_the_stored_settings_of_noisy_images_resolve_to_themselves() -> None:
+    config = resolve("denoise", {"data": "noisy", "noisy_only": True})
+    assert resolve("denoise", msgspec.to_builtins(config)) == config
+    with_noise = resolve("denoise", {"noise": "poisson:30"})
+    assert resolve("denoise", msgspec.to_builtins(with_noise)) == with_noise
+
+
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+def test_images_known_to_be_clean_are_refused_where_noisy_ones_are_needed(preset: str) -> None:
+    clean = {"quick": "photographs", "paper": "stl10"}[preset]
+    assert refusal("denoise", {"preset": preset, "noisy_only": True}) == (
+        f"--noisy-only needs noisy images, {clean} are clean; name your folder with --data"
     )

@@ -50,7 +50,7 @@ def folder(place: Path, settings: dict[str, Any]) -> Path:
 
 def test_a_search_on_pairs_ends_with_a_model_and_says_what_it_was_made_from(folder: Path, place: Path) -> None:
     found = summary(folder)
-    assert found["noise"] == "the pairs' own noise"
+    assert found["noise"] == "the pairs' own"
     assert set(found["references"]["test"]["methods"]) == {"wavelet", "total variation", "non-local means"}
     model = json.loads((folder / "best" / "model.json").read_text())
     assert (model["network"]["channels"], model["noise_std"], model["noise_std_8bit"]) == (1, None, None)
@@ -75,7 +75,7 @@ def test_a_plan_counts_the_pairs(place: Path, settings: dict[str, Any]) -> None:
     config = resolve("denoise", settings | {"pairs": (str(place / "noisy"), str(place / "clean"))})
     facts = dict(line.split(maxsplit=1) for line in plan(config, lambda text: None).lines())
     assert facts["images"] == "12 pairs (10 train, 1 val, 1 test), 32x32, grey, uint8"
-    assert facts["noise"] == "the pairs' own noise"
+    assert facts["noise"] == "the pairs' own"
 
 
 def test_a_study_of_pairs_goes_on_from_anywhere_as_long_as_both_sides_are_the_same(

@@ -1,0 +1,63 @@
+"""The classical denoisers where there are only noisy images: calibrated on them, and scored at the hidden pixels."""
+
+import numpy as np
+from skimage.restoration import calibrate_denoiser, estimate_sigma
+from torch import Tensor
+
+from evoae_cli.evaluation.classical import (
+    Method,
+    Pixels,
+    apply,
+    non_local_means,
+    on_unit_scale,
+    total_variation,
+    wavelet,
+)
+from evoae_cli.evaluation.contract import Scores
+from evoae_cli.evaluation.metrics import Exam, exam_scores
+
+# Multiples of the estimated standard deviation of the noise. Wider apart than where it is known: the estimate takes
+# fine detail for noise, and the noise between neighbouring channels or pixels for none.
+_WAVELET_STRENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0)
+_TV_STRENGTHS = (0.3, 0.5, 0.7, 1.0, 1.4, 2.0)
+_NLM_STRENGTHS = (0.3, 0.4, 0.6, 0.8, 1.0, 1.4)
+_LEAST_STD = 1e-3
+"""On [0, 1]: images without any noise have nothing to calibrate on."""
+
+
+def references(exam: Exam, training: Tensor) -> dict[str, Scores]:
+    """Scores at the hidden pixels of each classical method, whose strength is calibrated on `training`, noisy crops.
+
+    By the same principle as the networks learn: J-invariance (Batson and Royer 2019). Images are [n, C, H, W] on
+    [-1, 1].
+    """
+    noisy = list(on_unit_scale(training))
+    sigmas = [
+        estimate_sigma(image, channel_axis=-1, average_sigmas=True)  # type: ignore[no-untyped-call]  # as in classical
+        for image in noisy
+    ]
+    std = max(float(np.mean(sigmas)), _LEAST_STD)
+    return {
+        name: exam_scores(apply(method, exam.given, 2 * std, _calibrated(method, strengths, std, noisy)), exam)
+        for name, method, strengths in (
+            ("wavelet", wavelet, _WAVELET_STRENGTHS),
+            ("total variation", total_variation, _TV_STRENGTHS),
+            ("non-local means", non_local_means, _NLM_STRENGTHS),
+        )
+    }
+
+
+def _calibrated(method: Method, strengths: tuple[float, ...], std: float, noisy: list[Pixels]) -> float:
+    """The strength with the least self-supervised loss over all images."""
+
+    def denoise(image: Pixels, *, strength: float, channel_axis: int) -> Pixels:
+        # Named `channel_axis`, it has all channels of a pixel hidden at once, as for the networks.
+        return method(image, std, strength).reshape(image.shape)
+
+    losses = np.zeros(len(strengths))
+    for image in noisy:
+        _, (_, found) = calibrate_denoiser(  # type: ignore[no-untyped-call]
+            image, denoise, {"strength": list(strengths), "channel_axis": [-1]}, extra_output=True
+        )
+        losses += found
+    return strengths[int(losses.argmin())]
