@@ -197,7 +197,7 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         _field(
             "architecture to begin with, or study whose finalists to begin with; may be given several times",
             panel="Evolution",
-            metavar="GENOTYPE|STUDY",
+            metavar="NAME",
         ),
     ]
 

@@ -14,7 +14,7 @@ from evoae_cli.broker.states import TRANSITIONS, State
 from evoae_cli.errors import EvoaeError
 from evoae_cli.study.checks import option_name
 from evoae_cli.study.config import field_meta
-from evoae_cli.study.presets import PRESETS, Preset
+from evoae_cli.study.presets import PRESETS, Preset, default_space, preset_settings
 
 
 def rows(text: str, option: str) -> list[list[str]]:
@@ -69,7 +69,7 @@ def test_every_setting_has_its_meaning_and_its_value_in_each_preset(name: str) -
     [cells] = [found for found in rows(reference.document(), option_name(name)) if len(found) == 2 + len(PRESETS)]
     assert cells[1].startswith(field_meta(name).description or "?")
     for preset, shown in zip(get_args(Preset), cells[2:], strict=True):
-        value = PRESETS[preset].get(name)
+        value = preset_settings(preset, "denoise", default_space(preset)).get(name)
         if isinstance(value, int | float) and not isinstance(value, bool):
             assert shown.startswith(f"`{value:g}`")
 
