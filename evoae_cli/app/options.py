@@ -73,7 +73,7 @@ def _option(name: str, is_new: bool = True) -> inspect.Parameter:
         of, *others = get_args(kind)
         if others == [Ellipsis]:
             accepted = list[str] if extra["metavar"] else str
-            metavar = extra["metavar"] or ("NAME,NAME,..." if of is str else "N,N,...")
+            metavar = extra["metavar"] or ("NAMES" if of is str else "N,N,...")
         else:
             accepted, metavar = tuple[str, str], extra["metavar"] or "LO HI"
     elif kind in (int, float):
