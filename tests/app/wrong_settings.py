@@ -73,7 +73,7 @@ CASES = (
     case("half a code value", "search denoise --max-code 0.5", "--max-code", "'0.5'", "whole number"),
     case(
         "limits that no architecture is within",
-        "search denoise -q --device cpu --max-parameters 10",
+        "search denoise -q --space paper --device cpu --max-parameters 10",
         "the smallest, dropout2d, has 96 parameters where 10 are allowed",
         "raise --max-parameters to 96",
     ),
@@ -94,13 +94,13 @@ CASES = (
     ),
     case(
         "a start from more than the population",
-        "search denoise --population 2 --start-from 3x3conv2d:8 --start-from 3x3conv2d:16 --start-from dropout2d",
+        "search denoise --space paper --population 2 --start-from 3x3conv2d:8 --start-from 3x3conv2d:16 --start-from dropout2d",
         "3 architectures for a population of 2",
         "--population",
     ),
     case(
         "a start from an architecture beyond the limits",
-        "search denoise -q --device cpu --max-code 2000 --start-from 3x3conv2d:8",
+        "search denoise -q --space paper --device cpu --max-code 2000 --start-from 3x3conv2d:8",
         "--start-from 3x3conv2d:8 has 36,864 code values where 2,000 are allowed",
         "--max-code to 36864",
     ),
