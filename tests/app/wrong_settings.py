@@ -94,7 +94,8 @@ CASES = (
     ),
     case(
         "a start from more than the population",
-        "search denoise --space paper --population 2 --start-from 3x3conv2d:8 --start-from 3x3conv2d:16 --start-from dropout2d",
+        "search denoise --space paper --population 2"
+        " --start-from 3x3conv2d:8 --start-from 3x3conv2d:16 --start-from dropout2d",
         "3 architectures for a population of 2",
         "--population",
     ),
