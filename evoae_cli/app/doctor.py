@@ -50,7 +50,7 @@ def failure_in(folder: Path, device: str, precision: Precision, n_steps: int) ->
     """What is wrong with one evaluation of a tiny network on grey ramps; None if nothing is."""
     import numpy as np
 
-    from evoae_cli.evaluation.contract import EvaluationRequest, ImagesRef, NetworkSpec, Recipe
+    from evoae_cli.evaluation.contract import Augmentation, EvaluationRequest, ImagesRef, NetworkSpec, Recipe
     from evoae_cli.evaluation.evaluate import evaluate
     from evoae_cli.evaluation.imagefile import LabelledImage, write_image_file
     from evoae_cli.outcome import Outcome
@@ -73,7 +73,7 @@ def failure_in(folder: Path, device: str, precision: Precision, n_steps: int) ->
                 epoch_images=n_steps * batch_size,
                 batch_size=batch_size,
                 crop=16,
-                flips=True,
+                augmentation=Augmentation(flips=True),
                 lr=1e-2,
                 schedule="cosine",
                 precision=precision,

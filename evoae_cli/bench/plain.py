@@ -40,7 +40,7 @@ class ImageFiles(Dataset[Tensor]):
 
 
 class PlainLoop:
-    """Trains `network` on `paths` with one thread, as `recipe` says; schedule, epochs and flips are left out."""
+    """Trains `network` on `paths` with one thread, as `recipe` says; schedule, epochs and augmentation are left out."""
 
     def __init__(
         self, network: nn.Module, paths: Sequence[Path], recipe: Recipe, noise_std: float, n_loaders: int

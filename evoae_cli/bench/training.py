@@ -20,7 +20,7 @@ from PIL import Image
 from evoae_cli.bench.plain import PlainLoop
 from evoae_cli.bench.report import Report, formatted, options, this_machine
 from evoae_cli.errors import EvoaeError
-from evoae_cli.evaluation.contract import NetworkSpec, Precision, Recipe
+from evoae_cli.evaluation.contract import Augmentation, NetworkSpec, Precision, Recipe
 from evoae_cli.evaluation.images import prepare_images
 from evoae_cli.evaluation.noise import gaussian
 from evoae_cli.evaluation.photographs import photograph_images
@@ -132,7 +132,7 @@ def _rates(folder: Path, genotype: str, precision: Precision, sizes: Sizes) -> R
         epoch_images=_N_WARM * sizes.batch_size,
         batch_size=sizes.batch_size,
         crop=sizes.crop,
-        flips=False,
+        augmentation=Augmentation(),
         lr=1e-3,
         schedule="constant",
         precision=precision,

@@ -40,6 +40,15 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     """`module:attribute` of a search space whose own layers the genotype may hold; None for the built-in ones."""
 
 
+class Augmentation(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done to training crops at random; nothing by default."""
+
+    flips: bool = False
+    """Mirror them left to right."""
+    colours: bool = False
+    """Scale and shift their channels: other contrast, brightness and colours."""
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """How one network is trained. The loss is the mean squared error over all elements, on the [-1, 1] scale."""
 
@@ -49,8 +58,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int
     crop: int
     """Side of the square training crops, in pixels."""
-    flips: bool
-    """Whether crops are mirrored left to right at random."""
+    augmentation: Augmentation
     lr: float
     schedule: Schedule
     """`constant`, or `cosine`: a short linear warm-up to `lr`, then a cosine to zero."""

@@ -5,7 +5,7 @@ import torch
 from evoae_cli.evaluation.calibrated import references as calibrated_references
 from evoae_cli.evaluation.classical import Level
 from evoae_cli.evaluation.classical import references as classical_references
-from evoae_cli.evaluation.contract import References, ReferencesRequest, derive_seed
+from evoae_cli.evaluation.contract import Augmentation, References, ReferencesRequest, derive_seed
 from evoae_cli.evaluation.evaluate import exam_for, resident_for
 from evoae_cli.evaluation.metrics import exam_scores, scores
 from evoae_cli.evaluation.objective import halves, noise_levels
@@ -35,11 +35,11 @@ def _measure(request: ReferencesRequest) -> References:
     exam = exam_for(request, "cpu", request.split)
     generator = torch.Generator().manual_seed(derive_seed(request.study_seed, "tuning of the classical methods"))
     if request.objective == "manifold":
-        training = resident.sampler(_MEAN_SIDE, False, generator).crops(_N_MEAN)
+        training = resident.sampler(_MEAN_SIDE, Augmentation(), generator).crops(_N_MEAN)
         constant = training.mean(dim=(0, 2, 3), keepdim=True).expand_as(exam.target)
         return References(baseline_name="constant image", baseline=scores(constant, exam.target), methods={})
     if request.noisy_only:
-        training = resident.sampler(images.patch, False, generator).crops(_N_TUNING)
+        training = resident.sampler(images.patch, Augmentation(), generator).crops(_N_TUNING)
         # What stands in for the hidden pixels is the least that can be made of those round them.
         baseline = exam_scores(exam.given, exam)
         return References(
@@ -54,7 +54,7 @@ def _measure(request: ReferencesRequest) -> References:
 
 def _levels(resident: Resident, request: ReferencesRequest, generator: torch.Generator) -> list[Level]:
     """Training images for each strength of the noise; of pairs there is one, which is measured on them."""
-    sampler = resident.sampler(request.images.patch, False, generator)
+    sampler = resident.sampler(request.images.patch, Augmentation(), generator)
     if request.noise is None:
         noisy, clean = halves(sampler.crops(_N_TUNING))
         return [Level(clean, noisy, _std_of_pairs(resident, request.study_seed))]
@@ -66,5 +66,5 @@ def _levels(resident: Resident, request: ReferencesRequest, generator: torch.Gen
 def _std_of_pairs(resident: Resident, study_seed: int) -> float:
     """Standard deviation of noisy less clean over the training pairs, on the [-1, 1] scale."""
     generator = torch.Generator().manual_seed(derive_seed(study_seed, "noise of the pairs"))
-    noisy, clean = halves(resident.sampler(_NOISE_SIDE, False, generator).crops(_N_NOISE))
+    noisy, clean = halves(resident.sampler(_NOISE_SIDE, Augmentation(), generator).crops(_N_NOISE))
     return max(float((noisy - clean).std()), _LEAST_STD)

@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
 from evoae_cli.evaluation.adam import Adam
-from evoae_cli.evaluation.contract import Progress, Recipe, derive_seed
+from evoae_cli.evaluation.contract import Augmentation, Progress, Recipe, derive_seed
 from evoae_cli.evaluation.masking import hide
 from evoae_cli.evaluation.noise import Noise
 from evoae_cli.evaluation.objective import corrupt, halves
@@ -37,7 +37,7 @@ class TrainingImages(Protocol):
     def is_paired(self) -> bool:
         """Whether each is a pair of a noisy and a clean image."""
 
-    def sampler(self, side: int, flips: bool, generator: torch.Generator) -> Crops:
+    def sampler(self, side: int, augmentation: Augmentation, generator: torch.Generator) -> Crops:
         """Crops of one training, with all that is random in them from `generator`."""
 
 
@@ -108,7 +108,7 @@ def train(
     check_every = max(1, n_steps // _N_CHECKS)
     micro_batch = math.ceil(recipe.batch_size / n_parts)
     generator = torch.Generator(device).manual_seed(derive_seed(seed, "crops and noise"))
-    sampler = images.sampler(recipe.crop, recipe.flips, generator)
+    sampler = images.sampler(recipe.crop, recipe.augmentation, generator)
     adam = Adam(network)
     half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
     memory_format = torch.channels_last if recipe.channels_last else torch.contiguous_format

@@ -122,6 +122,8 @@ def check_together(config: "StudyConfig") -> None:
         raise UsageError("manifold removes no noise; leave --noisy-only out, or search for denoise")
     if config.noisy_only and config.data in _CLEAN:
         raise UsageError(f"--noisy-only needs noisy images, {config.data} are clean; name your folder with --data")
+    if config.colours == "on" and (config.noisy_only or config.pairs is not None):
+        raise UsageError("--colours on would change the images' own noise; leave it out where no noise is added")
     noise = config.corruption
     if config.sigma2 is not None and noise is not None and noise.high > MAX_GAUSSIAN:
         raise UsageError(f"--sigma2 {config.sigma2} is out of range; use at most {(MAX_GAUSSIAN / 127.5) ** 2:.0f}")

@@ -87,6 +87,13 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         int, _field("test images; read once, for the reported figures", panel="Images", ge=1, le=100_000)
     ]
     flips: Annotated[bool, _field("mirror training crops left to right at random", panel="Images")]
+    colours: Annotated[
+        Literal["auto", "on", "off"],
+        _field(
+            "vary contrast and colours of training crops: on, off, or auto (on where there are few training images)",
+            panel="Images",
+        ),
+    ]
 
     noise: Annotated[
         str | None,

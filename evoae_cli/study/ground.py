@@ -18,6 +18,9 @@ from evoae_cli.study.setup import Setup, new_search, prepare
 from evoae_cli.study.store import Store
 from evoae_cli.wholefile import PART
 
+_EARLIER = {"space": "paper", "colours": "off"}
+"""What studies did that are older than these settings, and so do not name them."""
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -80,8 +83,7 @@ def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, cha
         settings = store.meta("settings")
         if settings is None:
             raise StudyError(f"study {folder} was never started; delete it and search again")
-        # Studies from before there were other search spaces do not say that theirs is the paper's.
-        config = resolve(settings["objective"], {"space": "paper"}, settings, changes)
+        config = resolve(settings["objective"], _EARLIER, settings, changes)
         if config.generations < settings["generations"]:
             raise StudyError(
                 f"--generations {config.generations}: the study has {settings['generations']} already; name more"

@@ -56,6 +56,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "val_images": 500,
         "test_images": 500,
         "flips": False,
+        "colours": "off",
         "space": "paper",
         "kernels": (1, 3, 5, 7),
         "filters": (8, 16, 32, 64),
@@ -84,6 +85,9 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "val_images": 24,
         "test_images": 24,
         "flips": True,
+        # With the 9 built-in photographs it lifts `3x3conv2d:16/reductions:3/skips:concat,concat,concat` from 24.5 to
+        # 25.1 dB after 20 epochs of crops of 48; with 160 photographs it takes 0.2 dB off, so `auto` looks.
+        "colours": "auto",
         "space": "skip",
         # 7x7 and 64 filters cost more than they bring in a training this short.
         "kernels": (1, 3, 5),
@@ -116,7 +120,10 @@ _OF_OBJECTIVE: dict[tuple[Preset, Objective], dict[str, Any]] = {
 # Noisy images get no noise. What is learnt from hidden pixels suffers from their noise, which a lower peak averages
 # out: at 2e-3 `5x5conv2d:32,3x3conv2d:16` reaches 25.1 dB after 12 epochs under noise of 25, and 22.4 dB under 74; at
 # 4e-3 24.3 and 20.7 dB, at 1e-3 24.6 and 22.3 dB.
-_NOISY_ONLY: dict[Preset, dict[str, Any]] = {"quick": {"sigma2": None, "lr": 2e-3}, "paper": {"sigma2": None}}
+_NOISY_ONLY: dict[Preset, dict[str, Any]] = {
+    "quick": {"sigma2": None, "lr": 2e-3},
+    "paper": {"sigma2": None},
+}
 
 
 def default_space(preset: Preset) -> str:

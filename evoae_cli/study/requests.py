@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evoae_cli.evaluation.contract import (
+    Augmentation,
     EvaluationRequest,
     ImagesRef,
     NetworkSpec,
@@ -66,7 +67,7 @@ class Requests:
             epoch_images=config.train_images,
             batch_size=config.batch_size,
             crop=config.crop,
-            flips=config.flips,
+            augmentation=Augmentation(flips=config.flips, colours=config.colours == "on"),
             lr=config.lr,
             schedule=config.schedule,
             precision=self.precision,

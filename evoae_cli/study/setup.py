@@ -25,13 +25,15 @@ from evoae_cli.study.startfrom import known_genotypes
 
 _WORKER_BYTES = 900_000_000
 """Memory of a CPU worker: torch and what an evaluation of a wide layer needs (measured under this)."""
+_MANY_TIMES = 5
+"""How often a finalist may see each training pixel before varied colours pay: they did at 18 times, and not at 2."""
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What a study runs with on this machine."""
 
     config: StudyConfig
-    """With `precision` resolved."""
+    """With `precision` and `colours` resolved."""
     images: ImageFile
     devices: tuple[str, ...]
     """Of each worker, for example `cpu`, `cpu` or `cuda:0`."""
@@ -76,6 +78,17 @@ def search_space(config: StudyConfig, channels: int | None) -> SearchSpace:
 def _has_whole_code(config: StudyConfig, channels: int | None, reductions: int) -> bool:
     ratio = config.code_fraction
     return ratio is None or channels is None or (ratio * channels * 4**reductions).denominator == 1
+
+
+def _sees_the_same_again(config: StudyConfig, images: ImageFile) -> bool:
+    """Whether a finalist sees each training pixel so often that it would learn the images' colours by heart.
+
+    Where the noise is the images' own, it would be changed with them; so then they are left as they are.
+    """
+    if config.corruption is None and config.objective == "denoise":
+        return False
+    n_seen = config.final_epochs * config.train_images * config.crop**2
+    return n_seen > _MANY_TIMES * sum(image.height * image.width for image in images.of("train"))
 
 
 def limits_of(requests: Requests) -> Limits | None:
@@ -138,6 +151,8 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
     if config.precision == "auto":
         is_fast = all(bfloat16_is_fast(device) for device in chosen)
         config = msgspec.structs.replace(config, precision="bfloat16" if is_fast else "float32")
+    if config.colours == "auto":
+        config = msgspec.structs.replace(config, colours="on" if _sees_the_same_again(config, images) else "off")
     return Setup(config=config, images=images, devices=worker_devices(config, chosen), code_channels=code_channels)
 
 

@@ -123,6 +123,9 @@ CASES = (
     case("noise for noisy images", "search denoise --noisy-only --noise gaussian:5", "--noisy-only", "--noise"),
     case("the paper's noise for noisy images", "search denoise --noisy-only --sigma2 1/3", "--noisy-only", "--sigma2"),
     case("clean images for noisy ones", "search denoise --noisy-only", "--noisy-only", "photographs", "--data"),
+    case(
+        "colours of noisy images", "search denoise --noisy-only --data . --colours on", "--colours on", "leave it out"
+    ),
     case("noisy images for a manifold", "search manifold --noisy-only", "--noisy-only", "denoise"),
     case("a patch that cannot be halved", "search denoise --reductions 3 --patch 60", "--patch 60", "56 or 64"),
     case(

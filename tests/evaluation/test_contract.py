@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evoae_cli.evaluation.contract import (
+    Augmentation,
     Evaluation,
     EvaluationRequest,
     ImagesRef,
@@ -32,7 +33,7 @@ REQUEST = EvaluationRequest(
         epoch_images=1024,
         batch_size=16,
         crop=32,
-        flips=True,
+        augmentation=Augmentation(flips=True),
         lr=2e-3,
         schedule="cosine",
         precision="bfloat16",

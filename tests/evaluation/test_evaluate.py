@@ -14,6 +14,7 @@ import torch
 
 from evoae_cli.errors import GenotypeError, UsageError
 from evoae_cli.evaluation.contract import (
+    Augmentation,
     Evaluation,
     EvaluationRequest,
     ImagesRef,
@@ -39,7 +40,7 @@ RECIPE = Recipe(
     epoch_images=64,
     batch_size=8,
     crop=16,
-    flips=True,
+    augmentation=Augmentation(flips=True),
     lr=5e-3,
     schedule="cosine",
     precision="float32",

@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 import torch
 
+from evoae_cli.evaluation.contract import Augmentation
 from evoae_cli.evaluation.imagefile import LabelledImage, pixels, write_image_file
 from evoae_cli.evaluation.objective import halves
 from evoae_cli.evaluation.resident import Resident
+
+FLIPS = Augmentation(flips=True)
 
 
 def images(dtype="uint8", channels=3, sizes=((40, 33), (32, 50), (37, 37))):
@@ -41,7 +44,7 @@ def is_slice_of(crop, found, split):
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_every_crop_is_a_slice_of_a_training_image(tmp_path, dtype, channels):
     found, low, high = images(dtype, channels)
-    crops = resident_of(tmp_path, found, low, high).sampler(16, False, generator()).crops(12)
+    crops = resident_of(tmp_path, found, low, high).sampler(16, Augmentation(), generator()).crops(12)
     assert crops.shape == (12, channels, 16, 16)
     assert crops.dtype == torch.float32
     for crop in crops:
@@ -56,8 +59,8 @@ def test_every_crop_is_a_slice_of_a_training_image(tmp_path, dtype, channels):
 
 def test_flips_mirror_about_half_of_the_crops_and_change_nothing_else(tmp_path):
     resident = resident_of(tmp_path, *images())
-    plain = resident.sampler(16, False, generator(3)).crops(64)
-    flipped = resident.sampler(16, True, generator(3)).crops(64)
+    plain = resident.sampler(16, Augmentation(), generator(3)).crops(64)
+    flipped = resident.sampler(16, FLIPS, generator(3)).crops(64)
     same = [torch.equal(a, b) for a, b in zip(plain, flipped, strict=True)]
     mirrored = [torch.equal(a.flip(2), b) for a, b in zip(plain, flipped, strict=True)]
     assert all(a != b for a, b in zip(same, mirrored, strict=True))
@@ -68,10 +71,10 @@ def test_the_generator_alone_decides_which_crops_come(tmp_path):
     resident = resident_of(tmp_path, *images())
     again = resident_of(tmp_path, *images(), n_val=2, study_seed=9)
     torch.manual_seed(0)
-    first = resident.sampler(16, True, generator(1)).crops(8)
+    first = resident.sampler(16, FLIPS, generator(1)).crops(8)
     torch.manual_seed(1)
-    assert torch.equal(first, again.sampler(16, True, generator(1)).crops(8))
-    assert not torch.equal(first, resident.sampler(16, True, generator(2)).crops(8))
+    assert torch.equal(first, again.sampler(16, FLIPS, generator(1)).crops(8))
+    assert not torch.equal(first, resident.sampler(16, FLIPS, generator(2)).crops(8))
 
 
 def test_crops_reach_all_images_and_all_corners(tmp_path):
@@ -79,7 +82,7 @@ def test_crops_reach_all_images_and_all_corners(tmp_path):
     corner[0, 0] = corner[0, -1] = corner[-1, 0] = corner[-1, -1] = 255
     found = [LabelledImage(split, split, corner + number) for number, split in enumerate(("val", "test"), 1)]
     found += [LabelledImage("a", "train", corner), LabelledImage("b", "train", np.full((18, 18, 1), 100, np.uint8))]
-    crops = resident_of(tmp_path, found, (0.0,), (255.0,)).sampler(18, False, generator()).crops(600)
+    crops = resident_of(tmp_path, found, (0.0,), (255.0,)).sampler(18, Augmentation(), generator()).crops(600)
     is_b = (crops > -0.5).all(dim=(1, 2, 3))
     assert 240 < is_b.sum() < 360
     bright = crops[~is_b] > 0.5
@@ -101,7 +104,7 @@ def numbered(tmp_path, n, side=8):
 
 
 def test_an_epoch_sees_every_image_exactly_once_and_the_next_one_in_another_order(tmp_path):
-    sampler = numbered(tmp_path, 100).sampler(8, False, generator())
+    sampler = numbered(tmp_path, 100).sampler(8, Augmentation(), generator())
     # Batches that do not divide the epoch: a pass goes on across them.
     seen = [number for n in (32, 32, 32, 32, 32, 32, 8) for number in names_of(sampler.crops(n))]
     first, second = seen[:100], seen[100:]
@@ -112,7 +115,7 @@ def test_an_epoch_sees_every_image_exactly_once_and_the_next_one_in_another_orde
 
 def test_few_images_are_covered_evenly_in_an_order_that_the_generator_decides(tmp_path):
     resident = numbered(tmp_path, 7)
-    seen, again, other = (names_of(resident.sampler(4, True, generator(seed)).crops(5005)) for seed in (0, 0, 1))
+    seen, again, other = (names_of(resident.sampler(4, FLIPS, generator(seed)).crops(5005)) for seed in (0, 0, 1))
     assert set(np.bincount(seen).tolist()) == {715}
     assert seen == again
     assert seen != other
@@ -125,14 +128,14 @@ def test_an_epoch_of_many_images_sees_each_of_them_once_too(tmp_path):
     ]
     found += [LabelledImage(split, split, np.zeros((2, 2, 1), np.uint8)) for split in ("val", "test")]
     resident = resident_of(tmp_path, found, (0.0,), (255.0,), patch=2, n_val=1, n_test=1)
-    sampler = resident.sampler(2, False, generator())
+    sampler = resident.sampler(2, Augmentation(), generator())
     seen = torch.cat([sampler.crops(1000) for _ in range(5)])
     assert len({tuple(crop.flatten().tolist()) for crop in seen}) == 5000
 
 
 def test_crops_and_patches_lie_in_memory_as_channels_last(tmp_path):
     resident = resident_of(tmp_path, *images())
-    for batch in (resident.sampler(16, True, generator()).crops(4), resident.patches("val")):
+    for batch in (resident.sampler(16, FLIPS, generator()).crops(4), resident.patches("val")):
         assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -144,7 +147,7 @@ def test_on_a_cpu_the_mapped_file_is_used_without_a_copy(tmp_path, monkeypatch):
     resident = Resident(image_file, "cpu", 16, 2, 2, 0)
     # A change seen through the map is seen through the crops: both are the same memory.
     flat[:] = 65535
-    assert resident.sampler(16, False, generator()).crops(4).min() == 1.0
+    assert resident.sampler(16, Augmentation(), generator()).crops(4).min() == 1.0
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
@@ -173,7 +176,7 @@ def test_images_of_exactly_the_patch_give_one_patch_each_as_many_as_there_are(tm
 
 def test_a_crop_larger_than_a_training_image_is_refused(tmp_path):
     with pytest.raises(ValueError, match="side 40 do not fit a training image of side 32"):
-        resident_of(tmp_path, *images()).sampler(40, False, generator()).crops(1)
+        resident_of(tmp_path, *images()).sampler(40, Augmentation(), generator()).crops(1)
 
 
 def test_its_repr_tells_what_it_holds(tmp_path):
@@ -187,7 +190,7 @@ def test_a_gpu_gives_the_same_patches_and_crops_that_are_slices_too(tmp_path, dt
     image_file = write_image_file(found, low=low, high=high, source="test", cache=tmp_path)
     on_cpu, on_gpu = (Resident(image_file, device, 16, 5, 5, 0) for device in ("cpu", "cuda"))
     torch.testing.assert_close(on_gpu.patches("val").cpu(), on_cpu.patches("val"))
-    crops = on_gpu.sampler(16, False, torch.Generator("cuda").manual_seed(0)).crops(8)
+    crops = on_gpu.sampler(16, Augmentation(), torch.Generator("cuda").manual_seed(0)).crops(8)
     assert crops.device.type == "cuda"
     if dtype != "float32":
         assert all(is_slice_of(crop, found, "train") for crop in on_gpu.to_pixels(crops))
@@ -212,7 +215,7 @@ def test_both_images_of_a_pair_are_cut_and_mirrored_alike_and_the_noisy_one_is_n
         for image in found
     ]
     resident = resident_of(tmp_path, found, low, top)
-    crops = resident.sampler(16, True, generator(2)).crops(64)
+    crops = resident.sampler(16, FLIPS, generator(2)).crops(64)
     assert resident.is_paired
     assert crops.shape == (64, 2 * channels, 16, 16)
     noisy, clean = halves(crops)
@@ -222,7 +225,7 @@ def test_both_images_of_a_pair_are_cut_and_mirrored_alike_and_the_noisy_one_is_n
     torch.testing.assert_close((noisy - clean)[unclipped], torch.full_like(clean, step)[unclipped], atol=1e-6, rtol=0)
     assert clean.max() <= 1 < noisy.max()
     single = [image._replace(pixels=image.pixels[:, :, 1]) for image in found]
-    alone = resident_of(tmp_path, single, low, top).sampler(16, True, generator(2)).crops(64)
+    alone = resident_of(tmp_path, single, low, top).sampler(16, FLIPS, generator(2)).crops(64)
     torch.testing.assert_close(clean, alone, atol=0, rtol=0)
 
 

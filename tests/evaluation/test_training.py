@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from evoae_cli.evaluation.contract import NetworkSpec, Recipe
+from evoae_cli.evaluation.contract import Augmentation, NetworkSpec, Recipe
 from evoae_cli.evaluation.noise import Noise, gaussian, parse_noise
 from evoae_cli.evaluation.reproducible import reproducible, seeded
 from evoae_cli.evaluation.training import DivergedError, learning_rate, train
@@ -17,7 +17,7 @@ RECIPE = Recipe(
     epoch_images=40,
     batch_size=16,
     crop=16,
-    flips=False,
+    augmentation=Augmentation(),
     lr=5e-3,
     schedule="cosine",
     precision="float32",
@@ -35,7 +35,7 @@ class Ramps:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def sampler(self, side: int, flips: bool, generator: torch.Generator) -> "Ramps":
+    def sampler(self, side: int, augmentation: Augmentation, generator: torch.Generator) -> "Ramps":
         self.side, self.generator = side, generator
         return self
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from evoae_cli.errors import UsageError
-from evoae_cli.evaluation.contract import Decoder, NetworkSpec, Precision, Recipe
+from evoae_cli.evaluation.contract import Augmentation, Decoder, NetworkSpec, Precision, Recipe
 from evoae_cli.evaluation.noise import gaussian
 from evoae_cli.evaluation.reproducible import reproducible
 from evoae_cli.evaluation.training import train
@@ -28,7 +28,7 @@ RECIPE = Recipe(
     epoch_images=32,
     batch_size=16,
     crop=32,
-    flips=False,
+    augmentation=Augmentation(),
     lr=1e-3,
     schedule="constant",
     precision="float32",
@@ -95,7 +95,7 @@ class Grey:
     def __init__(self, channels: int) -> None:
         self.channels = channels
 
-    def sampler(self, side: int, flips: bool, generator: torch.Generator) -> "Grey":
+    def sampler(self, side: int, augmentation: Augmentation, generator: torch.Generator) -> "Grey":
         self.side, self.generator = side, generator
         return self
 

@@ -9,6 +9,7 @@ import pytest
 
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import (
+    Augmentation,
     Evaluation,
     EvaluationRequest,
     ImagesRef,
@@ -47,7 +48,7 @@ def request(images: ImagesRef, lr: float) -> EvaluationRequest:
             epoch_images=32,
             batch_size=8,
             crop=16,
-            flips=False,
+            augmentation=Augmentation(),
             lr=lr,
             schedule="constant",
             precision="float32",
