@@ -3,18 +3,15 @@
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from evoae_cli.app.common import Debug, Json, ModelName, Quiet
-from evoae_cli.app.console import say, stderr_console
-from evoae_cli.app.denoised import progress, report, table, warnings
+from evoae_cli.app.console import stderr_console
+from evoae_cli.app.denoised import denoise_jobs, report, table
 from evoae_cli.app.running import Show
 from evoae_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from evoae_cli.report.batch import FileResult
 
 _TILE = 768
 """`report.apply.TILE`, which is too slow to import for help; a test holds them together."""
@@ -89,21 +86,12 @@ def denoise(
     folder = find_model(model)
     show = Show(stderr_console(), quiet, is_json=as_json)
     with show.preparing(f"loading {folder}"):
-        from evoae_cli.report.batch import Work, run_jobs
+        from evoae_cli.report.batch import Work
         from evoae_cli.study.model import load_model
 
         work = Work(load_model(folder), tile, letters, noise)
     is_single = len(inputs) == 1 and inputs[0].is_file()
-    with progress(show, [job.name for job in jobs]) as tell:
-
-        def listen(number: int, share: float, result: "FileResult | None") -> None:
-            tell(number, share, result is not None)
-            if result is not None and result.failure is not None and not is_single:
-                say(show.console, f"evoae: {result.failure}", "red")
-
-        results = list(run_jobs(work, jobs, device, listen))
-    for line in warnings(results, work.trained):
-        show.warn(line)
+    results = denoise_jobs(show, work, jobs, device, names_failures=not is_single)
     if is_single and results[0].failure is not None:
         # Nothing else was asked for, so this is how the command ends.
         raise results[0].failure

@@ -11,7 +11,8 @@ from evoae_cli.app.running import Show
 from evoae_cli.app.wording import several, shorten
 
 if TYPE_CHECKING:
-    from evoae_cli.report.batch import FileResult
+    from evoae_cli.report.batch import FileResult, Work
+    from evoae_cli.report.inputs import Job
     from evoae_cli.report.noisecheck import Trained
     from evoae_cli.report.tryout import Figures
 
@@ -73,6 +74,38 @@ def _lines(show: Show, names: Sequence[str]) -> Iterator[Tell]:
 
     with ticking(tick):
         yield tell
+
+
+def denoise_jobs(
+    show: Show,
+    work: "Work",
+    jobs: "Sequence[Job]",
+    device: str,
+    *,
+    names_failures: bool = True,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> "list[FileResult]":
+    """Do the jobs, with progress, and say what a person should know of the results; which failed, unless told not to.
+
+    Once `is_stopped` says so, the file that is being worked on is the last. Raises what `run_jobs` raises.
+    """
+    from evoae_cli.report.batch import run_jobs
+
+    with progress(show, [job.name for job in jobs]) as tell:
+
+        def listen(number: int, share: float, result: "FileResult | None") -> None:
+            tell(number, share, result is not None)
+            if result is not None and result.failure is not None and names_failures:
+                say(show.console, f"evoae: {result.failure}", "red")
+
+        results = []
+        for result in run_jobs(work, jobs, device, listen):
+            results.append(result)
+            if is_stopped():
+                break
+    for line in warnings(results, work.trained):
+        show.warn(line)
+    return results
 
 
 def warnings(results: "Sequence[FileResult]", trained: "Trained | None") -> Iterator[str]:

@@ -396,9 +396,10 @@ def test_what_an_attempt_held_is_given_back_before_the_next(images: ImagesRef) -
     assert len(built) == 2
     # The first attempt got as far as an activation of the whole batch, 50 MB.
     assert peaks[0] > 50e6
-    # The mapped images, 40 kB, stay; they are first seen in the first attempt.
-    assert built[1] - built[0] < 60e3
-    assert left - built[0] < 60e3
+    # The mapped images, 40 kB, stay, and what is scored, 49 kB each way; both may be first seen in the first attempt.
+    # The network's weights alone would be 260 kB.
+    assert built[1] - built[0] < 150e3
+    assert left - built[0] < 150e3
     assert found.outcome in (Outcome.OK, Outcome.OOM)
 
 
