@@ -28,3 +28,8 @@ class ImageError(UsageError):
 
 class StudyError(UsageError):
     """A study that is missing, in use, of another version, or does not fit what was asked of it."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return (str(error).splitlines() or [""])[0].strip() or type(error).__name__

@@ -2,9 +2,12 @@
 
 import io
 import json
+import os
 import re
 import shlex
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,18 +19,21 @@ from PIL import Image
 from typer.main import get_command
 
 import evoae_cli
-from evoae_cli.app.main import app
+from evoae_cli.app.main import app, run
 from evoae_cli.app.options import SETTINGS, parsed
 from evoae_cli.bench.small import SMALL
+from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Evaluation
 from evoae_cli.report.codefile import CodedImage, CodeFile, to_npz
 from evoae_cli.report.codes import fingerprint
 from evoae_cli.study.config import CHANGEABLE, resolve
+from evoae_cli.study.setup import search_space
 from evoae_cli.study.snapshot import State
-from evoae_cli.study.summary import summary
+from evoae_cli.study.summary import history, summary
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = ROOT / "docs" / "examples"
 OUTPUT = ("text", "json", "toml", "python", "csv", "sql")
 """Languages of blocks that hold no command lines."""
 
@@ -87,7 +93,8 @@ def test_the_documents_hold_commands() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
-def test_every_command_line_in_the_documents_parses(command: Command) -> None:
+def test_every_command_line_in_the_documents_parses(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
     root: Any = get_command(app)
     name, *words = command.words
     if name.startswith("-"):
@@ -231,3 +238,107 @@ def test_the_python_on_the_format_page_reads_a_study(finished_study: Path) -> No
     found = list(names["candidates"](finished_study))
     assert len(found) == summary(finished_study)["counts"]["trained"]
     assert names["describe"](finished_study / "best")["genotype"] in {genotype for _, genotype, _, _ in found}
+
+
+def as_installed(*words: str, cwd: Path) -> None:
+    """`evoae` in a process of its own, which like the installed command does not look for modules where it runs."""
+    command = [sys.executable, "-P", "-m", "evoae_cli", *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "EVOAE_RUNS": str(cwd / "runs")}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def here(*words: str) -> object:
+    """The exit code of `evoae` in this process."""
+    with pytest.raises(SystemExit) as stop:
+        run(words)
+    return stop.value.code
+
+
+def test_the_layer_on_the_page_of_search_spaces_does_all_that_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The page's file and commands, with less of everything: search, resume, show, load, denoise, export."""
+    page = (ROOT / "docs" / "search-spaces.md").read_text(encoding="utf-8")
+    file = (EXAMPLES / "gated_layers.py").read_text(encoding="utf-8")
+    assert ("python", file) in blocks(page)
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    for folder in (home, elsewhere):
+        folder.mkdir()
+        Image.fromarray(np.full((35, 33, 3), 90, np.uint8)).save(folder / "noisy.png")
+    (home / "gated_layers.py").write_text(file, encoding="utf-8")
+    whole = [command.words for command in COMMANDS if command.where == "search-spaces.md" and command.is_whole]
+    commands = {words[0]: words for words in whole}
+    small = words_of(SMALL | {"generations": 0, "finalists": 1, "workers": 1, "population": 2}, without="space")
+    as_installed(*commands["search"], *small, cwd=home)
+    study = home / "runs" / "gated"
+    begun = history(study)
+    assert "--start-from 3x3gated:16/reductions:2/skips:concat,add" in " ".join(commands["search"])
+    assert "3x3gated:16/reductions:2/skips:concat,add" in [row[1] for row in begun]
+    as_installed("resume", "gated", "--generations", "1", cwd=home)
+    assert history(study)[: len(begun)] == begun
+
+    monkeypatch.setenv("EVOAE_RUNS", str(home / "runs"))
+    monkeypatch.delitem(sys.modules, "gated_layers", raising=False)
+    monkeypatch.chdir(elsewhere)
+    capfd.readouterr()
+    assert here(*commands["show"]) == 0
+    assert f"best: {summary(study)['best']['genotype']}" in capfd.readouterr().out
+    missing = re.findall(r"^evoae: .*$", page, re.MULTILINE)
+    for words in (("resume", "gated"), commands["denoise"], commands["export"]):
+        assert here(*words, "-q") == 2
+        assert capfd.readouterr().err.splitlines() == missing
+    with pytest.raises(UsageError, match="the search space gated_layers:SPACE is not found"):
+        evoae_cli.load_model(study)
+    assert [path.name for path in elsewhere.iterdir()] == ["noisy.png"]
+
+    monkeypatch.chdir(home)
+    for name in ("denoise", "export"):
+        assert here(*commands[name], "-q") == 0
+    with Image.open(home / "noisy.png") as noisy, Image.open(home / "clean.png") as clean:
+        pixels, written = np.asarray(noisy), np.asarray(clean).astype(int)
+    assert np.abs(evoae_cli.denoise(evoae_cli.load_model(study), pixels) - written).max() <= 1
+    assert (home / "gated.onnx").stat().st_size > 0
+
+
+def words_of(settings: dict[str, Any], without: str) -> list[str]:
+    """Settings as options of the command."""
+    words: list[str] = []
+    for name, value in settings.items():
+        if name != without:
+            words += [
+                f"--{name.replace('_', '-')}",
+                ",".join(map(str, value)) if isinstance(value, tuple) else str(value),
+            ]
+    return words
+
+
+SIZES = {
+    "`paper`, kernels 1,3,5,7, filters 8,16,32,64, dropout, 10 layers: the paper's": {"space": "paper"},
+    "`paper`, kernels 1,3,5, filters 8,16,32, dropout, 3 layers": {"space": "paper", "max_layers": 3},
+    "`skip`, kernels 3,5, filters 8,16,32, 2 layers, 3 reductions": {"dropout": False},
+    "the same for manifold": {"dropout": False, "objective": "manifold"},
+    "`skip`, kernel 3, filters 8,16,32, 2 layers, 2 reductions": {"dropout": False},
+    "`skip`, kernels 1,3,5,7, filters 8,16,32,64, dropout, 10 layers, 4 reductions": {},
+}
+
+
+@pytest.mark.parametrize("row", SIZES)
+def test_the_sizes_of_search_spaces_on_their_page_are_right(row: str) -> None:
+    page = (ROOT / "docs" / "search-spaces.md").read_text(encoding="utf-8")
+    described = row if "the same" not in row else "`skip`, kernels 3,5, filters 8,16,32, 2 layers, 3 reductions"
+    numbers = {
+        name: tuple(map(int, re.findall(r"\d+", found[1])))
+        for name, pattern in (
+            ("kernels", r"kernels? ([\d,]+)"),
+            ("filters", r"filters ([\d,]+)"),
+            ("max_layers", r"(\d+) layers"),
+            ("reductions", r"(\d+) reductions"),
+        )
+        if (found := re.search(pattern, described))
+    }
+    values = {name: value if name in ("kernels", "filters") else value[0] for name, value in numbers.items()}
+    given = {"space": "skip", "dropout": True} | values | SIZES[row]
+    config = resolve(given.pop("objective", "denoise"), given)
+    space = search_space(config, 3)
+    assert f"| {row} | {len(space.choices)} | {space.size:,} |" in page

@@ -9,8 +9,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from evoae_cli.app.common import command_line
+from evoae_cli.app.genotypes import broken
 from evoae_cli.app.screen import counts_text
-from evoae_cli.app.wording import by_strength_text, clock, shorten
+from evoae_cli.app.wording import by_strength_text, clock, wrapped
 from evoae_cli.study.front import front_text
 from evoae_cli.study.locate import BEST, SETTINGS, study_path
 from evoae_cli.study.snapshot import ArchitectureRow, Counts
@@ -21,26 +22,29 @@ _TIME_UP = "its time was up; evoae resume goes on with the search"
 def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType:
     """What a finished study came to; `summary` is the object of `evoae show --json`, with a best model.
 
-    Lines to copy may be longer than `width` and must not be broken, so print it with `soft_wrap=True`.
+    The others are broken between words and between the parts of the genotype. Lines to copy may be longer than `width`
+    and must not be broken, so print it with `soft_wrap=True`.
     """
     best = summary["best"]
     split = "test" if best.get("test") else "val"
     scores = best["test"] or best
+    facts = [
+        against(summary, split),
+        f"noise: {summary['noise']}",
+        by_strength_text(scores),
+        *broken(best["genotype"], width),
+        f"{_further(scores)}{_sizes(best)}",
+        f"{counts_text(Counts(**summary['counts']))}, in {clock(summary['active_s'])}",
+        front_line(summary),
+        _end(summary),
+    ]
     lines = [
         Text(f"{summary['objective']}: {_headline(scores)} on {split}", style="bold green"),
-        Text(shorten(against(summary, split), width)),
-        Text(shorten(f"noise: {summary['noise']}", width)),
-        Text(shorten(best["genotype"], width)),
-        Text(shorten(f"{_further(scores)}{_sizes(best)}", width)),
-        Text(shorten(f"{counts_text(Counts(**summary['counts']))}, in {clock(summary['active_s'])}", width)),
+        *(Text(line) for fact in facts if fact for line in wrapped(fact, width)),
         Text(f"model: {folder / BEST}"),
         Text(),
         *[Text(f"  {line}", style="cyan") for line in next_lines(summary["objective"], folder)],
     ]
-    more = [front_line(summary), _end(summary)]
-    lines[6:6] = [Text(shorten(line, width)) for line in more if line]
-    if by_strength := by_strength_text(scores):
-        lines.insert(3, Text(shorten(by_strength, width)))
     return Group(*lines)
 
 

@@ -6,6 +6,7 @@ Every line fits the width and the number of lines the height, so nothing wraps, 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from evoae_cli.app.genotypes import fitted
 from evoae_cli.app.wording import about, clock, db, several, shorten
 from evoae_cli.engine.protocol import WorkerView
 from evoae_cli.study.front import front_text
@@ -113,7 +114,7 @@ def _workers(workers: tuple[WorkerView, ...], width: int, room: int) -> list[Tex
         bar_width = 10 if width >= _NARROW else 0
         task_width = max(width - len(left) - len(right) - bar_width - 1, 0)
         doing = f"last: {worker.task}" if worker.state == "draining" else worker.task
-        task = shorten(doing, task_width) if is_training else worker.state
+        task = fitted(doing, task_width) if is_training else worker.state
         style = "" if is_training else "dim"
         line = Text.assemble((left, "dim"), (f"{task:<{task_width}} ", style))
         line.append_text(_bar(worker.progress, bar_width) if is_training else Text(" " * bar_width))
@@ -131,7 +132,7 @@ def _architectures(best: tuple[ArchitectureRow, ...], width: int) -> list[Text]:
     for number, row in enumerate(best, start=1):
         right = f" {row.fitness:>8.1f} {_figure(row.psnr_db):>6}" + (f" {row.parameters:>11,}" if is_wide else "")
         left_width = width - len(right)
-        left = f"{number} {shorten(row.genotype, left_width - 2)}"
+        left = f"{number} {fitted(row.genotype, left_width - 2)}"
         lines.append(Text(f"{left:<{left_width}}{right}", style="bold" if number == 1 else "")[:width])
     return lines
 

@@ -1,16 +1,17 @@
-"""What `show` and `list` print, as lines: whole ones for a file or a pipe, fitted to the width of a terminal.
+"""What `show`, `list` and `workers` print, as lines: whole ones for a file or a pipe, else fitted to the terminal.
 
-There genotypes, in the last column, give way; text is broken between words, so that what is to be copied stays whole.
+There `show` breaks genotypes, in the last column, between their parts, and the others, of one line each, leave parts
+out. Text is broken between words, so that what is to be copied stays whole.
 """
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from evoae_cli.app.closing import against, front_line
+from evoae_cli.app.genotypes import broken, fitted
 from evoae_cli.app.screen import counts_text
-from evoae_cli.app.wording import by_strength_text, clock, db, several, shorten
+from evoae_cli.app.wording import by_strength_text, clock, db, several, wrapped
 from evoae_cli.engine.protocol import WorkerView
 from evoae_cli.study.locate import BEST
 from evoae_cli.study.snapshot import Counts
@@ -18,13 +19,14 @@ from evoae_cli.study.snapshot import Counts
 _N_FAILURES, _N_LOG_LINES = 5, 25
 _LEAST = 7
 """Columns that a genotype keeps however narrow the terminal."""
+_BESIDE = 24
+"""Columns that a whole genotype is given beside the figures; where there are fewer, it stands below them."""
 
 
 def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = (), width: int | None = None) -> list[str]:
     """Rows as lines with aligned cells, those of the columns in `right` to the right; the last one is fitted."""
     if width is not None:
-        taken = sum(max(map(len, column)) + 2 for column in [*zip(*rows, strict=True)][:-1])
-        rows = [[*row[:-1], shorten(row[-1], max(width - taken, _LEAST))] for row in rows]
+        rows = [[*row[:-1], fitted(row[-1], max(width - _taken(rows), _LEAST))] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
     def line(row: Sequence[str]) -> str:
@@ -32,6 +34,31 @@ def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = (), width: int
         return "  ".join(cells).rstrip()
 
     return [line(row) for row in rows]
+
+
+def genotype_lines(rows: Sequence[Sequence[str]], right: Sequence[int] = (), width: int | None = None) -> list[str]:
+    """As `columns`, with the genotypes of the last column whole: on as many lines as they need, or below their row."""
+    if width is None:
+        return columns(rows, right)
+    left = width - _taken(rows)
+    if left >= _BESIDE:
+        parts = [broken(row[-1], left) for row in rows]
+        return columns(
+            [
+                [*(row[:-1] if first else [""] * (len(row) - 1)), part]
+                for row, of_row in zip(rows, parts, strict=True)
+                for first, part in zip([True] + [False] * (len(of_row) - 1), of_row, strict=True)
+            ],
+            right,
+        )
+    figures = columns([row[:-1] for row in rows], right)
+    below = [[f"    {part}" for part in broken(row[-1], width - 4)] for row in rows]
+    return [line for row, genotype in zip(figures, below, strict=True) for line in (row, *genotype)]
+
+
+def _taken(rows: Sequence[Sequence[str]]) -> int:
+    """Columns before the last one, the gaps included."""
+    return sum(max(map(len, column)) + 2 for column in [*zip(*rows, strict=True)][:-1])
 
 
 def study_lines(summary: dict[str, Any], folder: Path, width: int | None = None) -> list[str]:
@@ -42,7 +69,7 @@ def study_lines(summary: dict[str, Any], folder: Path, width: int | None = None)
     if best is None:
         lines.append(f"no candidate has been {'trained with success' if Counts(**counts).failed else 'evaluated'} yet")
     else:
-        lines += [f"best: {best['genotype']}", *_score_lines(best)]
+        lines += [*_named("best: ", best["genotype"], "", width), *_score_lines(best)]
         if by_strength := by_strength_text(best["test"] or {}):
             lines.append(by_strength)
         lines.append(f"{best['parameters']:,} parameters, a code of {best['code_values']:,} values")
@@ -54,14 +81,14 @@ def study_lines(summary: dict[str, Any], folder: Path, width: int | None = None)
         lines += ["", "finalists, ranked on val", *_finalist_lines(summary["finalists"], width)]
     if summary["front"]:
         lines += ["", front_line(summary), *_front_lines(summary["front"], width)]
-    lines += _failure_lines(summary["failures"])
+    lines += _failure_lines(summary["failures"], width)
     if lost := summary["lost_workers"]:
         how, *printed = lost[-1].splitlines()
         lines += ["", f"{several(counts['lost_leases'], 'worker')} lost in mid-task; the last one:", f"  {how}"]
         lines += _printed(printed)
     became = counts_text(Counts(**counts))
     lines += ["", f"{counts['proposed']:,} proposed, {became}, {clock(summary['active_s'])}"]
-    return [part for line in lines for part in _broken(line, width)]
+    return [part for line in lines for part in (wrapped(line, width) if width is not None else [line])]
 
 
 def workers_lines(workers: Sequence[WorkerView], width: int | None = None) -> list[str]:
@@ -73,16 +100,22 @@ def workers_lines(workers: Sequence[WorkerView], width: int | None = None) -> li
     return columns(rows, (2, 4, 5), width)
 
 
-def _broken(line: str, width: int | None) -> list[str]:
-    if width is None or len(line) <= width:
-        return [line]
-    return textwrap.wrap(line, max(width, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+def _named(before: str, genotype: str, behind: str, width: int | None) -> list[str]:
+    """A genotype in a line of text, broken between its parts where it has no room there."""
+    if width is None or len(before) + len(genotype) <= width:
+        return [before + genotype + behind]
+    *parts, last = broken(genotype, width - len(before))
+    indent = " " * len(before)
+    return [
+        *(f"{before if number == 0 else indent}{part}" for number, part in enumerate(parts)),
+        indent + last + behind,
+    ]
 
 
 def history_lines(rows: Sequence[Sequence[Any]], width: int | None = None) -> list[str]:
     """Every evaluation, in the fixed order of `rows`: `[generation, genotype, outcome, fitness]`."""
     head = ["generation", "fitness", "outcome", "genotype"]
-    return columns([head, *[[str(g), f"{f:.2f}", str(o), str(text)] for g, text, o, f in rows]], (0, 1), width)
+    return genotype_lines([head, *[[str(g), f"{f:.2f}", str(o), str(text)] for g, text, o, f in rows]], (0, 1), width)
 
 
 def studies_lines(found: Sequence[tuple[str, dict[str, Any]]], width: int | None = None) -> list[str]:
@@ -97,13 +130,14 @@ def studies_lines(found: Sequence[tuple[str, dict[str, Any]]], width: int | None
     return columns(rows, (3, 4), width)
 
 
-def _failure_lines(failures: Sequence[dict[str, Any]]) -> list[str]:
+def _failure_lines(failures: Sequence[dict[str, Any]], width: int | None) -> list[str]:
     """The last few evaluations that failed, each with its reason and what its worker had printed last."""
     if not failures:
         return []
     lines = ["", "failed evaluations" if len(failures) <= _N_FAILURES else f"the last {_N_FAILURES} failed evaluations"]
     for failure in failures[-_N_FAILURES:]:
-        lines.append(f"  {failure['genotype']}: {failure['outcome']} ({failure['reason']})")
+        became = f": {failure['outcome']} ({failure['reason']})"
+        lines += _named("  ", failure["genotype"], became, width)
         lines += _printed(failure["log"].splitlines())
     return lines
 
@@ -129,7 +163,7 @@ def _finalist_lines(finalists: Sequence[dict[str, Any]], width: int | None) -> l
         is_ok = "fitness" in final
         figures = [f"{final['fitness']:.2f}", db(final["psnr_db"])] if is_ok else [final["outcome"], final["reason"]]
         rows.append([str(number), *figures, f"{final['parameters']:,}", final["genotype"]])
-    return columns([["", "fitness", "PSNR", "parameters", "genotype"], *rows], (0, 1, 2, 3), width)
+    return genotype_lines([["", "fitness", "PSNR", "parameters", "genotype"], *rows], (0, 1, 2, 3), width)
 
 
 def _front_lines(front: Sequence[dict[str, Any]], width: int | None) -> list[str]:
@@ -138,4 +172,4 @@ def _front_lines(front: Sequence[dict[str, Any]], width: int | None) -> list[str
     for row in front:
         costs = [f"{row[name]:,}" for name in ("parameters", "operations", "code_values")]
         rows.append([f"{row['fitness']:.2f}", db(row["psnr_db"]), *costs, row["genotype"]])
-    return columns(rows, (0, 1, 2, 3, 4), width)
+    return genotype_lines(rows, (0, 1, 2, 3, 4), width)

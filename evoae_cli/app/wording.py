@@ -1,5 +1,6 @@
 """How values read on the screen: durations, shortened genotypes, sizes. Plain functions of plain values."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,13 @@ def shorten(text: str, width: int) -> str:
         return ELLIPSIS[: max(width, 0)]
     tail = (width - 1) // 2
     return text[: width - 1 - tail] + ELLIPSIS + text[len(text) - tail :]
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """A line as lines of at most `width` columns, broken between words; a longer word stays whole."""
+    if len(line) <= width:
+        return [line]
+    return textwrap.wrap(line, max(width, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def clock(seconds: float) -> str:

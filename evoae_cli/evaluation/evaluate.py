@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from evoae_cli.errors import EvoaeError, UsageError
+from evoae_cli.errors import EvoaeError, UsageError, first_line
 from evoae_cli.evaluation.contract import (
     Evaluation,
     EvaluationRequest,
@@ -30,7 +30,6 @@ from evoae_cli.evaluation.memory import free_memory, is_memory_error
 from evoae_cli.evaluation.metrics import Exam, exam_scores, psnr_by_image, scores
 from evoae_cli.evaluation.noise import Noise, strength_text
 from evoae_cli.evaluation.objective import fixed_noisy, halves
-from evoae_cli.evaluation.readers import first_line
 from evoae_cli.evaluation.reproducible import reproducible, seeded
 from evoae_cli.evaluation.resident import Resident
 from evoae_cli.evaluation.residual import residual_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.errors import ImageError
+from evoae_cli.errors import ImageError, first_line
 from evoae_cli.evaluation.imagefile import Pixels
 
 if TYPE_CHECKING:
@@ -206,8 +206,3 @@ def as_pixels(array: npt.NDArray[Any]) -> Pixels:
     if not np.isfinite(pixels).all():
         raise _RefusedError("it holds pixels that are NaN or infinite")
     return pixels
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind where it says nothing."""
-    return (str(error).splitlines() or [""])[0].strip() or type(error).__name__

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evoae_cli.draws import generator, sample
-from evoae_cli.errors import ImageError
+from evoae_cli.errors import ImageError, first_line
 from evoae_cli.evaluation.contract import derive_seed
 from evoae_cli.evaluation.imagefile import cache_folder
-from evoae_cli.evaluation.readers import first_line
 from evoae_cli.evaluation.sources import SourceImage
 
 

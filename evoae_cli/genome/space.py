@@ -1,8 +1,10 @@
 """The search space: which genotypes there are."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from evoae_cli.errors import GenotypeError, UsageError
 from evoae_cli.genome.genotype import MAX_REDUCTIONS, MAX_REPEATS, SKIPS, Genotype, Skip
@@ -66,8 +68,22 @@ class SearchSpace:
             raise UsageError(f"a module of at most {self.max_layers} layers is none; allow at least 1")
         if not self.choices:
             raise UsageError("the search space has no layers; give kinds, further layers or dropout")
+        self._check_further()
         if len({layer.text for layer in self.choices}) < len(self.choices):
             raise UsageError("two layers of the search space have one text; give each its own")
+
+    def _check_further(self) -> None:
+        for layer in self.further:
+            if not isinstance(layer, Layer):
+                raise UsageError(
+                    f"further: {layer!r} is no layer; derive its class from CustomLayer and make one of it"
+                )
+            if not re.fullmatch(r"[^\s,/]+", layer.text):
+                raise UsageError(
+                    f"further: the text {layer.text!r} of a layer has a space, comma or slash; leave it out"
+                )
+            if type(layer).__hash__ is None:
+                raise UsageError(f"further: layer {layer.text!r} can change; make its class a @dataclass(frozen=True)")
 
     @cached_property
     def choices(self) -> tuple[Layer, ...]:
@@ -108,6 +124,17 @@ class SearchSpace:
             n * len({times * repeats for times in range(1, self.max_layers // length + 1) for repeats in self.repeats})
             for length, n in n_primitive.items()
         )
+
+    def described(self) -> dict[str, list[Any]]:
+        """All that a search draws from, as plain values for JSON: two spaces with one description search alike."""
+        return {
+            "layers": [layer.text for layer in self.choices],
+            "max_layers": [self.max_layers],
+            "reductions": list(self.reductions),
+            "repeats": list(self.repeats),
+            "skips": list(self.skips),
+            "residual": list(self.residual),
+        }
 
     def completed(self, genotype: Genotype) -> Genotype:
         """`genotype` with the reductions written out where they are a gene: those of the paper have the fewest."""

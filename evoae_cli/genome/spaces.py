@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from evoae_cli.errors import UsageError
+from evoae_cli.errors import GenotypeError, UsageError, first_line
 from evoae_cli.evaluation.contract import NetworkSpec
 from evoae_cli.genome.genotype import SKIPS, Genotype, parse_genotype
 from evoae_cli.genome.layers import CONVOLUTIONS
@@ -37,7 +37,7 @@ def named_space(name: str) -> SearchSpace:
             f"--space {name!r} is unknown; use {', '.join(SPACES)}, or module:attribute for a space of your own"
         )
     try:
-        found = getattr(_imported(module), attribute)
+        found = getattr(_imported(module, name), attribute)
     except AttributeError:
         raise UsageError(f"--space {name}: {module} has no {attribute!r}; name the SearchSpace in it") from None
     if not isinstance(found, SearchSpace):
@@ -48,24 +48,37 @@ def named_space(name: str) -> SearchSpace:
 def genotype_of(text: str, spec: NetworkSpec) -> Genotype:
     """The genotype that `text` describes, with the layers of the search space that `spec` names.
 
-    Raises GenotypeError for text that describes none, UsageError where the space's module is not found.
+    Raises GenotypeError for text that describes none, UsageError where the space, or a layer in it, is not found.
     """
-    return parse_genotype(text, further=named_space(spec.space).further if spec.space is not None else ())
+    if spec.space is None:
+        return parse_genotype(text)
+    try:
+        return parse_genotype(text, further=named_space(spec.space).further)
+    except GenotypeError as error:
+        raise UsageError(
+            f"{text}: {error}; it was found in --space {spec.space}, whose layers must stay as they were"
+        ) from None
 
 
-def _imported(module: str) -> object:
+def _imported(module: str, space: str) -> object:
     # The current folder is where a person who names a module has it; a command's own path does not hold it.
     is_added = "" not in sys.path
     if is_added:
         sys.path.append("")
     try:
         return importlib.import_module(module)
-    except ImportError as error:
-        raise UsageError(
-            f"--space {module}: {error}; run where Python finds {module}.py (the current folder, or PYTHONPATH)"
-        ) from error
     except UsageError as error:
-        raise UsageError(f"--space {module}: {error}") from error
+        raise UsageError(f"--space {space}: {error}") from error
+    except ModuleNotFoundError as error:
+        if error.name not in (module, module.partition(".")[0]):
+            raise UsageError(f"--space {space}: {module} needs {error.name!r}, which is not installed") from error
+        raise UsageError(
+            f"the search space {space} is not found: {error}; run where {module.replace('.', '/')}.py lies, "
+            "or put that folder into PYTHONPATH"
+        ) from error
+    except Exception as error:
+        # It is a person's own program, so what it raises is theirs to mend.
+        raise UsageError(f"--space {space}: {module} fails: {type(error).__name__}: {first_line(error)}") from error
     finally:
         if is_added:
             sys.path.remove("")

@@ -13,7 +13,7 @@ from numpy.random import Generator
 
 from evoae_cli.draws import draw, one_of
 from evoae_cli.genome.genes import crossed, mutated, random_genes
-from evoae_cli.genome.genotype import Genotype
+from evoae_cli.genome.genotype import Genotype, Skip
 from evoae_cli.genome.layers import Layer
 from evoae_cli.genome.space import SearchSpace
 
@@ -28,6 +28,22 @@ def distinct_genotypes(n: int, space: SearchSpace, rng: Generator) -> list[Genot
     layers = list(space.choices)
     return [
         Genotype((layers.pop(draw(len(layers), rng)),), **random_genes(space, rng)) for _ in range(min(n, len(layers)))
+    ]
+
+
+def smallest_genotypes(space: SearchSpace) -> list[Genotype]:
+    """Each layer by itself with each number of reductions, and with the other genes at what costs least.
+
+    That is the fewest repeats, and no skips; where the space has no such choice, one kind of skip at all stages. More
+    reductions make the code smaller and all else larger, so none of them is the smallest in every way. Of one-layer
+    networks of the built-in layers, one of these has the fewest parameters, operations or code values.
+    """
+    skips: tuple[Skip, ...] = ("none",) if "none" in space.skips else space.skips
+    return [
+        Genotype((layer,), reductions, min(space.repeats), (skip,) * (reductions or 0), space.residual[0])
+        for layer in space.choices
+        for reductions in space.reductions or (None,)
+        for skip in skips
     ]
 
 

@@ -7,8 +7,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from evoae_cli.errors import UsageError
+from evoae_cli.errors import UsageError, first_line
 from evoae_cli.genome.layers import CustomLayer
+from evoae_cli.genome.space import SearchSpace
+
+_TRIED_SIDE = 8
+"""Pixels; the coarsest features of a study may be as small."""
 
 
 class _Outputs(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -31,11 +35,17 @@ class Measured:
 
     def __init__(self, layer: CustomLayer, n_in: int, side: int) -> None:
         """Raises UsageError for a layer that does not do what `CustomLayer.build` says."""
-        with torch.device("meta"):
-            network = layer.build(n_in)
-            image = torch.empty(1, n_in, side, side)
-        with torch.no_grad(), FlopCounterMode(display=False) as counter, _Outputs() as outputs:
-            made = network(image)
+        try:
+            with torch.device("meta"):
+                network = layer.build(n_in)
+                image = torch.empty(1, n_in, side, side)
+            with torch.no_grad(), FlopCounterMode(display=False) as counter, _Outputs() as outputs:
+                made = network(image)
+        except Exception as error:
+            # It is a person's own program, so what it raises is theirs to mend.
+            raise UsageError(
+                f"layer {layer.text!r} cannot be used on {n_in} channels: {type(error).__name__}: {first_line(error)}"
+            ) from error
         wanted = (1, layer.n_out(n_in), side, side)
         if tuple(made.shape) != wanted:
             raise UsageError(
@@ -46,3 +56,13 @@ class Measured:
         # A multiplication and an addition each count as one there.
         self.operations = counter.get_total_flops() // 2
         self.n_values = outputs.n_values
+
+
+def check_further(space: SearchSpace, channels: int) -> None:
+    """Try the layers of a space of the user's own, on images of `channels` channels, before a study begins.
+
+    Raises UsageError for one that does not do what `CustomLayer.build` says.
+    """
+    for layer in space.further:
+        if isinstance(layer, CustomLayer):
+            Measured(layer, channels, _TRIED_SIDE)

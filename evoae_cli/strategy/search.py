@@ -11,7 +11,7 @@ from numpy.random import Generator
 from evoae_cli.draws import draw
 from evoae_cli.genome.genotype import Genotype
 from evoae_cli.genome.space import SearchSpace
-from evoae_cli.genome.variation import distinct_genotypes, random_genotype
+from evoae_cli.genome.variation import distinct_genotypes, random_genotype, smallest_genotypes
 from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.limits import Limits
 from evoae_cli.strategy.population import FITNESS_ALONE, Individual, ObjectiveName, rank_key
@@ -204,6 +204,9 @@ class Search(ABC):
             return [*known, *drawn]
         admitted = [genotype for genotype in drawn if limits.admits(genotype)]
         minimal = distinct_genotypes(_N_MINIMAL, self._space, rng)
+        if self._space.has_genes:
+            # Their genes are random; those that cost least may be all that the limits admit.
+            minimal += _others(smallest_genotypes(self._space), minimal)
         substitutes = [genotype for genotype in minimal if limits.admits(genotype)]
         if not (known or admitted or substitutes):
             raise limits.nothing_admitted(minimal)

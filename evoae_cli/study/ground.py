@@ -14,7 +14,7 @@ from evoae_cli.study.config import CHANGEABLE, StudyConfig, resolve
 from evoae_cli.study.locate import DATABASE, SETTINGS, is_study
 from evoae_cli.study.lock import LOCK, StudyLock
 from evoae_cli.study.settingsfile import write_settings
-from evoae_cli.study.setup import Setup, new_search, prepare
+from evoae_cli.study.setup import Setup, new_search, prepare, search_space
 from evoae_cli.study.store import Store
 from evoae_cli.wholefile import PART
 
@@ -52,6 +52,7 @@ def new_ground(config: StudyConfig, folder: Path, warn: Callable[[str], None]) -
             store.put_meta(
                 settings=msgspec.to_builtins(setup.config),
                 fingerprint=setup.images.fingerprint,
+                space=search_space(setup.config, None).described(),
                 state="running",
                 active_s=0.0,
             )
@@ -88,6 +89,7 @@ def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, cha
             raise StudyError(
                 f"--generations {config.generations}: the study has {settings['generations']} already; name more"
             )
+        _check_space(config, store.meta("space"))
         setup = prepare(config, warn)
         search = new_search(setup.requests(folder))
         if setup.images.fingerprint != store.meta("fingerprint"):
@@ -114,6 +116,21 @@ def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, cha
         lock.abandon()
         raise
     return Ground(setup, search, store, lock)
+
+
+def _check_space(config: StudyConfig, before: dict[str, list[Any]] | None) -> None:
+    """Raise StudyError where the search space is not what it was; None: of a study that does not say."""
+    if before is None:
+        return
+    now = search_space(config, None).described()
+    for name, values in before.items():
+        if values != now[name]:
+            gone = [f"without {value}" for value in values if value not in now[name]]
+            come = [f"with {value}" for value in now[name] if value not in values]
+            raise StudyError(
+                f"--space {config.space} has changed since the study began: {name.replace('_', ' ')} "
+                f"{', '.join([*gone, *come]) or 'in another order'}; bring back the old one or start a new study"
+            )
 
 
 def _locked(folder: Path, *, is_new: bool) -> StudyLock:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from evoae_cli.errors import GenotypeError, StudyError
+from evoae_cli.errors import GenotypeError, StudyError, first_line
 from evoae_cli.evaluation.contract import NetworkSpec, Objective
 from evoae_cli.evaluation.imagefile import Depth
 from evoae_cli.study.locate import BEST, is_study, plain_path, study_path
@@ -47,7 +47,6 @@ def load_model(name: str | Path) -> LoadedModel:
     """Load a model from a study, its `best/`, or a folder with a model. Raises StudyError for anything else."""
     from safetensors import SafetensorError, safe_open
 
-    from evoae_cli.evaluation.readers import first_line
     from evoae_cli.genome.spaces import genotype_of
     from evoae_cli.phenotype.autoencoder import build
 

@@ -10,7 +10,7 @@ from itertools import islice
 
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Evaluation
-from evoae_cli.genome.genotype import parse_genotype
+from evoae_cli.genome.spaces import genotype_of
 from evoae_cli.strategy.population import Individual
 from evoae_cli.strategy.search import N_BARREN, Proposal
 from evoae_cli.strategy.steady_state import SteadyState
@@ -141,7 +141,7 @@ class Searching:
         told = []
         for record in means.store.told():
             found = record.evaluation
-            genotype = parse_genotype(found.genotype)
+            genotype = genotype_of(found.genotype, means.requests.network)
             told.append(
                 Individual(
                     genotype, found.fitness, found.parameters, found.outcome, found.operations, found.code_values

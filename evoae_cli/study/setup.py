@@ -130,6 +130,7 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
     """Find devices and images and settle what depends on them. Raises UsageError or ImageError in one line."""
     from evoae_cli.evaluation.hardware import bfloat16_is_fast, devices
     from evoae_cli.phenotype.autoencoder import code_channels_for
+    from evoae_cli.phenotype.measured import check_further
 
     chosen = devices(config.device)
     images = study_images(config, warn, cache)
@@ -137,7 +138,9 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
         raise ImageError(f"images of {images.source} have {images.channels} channels; 1 to 8 can be used")
     if config.noisy_only:
         _warn_if_correlated(images, warn)
-    known = known_genotypes(config, search_space(config, images.channels))
+    space = search_space(config, images.channels)
+    check_further(space, images.channels)
+    known = known_genotypes(config, space)
     # As texts of genotypes: a study does not depend on those that it starts from.
     config = msgspec.structs.replace(config, start_from=tuple(one.text for one in known))
     ratio = config.code_fraction

@@ -56,7 +56,12 @@ def _named(name: str, space: SearchSpace) -> list[Genotype]:
         store.close()
     if not texts:
         raise UsageError(f"--start-from {folder}: this study has found no architecture yet; name another")
-    genotypes = [parse_genotype(text, further=space.further) for text in texts]
+    try:
+        genotypes = [parse_genotype(text, further=space.further) for text in texts]
+    except GenotypeError as error:
+        raise UsageError(
+            f"--start-from {folder}: {error}; search with --space {settings.get('space', 'skip')}, as that study"
+        ) from None
     if not space.reductions:
         return genotypes
     # Where they are no gene, a genotype has its study's.

@@ -125,6 +125,32 @@ def test_long_genotypes_keep_both_ends() -> None:
     assert all("dropout2d" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("width", "best", "worker"),
+    [
+        (80, "1 5x5conv2d:32,…,5x5sepconv:32/r4/x3/skips:cnac/res ", " 5x5conv2d:32,…/r4/x3/skips:cnac/res "),
+        (60, "1 5x5conv2d:32,…/r4/x3/… ", " 5x5conv2d:32,…/r4/x3/… "),
+    ],
+)
+def test_the_genes_of_long_genotypes_are_in_short_and_no_part_is_torn(width: int, best: str, worker: str) -> None:
+    text = "5x5conv2d:32,3x3dilated:16,5x5sepconv:32/reductions:4/repeats:3/skips:concat,none,add,concat/residual"
+    lines = drawn(make_snapshot(genotype=text), width)
+    [first] = [line for line in lines if line.startswith("1 ")]
+    assert first.startswith(best)
+    assert first.split()[-3:] == ["64.2", "25.1", "6,043"]
+    [training] = [line for line in lines if "pid 4001" in line]
+    assert worker in training
+    assert training.endswith("0:01")
+
+
+def test_a_worker_that_is_drained_keeps_its_word_before_a_long_genotype() -> None:
+    text = "5x5conv2d:32,3x3dilated:16/reductions:4/repeats:3/skips:concat,none,add,concat/residual"
+    last = WorkerView(name="w", device="cpu", pid=7, state="draining", task=text, progress=0.5)
+    assert any(
+        "last: 5x5conv2d:32,…/r4/x3/skips:cnac/res" in line for line in drawn(make_snapshot(workers=(last,)), 80)
+    )
+
+
 def test_failures_are_counted_by_kind_only_if_there_are_any() -> None:
     assert counts_text(Counts(trained=32, cache_hits=3, in_flight_hits=1)) == "32 trained, 4 cached"
     assert counts_text(Counts(trained=32, rejected=1000)) == "32 trained, 0 cached, 1,000 rejected"

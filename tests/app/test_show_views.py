@@ -1,6 +1,7 @@
 """The closing screen and the tables of `show` and `list`, from hand-made summaries."""
 
 import io
+import re
 import shlex
 from datetime import datetime
 from pathlib import Path
@@ -136,6 +137,102 @@ def test_in_a_narrow_terminal_genotypes_give_way_and_text_is_broken_between_word
     whole = study_lines(long, FOLDER)
     assert " ".join(whole).split() == " ".join(study_lines(long, FOLDER, 79)).split()
     assert f"model: {FOLDER}/best" in whole
+
+
+LONG = (
+    "5x5conv2d:32,3x3dilated:16,5x5sepconv:32/reductions:4/repeats:3/skips:concat,none,add,concat/residual",
+    "3x3conv2d:16/reductions:2/skips:concat,add/residual",
+    ",".join(["3x3conv2d:16", "5x5conv2d:8"] * 5),
+)
+
+
+def of_long_genotypes() -> dict[str, Any]:
+    """A summary with a long genotype wherever there is one."""
+    summary = make_summary()
+    finalists = [summary["finalists"][0] | {"genotype": text} for text in LONG]
+    front = [
+        {"genotype": text, "fitness": 50.0, "psnr_db": 23.6, "parameters": 57_395, "operations": 162_938_880}
+        | {"code_values": 147_456}
+        for text in LONG
+    ]
+    failures = [{"genotype": text, "outcome": "oom", "reason": "no memory", "log": ""} for text in LONG]
+    return summary | {
+        "best": summary["best"] | {"genotype": LONG[0]},
+        "finalists": finalists,
+        "front": front,
+        "failures": failures,
+    }
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 120])
+def test_show_breaks_long_genotypes_between_their_parts_and_loses_nothing(width: int) -> None:
+    rows = [[0, text, "ok", 10.0] for text in LONG]
+    lines = study_lines(of_long_genotypes(), FOLDER, width) + history_lines(rows, width)
+    assert max(map(len, lines)) <= width
+    # Once each in the tables of finalists, front and history and among the failures; the best once more.
+    joined = "".join(line.strip() if line.startswith(" ") or line[:1].isdigit() else line for line in lines)
+    for text in LONG:
+        assert joined.count(text) == 4 + (text == LONG[0])
+    parts = {part for text in LONG for part in re.split("[,/]", text)} | {"skips:concat", "add", "none", "concat"}
+    shown = {part for line in lines for word in line.split() if "conv" in word for part in re.split("[,/:]+", word)}
+    assert shown <= {piece for part in parts for piece in part.split(":")} | {""}
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_show_keeps_the_figures_of_a_long_genotype_in_their_row(width: int) -> None:
+    lines = study_lines(of_long_genotypes(), FOLDER, width)
+    table = lines[lines.index("finalists, ranked on val") + 1 :]
+    assert table[0].split() == ["fitness", "PSNR", "parameters", "genotype"]
+    rows = [line.split() for line in table if line[:1].isdigit()][:3]
+    assert [row[:5] for row in rows] == [[f"{n}", "64.20", "25.1", "dB", "6,043"] for n in (1, 2, 3)]
+    assert [row[5].partition(",")[0].partition("/")[0] for row in rows] == [
+        "5x5conv2d:32",
+        "3x3conv2d:16",
+        "3x3conv2d:16",
+    ]
+
+
+def test_where_the_figures_leave_no_room_genotypes_stand_below_them() -> None:
+    lines = study_lines(of_long_genotypes(), FOLDER, 60)
+    start = next(
+        number for number, line in enumerate(lines) if line.startswith("fitness     PSNR  parameters   operations")
+    )
+    assert lines[start + 1] == "    genotype"
+    assert lines[start + 2].split() == ["50.00", "23.6", "dB", "57,395", "162,938,880", "147,456"]
+    assert lines[start + 3 : start + 6] == [
+        "    5x5conv2d:32,3x3dilated:16,5x5sepconv:32/reductions:4/",
+        "    repeats:3/skips:concat,none,add,concat/residual",
+        lines[start + 2],
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_closing_screen_has_the_whole_genotype(width: int) -> None:
+    lines = closing_lines(of_long_genotypes(), width)
+    number = next(number for number, line in enumerate(lines) if line.startswith("5x5conv2d:32"))
+    assert LONG[0].startswith(lines[number] + lines[number + 1])
+    assert all(len(line) <= width for line in lines[: number + 3])
+    assert lines.index(f"model: {FOLDER}/best") > number
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_in_a_narrow_terminal_the_closing_screen_breaks_between_words_and_leaves_nothing_out(width: int) -> None:
+    summary = make_summary(state="time-up")
+    lines = closing_lines(summary, width)
+    assert " ".join(lines).split() == " ".join(closing_lines(summary, 1000)).split()
+    assert all(len(line) <= width for line in lines[:-4])
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_in_a_list_a_study_has_one_line_and_its_genotype_is_in_short(width: int) -> None:
+    summary = make_summary()
+    summary["best"]["genotype"] = LONG[1]
+    lines = studies_lines([("runs/photos", summary)], width)
+    assert len(lines) == 2
+    assert all(len(line) <= width for line in lines)
+    # As much as there is room for, part by part.
+    assert lines[1].endswith({80: "  3x3conv2d:16/r2/skips:ca/res", 60: "  3x3conv2d…"}[width])
+    assert studies_lines([("runs/photos", summary)])[1].endswith(f"  {LONG[1]}")
 
 
 def test_the_front_of_several_objectives_is_a_table_and_a_line() -> None:

@@ -63,6 +63,25 @@ CASES = (
     case("no time at all", "search denoise --for 0s", "--for 0s", "above 0s"),
     case("a time longer than a year", "search denoise --for 9999d", "--for 9999d", "at most 366d"),
     case("a timeout of no known unit", "search denoise --timeout 5y", "--timeout '5y'", "30m"),
+    case(
+        "an unknown search space", "search denoise --space skips", "--space 'skips'", "paper, skip, or module:attribute"
+    ),
+    case("a search space in no file", "search denoise --space mine:SPACE", "mine:SPACE is not found", "mine.py"),
+    case(
+        "a search space that is torn",
+        "search denoise --space torn:SPACE",
+        "torn fails: SyntaxError",
+        "torn.py, line 1",
+        prepare=file("torn.py", "SPACE = ("),
+        is_process=True,
+    ),
+    case(
+        "a search space that is something else",
+        "search denoise --space other:SPACE",
+        "--space other:SPACE is a int, not a SearchSpace",
+        prepare=file("other.py", "SPACE = 3"),
+        is_process=True,
+    ),
     case("an unknown mode", "search denoise --mode both", "'both'", "async"),
     case("an unknown objective", "search denoise --objectives fitness,speed", "'speed'", "operations or code"),
     case("objectives without fitness", "search denoise --objectives code", "leaves out fitness", "fitness,code"),

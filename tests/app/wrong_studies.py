@@ -82,6 +82,13 @@ SPOILED = (
 )
 """Studies that cannot be shown."""
 
+_OWN_SPACE = sql(_DB, "UPDATE meta SET value=json_set(value, '$.space', 'my_layers:SPACE') WHERE key='settings'")
+
+
+def _in_own_space(about: dict[str, Any]) -> dict[str, Any]:
+    return about | {"network": about["network"] | {"space": "my_layers:SPACE"}}
+
+
 DENOISE = "denoise ./model in.png -o out.png -q"
 
 CASES = (
@@ -237,6 +244,35 @@ CASES = (
         prepare=several(study, mode("runs", 0)),
         is_unprivileged=True,
     ),
+    # Search spaces of one's own that are not where the command runs.
+    case(
+        "resume of a study without its search space",
+        "resume mine -q",
+        "the search space my_layers:SPACE is not found",
+        "my_layers.py",
+        "PYTHONPATH",
+        prepare=several(study, _OWN_SPACE),
+    ),
+    case(
+        "resume of a study whose search space has changed",
+        "resume mine -q",
+        "layers without 9x9gone:8",
+        "bring back the old one",
+        prepare=several(
+            study, sql(_DB, "UPDATE meta SET value=json_insert(value, '$.layers[#]', '9x9gone:8') WHERE key='space'")
+        ),
+    ),
+    case(
+        "a start from a study with layers of its own",
+        "search denoise -q --space skip --device cpu --start-from mine",
+        "unknown layer '9x9gone:8'",
+        "--space my_layers:SPACE",
+        prepare=several(
+            study,
+            _OWN_SPACE,
+            sql(_DB, "UPDATE meta SET value='[\"9x9gone:8\"]' WHERE key='finalists'"),
+        ),
+    ),
     # Searches that do not run.
     case("stopping where nothing runs", "stop", "no study", "runs now", is_process=True),
     case("stopping what has ended", "stop mine", "mine", prepare=study),
@@ -288,6 +324,20 @@ CASES = (
         "format 2",
         "reads 1",
         prepare=_described(lambda about: about | {"format": 2}),
+    ),
+    case(
+        "a model without its search space",
+        DENOISE,
+        "the search space my_layers:SPACE is not found",
+        "my_layers.py",
+        prepare=_described(_in_own_space),
+    ),
+    case(
+        "export of a model without its search space",
+        "export ./model --onnx model.onnx -q",
+        "the search space my_layers:SPACE is not found",
+        "my_layers.py",
+        prepare=_described(_in_own_space),
     ),
     case("a description that is a list", DENOISE, "model.safetensors", prepare=_described(lambda about: [1, 2])),
     case(

@@ -1,6 +1,7 @@
 """The genes beside the module: text, key, validity, mutation and crossover."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -11,7 +12,7 @@ from evoae_cli.draws import generator
 from evoae_cli.errors import GenotypeError, UsageError
 from evoae_cli.genome.genes import mutated
 from evoae_cli.genome.genotype import SKIPS, Genotype, parse_genotype
-from evoae_cli.genome.layers import Conv2d, DilatedConv2d, Dropout2d, SepConv2d
+from evoae_cli.genome.layers import Conv2d, DilatedConv2d, Dropout2d, Layer, SepConv2d
 from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.spaces import SPACES
 from evoae_cli.genome.variation import child, crossover, mutate, offspring, random_genotype
@@ -148,12 +149,67 @@ def test_the_size_of_a_space_is_the_number_of_different_keys() -> None:
     assert space.size == len(keys)
 
 
-def test_the_papers_genotypes_are_in_the_skip_space_with_one_reduction() -> None:
-    genotype = parse_genotype("3x3conv2d:16,dropout2d", SKIP)
-    assert genotype.text == "3x3conv2d:16,dropout2d/reductions:1"
-    rng = generator(4)
-    for _ in range(50):
-        parse_genotype(random_genotype(SearchSpace(), rng).text, SKIP)
+@given(st.lists(st.sampled_from(SPACES["paper"].choices), min_size=1, max_size=10))
+def test_every_genotype_of_the_paper_is_one_of_the_skip_space_with_one_reduction(layers: list[Layer]) -> None:
+    paper = Genotype(tuple(layers))
+    found = parse_genotype(paper.text, SKIP)
+    assert found.text == f"{paper.text}/reductions:1"
+    assert found.key == f"{paper.key}/reductions:1"
+    assert replace(found, reductions=None) == paper
+
+
+@st.composite
+def genotypes_of(draw: st.DrawFn, space: SearchSpace) -> Genotype:
+    """Any genotype of a space, whether or not variation makes it."""
+    n_layers = draw(st.integers(1, space.max_layers))
+    reductions = draw(st.sampled_from(space.reductions)) if space.reductions else None
+    return Genotype(
+        tuple(draw(st.sampled_from(space.choices)) for _ in range(n_layers)),
+        reductions,
+        draw(st.sampled_from(space.repeats)),
+        tuple(draw(st.sampled_from(space.skips)) for _ in range(reductions or 0)),
+        draw(st.sampled_from(space.residual)),
+    )
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+@given(st.data())
+def test_a_text_is_read_and_written_back_as_it_was(space: SearchSpace, data: st.DataObject) -> None:
+    genotype = data.draw(genotypes_of(space))
+    found = parse_genotype(genotype.text, space)
+    assert (found, found.text, found.key) == (genotype, genotype.text, genotype.key)
+    assert parse_genotype(genotype.text.replace(",", " , ").replace("/", " / "), space) == genotype
+
+
+def test_from_one_layer_mutation_reaches_every_genotype_of_the_space() -> None:
+    space = SearchSpace(
+        kernels=(3,), filters=(8,), kinds=("conv2d", "sepconv"), dropout=False, max_layers=2,
+        reductions=(1, 2), repeats=(1, 2, 3), skips=SKIPS, residual=(False, True),
+    )  # fmt: skip
+    rng, waiting = generator(5), [parse_genotype("3x3sepconv:8/reductions:2/repeats:3/skips:add,add", space)]
+    reached = set(waiting)
+    while waiting:
+        genotype = waiting.pop()
+        # A skip of one stage at one other value is the rarest: 1 in 32.
+        new = {mutate(genotype, space, rng) for _ in range(300)} - reached
+        reached |= new
+        waiting += new
+    n_modules, n_skips = 2 + 2**2, 3 + 3**2
+    assert len(reached) == n_modules * n_skips * 3 * 2
+
+
+@given(st.data(), seeds)
+def test_a_child_has_each_gene_of_either_parent_and_in_the_end_of_both(data: st.DataObject, seed: int) -> None:
+    first, second = data.draw(genotypes_of(SKIP)), data.draw(genotypes_of(SKIP))
+    rng = generator(seed)
+    children = [crossover(first, second, SKIP, rng) for _ in range(100)]
+    for gene in ("reductions", "repeats", "is_residual"):
+        assert {getattr(child, gene) for child in children} == {getattr(first, gene), getattr(second, gene)}
+    parents = [parent.skips_of(parent.reductions or 0) for parent in (first, second)]
+    for stage in range(max(map(len, parents))):
+        of_parents = {skips[stage] for skips in parents if stage < len(skips)}
+        of_children = {child.skips_of(n)[stage] for child in children if stage < (n := child.reductions or 0)}
+        assert of_children == of_parents
 
 
 def test_a_kernel_of_one_is_no_separable_or_dilated_convolution() -> None:

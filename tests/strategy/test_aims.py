@@ -1,8 +1,10 @@
 """Both searches with limits, with several objectives, and from known genotypes, told made-up results."""
 
+import itertools
 import json
 import random
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.contract import NetworkSpec
 from evoae_cli.genome.genotype import Genotype, parse_genotype
 from evoae_cli.genome.space import SearchSpace
 from evoae_cli.outcome import Outcome
+from evoae_cli.phenotype.cost import cost
 from evoae_cli.strategy.evolution import Evolution
 from evoae_cli.strategy.limits import Costs, Limits
 from evoae_cli.strategy.pareto import fronts
@@ -138,6 +142,49 @@ def test_limits_that_admit_nothing_are_refused_with_the_nearest_architecture_and
         "no architecture to start from is within the limits: the smallest, 3x3conv2d:8, has 14 parameters where 13 are "
         "allowed; raise --max-parameters to 14 or more"
     )
+
+
+GENES = SearchSpace(
+    kernels=(2, 3),
+    filters=(4, 6),
+    kinds=("conv2d", "sepconv", "dilated"),
+    max_layers=1,
+    reductions=(1, 2, 3),
+    repeats=(2, 3),
+    skips=("none", "add", "concat"),
+    residual=(False, True),
+)
+
+
+def real_costs(genotype: Genotype) -> Costs:
+    network = NetworkSpec(channels=3, reductions=1, code_channels=None, decoder="same", space=None)
+    found = cost(genotype, network, 32)
+    return Costs(parameters=found.parameters, operations=found.operations, code=found.code_values)
+
+
+@pytest.mark.parametrize("skips", [("none", "add", "concat"), ("add", "concat"), ("concat",)])
+@pytest.mark.parametrize("name", ["parameters", "operations", "code"])
+def test_where_genes_vary_the_architecture_named_is_the_smallest_of_all_that_a_search_can_start_from(
+    name: str, skips: Any
+) -> None:
+    space = replace(GENES, skips=skips)
+    every = [
+        Genotype((layer,), reductions, repeats, chosen, is_residual)
+        for layer in space.choices
+        for reductions in space.reductions
+        for repeats in space.repeats
+        for chosen in itertools.product(space.skips, repeat=reductions)
+        for is_residual in space.residual
+    ]
+    least = min(getattr(real_costs(genotype), name) for genotype in every)
+    with pytest.raises(UsageError, match=rf"has {least:,} .*raise --max-{name} to {least} or more") as caught:
+        make(Evolution, Aims(limits=Limits(real_costs, **{name: least - 1})), space=space)
+    smallest = parse_genotype(re.search(r"the smallest, (\S+), has", str(caught.value))[1], space)  # type: ignore[index]
+    assert getattr(real_costs(smallest), name) == least
+    # What is said to be enough is enough: whatever the seed, there is a start.
+    for seed in range(20):
+        search = make(Evolution, Aims(limits=Limits(real_costs, **{name: least})), space=space, seed=seed)
+        assert next(one.source for one in search.ask()) == "new"
 
 
 @pytest.mark.parametrize("kind", MODES)
