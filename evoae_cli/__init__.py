@@ -16,24 +16,36 @@ from typing import TYPE_CHECKING, Any
 from evoae_cli.version import __version__
 
 if TYPE_CHECKING:
+    from evoae_cli.interface import load, resume, search, train
     from evoae_cli.report.apply import denoise_array as denoise
     from evoae_cli.report.codes import decode_array as decode
     from evoae_cli.report.codes import encode_array as encode
     from evoae_cli.report.export import export_onnx
-    from evoae_cli.study.interface import load, resume, search
     from evoae_cli.study.model import load_model
 
-__all__ = ["__version__", "decode", "denoise", "encode", "export_onnx", "load", "load_model", "resume", "search"]
+__all__ = [
+    "__version__",
+    "decode",
+    "denoise",
+    "encode",
+    "export_onnx",
+    "load",
+    "load_model",
+    "resume",
+    "search",
+    "train",
+]
 
 _HOMES = {
     "decode": ("report.codes", "decode_array"),
     "denoise": ("report.apply", "denoise_array"),
     "encode": ("report.codes", "encode_array"),
     "export_onnx": ("report.export", "export_onnx"),
-    "load": ("study.interface", "load"),
+    "load": ("interface", "load"),
     "load_model": ("study.model", "load_model"),
-    "resume": ("study.interface", "resume"),
-    "search": ("study.interface", "search"),
+    "resume": ("interface", "resume"),
+    "search": ("interface", "search"),
+    "train": ("interface", "train"),
 }
 """Where each function lives, and its name there."""
 

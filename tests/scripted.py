@@ -139,7 +139,7 @@ def _weights() -> Path:
 
     from evoae_cli.genome.genotype import Genotype
     from evoae_cli.phenotype.autoencoder import build, code_channels_for
-    from evoae_cli.study.config import resolve
+    from evoae_cli.study.resolve import resolve
     from evoae_cli.study.setup import search_space
 
     config = resolve("denoise", SETTINGS)
@@ -166,7 +166,7 @@ def refuse(text: str) -> None:
 
 def created(folder: Path, *, expected: Callable[[str], float] | None = None, **changes: Any) -> Any:
     """A new study of `SETTINGS` and `changes`."""
-    from evoae_cli.study.config import resolve
+    from evoae_cli.study.resolve import resolve
     from evoae_cli.study.study import Study
 
     config = resolve("denoise", SETTINGS | changes)

@@ -26,10 +26,12 @@ from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Evaluation
 from evoae_cli.report.codefile import CodedImage, CodeFile, to_npz
 from evoae_cli.report.codes import fingerprint
-from evoae_cli.study.config import CHANGEABLE, resolve
+from evoae_cli.study.config import CHANGEABLE
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.setup import search_space
 from evoae_cli.study.snapshot import State
 from evoae_cli.study.summary import history, summary
+from evoae_cli.study.trainsettings import TRAIN_SETTINGS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -87,7 +89,7 @@ COMMANDS = [command for path in DOCUMENTS for command in commands_in(path)]
 
 def test_the_documents_hold_commands() -> None:
     assert {"README.md", "tutorial.md"} <= {command.where for command in COMMANDS}
-    assert {"search", "resume", "show", "list", "denoise", "encode", "decode", "export", "doctor"} <= {
+    assert {"search", "train", "resume", "show", "list", "denoise", "encode", "decode", "export", "doctor"} <= {
         name for c in COMMANDS for name in c.words[:1]
     }
 
@@ -120,7 +122,7 @@ def test_every_command_line_in_the_documents_parses(command: Command, monkeypatc
 
 def check_settings(name: str, given: dict[str, Any]) -> None:
     """Raise UsageError for values that no study takes."""
-    names = {"search": SETTINGS, "resume": CHANGEABLE}.get(name, ())
+    names = {"search": SETTINGS, "train": TRAIN_SETTINGS, "resume": CHANGEABLE}.get(name, ())
     values = {key: parsed(key, given[key]) for key in names if isinstance(given.get(key), str | tuple | bool)}
     if isinstance(given.get("objective"), str):
         resolve(given["objective"], values)
@@ -171,7 +173,13 @@ def test_the_python_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: py
     def small_resume(study: Any, **changes: Any) -> Any:
         return real_resume(study, progress=False, **changes | {"generations": 1})
 
-    real_resume = evoae_cli.resume
+    def small_train(objective: Any = None, **settings: Any) -> Any:
+        # With a start, what is left comes from there.
+        small = {} if "from_model" in settings else {name: SMALL[name] for name in SMALL if name in TRAIN_SETTINGS}
+        return real_train(objective, **settings | small | {"epochs": 1, "workers": 1, "progress": False})
+
+    real_resume, real_train = evoae_cli.resume, evoae_cli.train
+    monkeypatch.setattr(evoae_cli, "train", small_train, raising=False)
     monkeypatch.setattr(evoae_cli, "search", small_search, raising=False)
     monkeypatch.setattr(evoae_cli, "resume", small_resume, raising=False)
     names: dict[str, Any] = {"__name__": "__main__"}

@@ -24,7 +24,7 @@ FLOORS = (
         "phenotype",
         "evaluation",
     ),
-    *("broker", "engine.protocol", "hosts", "worker", "engine", "study", "report", "bench", "app"),
+    *("broker", "engine.protocol", "hosts", "worker", "engine", "study", "report", "interface", "bench", "app"),
     *("__init__", "__main__"),
 )
 SCIENCE = {"genome", "strategy", "phenotype", "evaluation", "evaluation.noise", "evaluation.contract"}

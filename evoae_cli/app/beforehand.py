@@ -55,7 +55,15 @@ def check_source(config: StudyConfig) -> None:
 
 
 def check_start(config: StudyConfig) -> None:
-    """Raise UsageError or StudyError if `start_from` names what no search of these settings can start from."""
+    """Raise UsageError or StudyError for what no study of these settings can start from, or train."""
+    if config.genotype is not None:
+        from evoae_cli.genome.genotype import parse_genotype
+        from evoae_cli.study.architecture import check_architecture
+        from evoae_cli.study.setup import search_space
+
+        space = search_space(config, channels=None)
+        genotype = parse_genotype(config.genotype, further=space.further)
+        check_architecture(genotype, space, config)
     if config.start_from:
         from evoae_cli.study.setup import search_space
         from evoae_cli.study.startfrom import known_genotypes
@@ -84,6 +92,8 @@ def check_writable(folder: Path) -> None:
 
 def workers_at_hand(config: StudyConfig) -> Workers | None:
     """The workers that `device` and `workers` lead to here; None where only PyTorch can tell."""
+    from evoae_cli.study.setup import default_cpu_workers, most_workers
+
     chosen: set[str] = set()
     for part in (part.strip() for part in config.device.split(",")):
         n_gpus = 0 if part == "cpu" else gpus_at_hand()
@@ -92,10 +102,9 @@ def workers_at_hand(config: StudyConfig) -> Workers | None:
             return None
         chosen.update([part] if part.startswith("cuda:") else gpus or ["cpu"])
     if chosen != {"cpu"}:
-        return Workers(config.workers or len(chosen), is_on_gpu=True)
-    from evoae_cli.study.setup import default_cpu_workers
-
-    return Workers(config.workers or default_cpu_workers(config.threads), is_on_gpu=False)
+        return Workers(config.workers or min(len(chosen), most_workers(config)), is_on_gpu=True)
+    n_workers = config.workers or min(default_cpu_workers(config.threads), most_workers(config))
+    return Workers(n_workers, is_on_gpu=False)
 
 
 def gpus_at_hand() -> int | None:

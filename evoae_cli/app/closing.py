@@ -34,7 +34,8 @@ def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType
         by_strength_text(scores),
         *broken(best["genotype"], width),
         f"{_further(scores)}{_sizes(best)}",
-        f"{counts_text(Counts(**summary['counts']))}, in {clock(summary['active_s'])}",
+        f"{became_text(summary)}, in {clock(summary['active_s'])}",
+        start_line(summary),
         front_line(summary),
         _end(summary),
     ]
@@ -43,9 +44,38 @@ def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType
         *(Text(line) for fact in facts if fact for line in wrapped(fact, width)),
         Text(f"model: {folder / BEST}"),
         Text(),
-        *[Text(f"  {line}", style="cyan") for line in next_lines(summary["objective"], folder)],
+        *[
+            Text(f"  {line}", style="cyan")
+            for line in next_lines(summary["objective"], folder, is_alone=is_training(summary))
+        ],
     ]
     return Group(*lines)
+
+
+def became_text(summary: dict[str, Any]) -> str:
+    """What became of all that was to be trained, as `32 trained, 4 cached`."""
+    return counts_text(Counts(**summary["counts"]), is_training=is_training(summary))
+
+
+def is_training(summary: dict[str, Any]) -> bool:
+    """Whether the study trains one architecture; those of older versions never do."""
+    return summary["settings"].get("genotype") is not None
+
+
+def start_line(summary: dict[str, Any]) -> str:
+    """`+0.82 dB on val (24.38 to 25.20) against the start, runs/a`; empty where a study has no start."""
+    start, best = summary.get("start"), summary["best"]
+    if start is None:
+        return ""
+    folder = Path(start["study"])
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    if best is None or "fitness" not in start:
+        return f"trained further from {folder}"
+    name, unit = ("fitness", "") if start["psnr_db"] is None else ("psnr_db", " dB")
+    before, after = start[name], best[name]
+    what = "" if unit else "fitness "
+    return f"{what}{after - before:+.2f}{unit} on val ({before:.2f} to {after:.2f}) against the start, {folder}"
 
 
 def front_line(summary: dict[str, Any]) -> str:
@@ -92,16 +122,17 @@ def _end(summary: dict[str, Any]) -> str:
     return f"every architecture {'within the limits that came up' if is_limited else 'of the search space'} was trained"
 
 
-def next_lines(objective: str, folder: Path) -> list[str]:
-    """Four lines to copy: look closer, use the model, load it in Python, search on."""
+def next_lines(objective: str, folder: Path, *, is_alone: bool = False) -> list[str]:
+    """Four lines to copy: look closer, use the model, load it in Python, search on; or, without a search, train on."""
     name = _short(folder)
     use = command_line("evoae", "denoise", name, "noisy.png", "-o", "clean.png")
-    again = command_line("evoae", "search", "--config", folder / SETTINGS, "--seed", "1")
+    again = command_line("evoae", "train" if is_alone else "search", "--config", folder / SETTINGS, "--seed", "1")
+    further = command_line("evoae", "train", objective, "--from", name, "--epochs", "200")
     return [
-        command_line("evoae", "show", name, "--history"),
+        command_line("evoae", "show", name, *([] if is_alone else ["--history"])),
         use if objective == "denoise" else again,
         _in_python(name),
-        command_line("evoae", "search", objective, "--data", "FOLDER"),
+        further if is_alone else command_line("evoae", "search", objective, "--data", "FOLDER"),
     ]
 
 

@@ -30,7 +30,8 @@ def _remember_debug(ctx: typer.Context, is_debug: bool) -> bool:
     return is_debug
 
 
-def _study_names(incomplete: str) -> list[str]:
+def study_names(incomplete: str) -> list[str]:
+    """What the shell offers for the name of a study."""
     # The shell shows what completion raises in the middle of the line that is being typed.
     with contextlib.suppress(EvoaeError):
         return [folder.name for folder in list_studies() if folder.name.startswith(incomplete)]
@@ -48,7 +49,7 @@ Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON o
 StudyName = Annotated[
     str | None,
     typer.Argument(
-        metavar="STUDY", help="A study's name or folder; the newest if not given.", autocompletion=_study_names
+        metavar="STUDY", help="A study's name or folder; the newest if not given.", autocompletion=study_names
     ),
 ]
 TimeLimit = Annotated[
@@ -61,7 +62,7 @@ MoreTime = Annotated[
 ]
 ModelName = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="A study, its best/, or a folder with a model.", autocompletion=_study_names),
+    typer.Argument(metavar="MODEL", help="A study, its best/, or a folder with a model.", autocompletion=study_names),
 ]
 
 

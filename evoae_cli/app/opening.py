@@ -40,7 +40,7 @@ def opening(config: StudyConfig, folder: Path, workers: Workers | None, limit_s:
 
 def estimate_s(config: StudyConfig, n_workers: int) -> float:
     """A rough time for the whole study on `n_workers` cores, in seconds; Algorithm 2 makes two offspring per parent."""
-    n_candidates = config.population * (1 + 2 * config.generations)
-    rounds = -(-config.finalists * config.final_seeds // n_workers)
+    n_candidates = 0 if config.is_training else config.population * (1 + 2 * config.generations)
+    rounds = -(-config.n_finals // n_workers)
     epochs = n_candidates * config.epochs / n_workers + rounds * config.final_epochs
     return _START_S + epochs * config.train_images * config.crop**2 / _PIXELS_PER_S

@@ -13,10 +13,12 @@ from evoae_cli.app.helptext import show_help
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import one_of, option_name
-from evoae_cli.study.config import CHANGEABLE, field_meta, field_names, field_type, resolve
+from evoae_cli.study.config import CHANGEABLE, SEARCH_SETTINGS, field_meta, field_type
+from evoae_cli.study.resolve import resolve
+from evoae_cli.study.trainsettings import TRAIN_SETTINGS
 
-SETTINGS = tuple(name for name in field_names() if name != "objective")
-"""The objective is the command's argument; every other setting is an option."""
+SETTINGS = SEARCH_SETTINGS
+"""The options of a search."""
 
 _MAIN_PANEL = "Settings"
 
@@ -27,6 +29,24 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     `command` has a parameter `settings: dict[str, Any]`, which receives those that were given on the command line.
     """
     return _extended(command, SETTINGS, [*map(_option, SETTINGS), _help_all()])
+
+
+def with_train_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` an option for every setting of a training, and `--help-all`; like `with_settings`."""
+    options = [_option(name, text=_IN_TRAINING.get(name)) for name in TRAIN_SETTINGS]
+    return _extended(command, TRAIN_SETTINGS, [*options, _help_all()])
+
+
+_IN_TRAINING = {
+    "epochs": "epochs of the training (quick: 40; with --from: those of the study's finalists)",
+    "final_seeds": "how often it is trained, with other seeds; the best on validation is delivered (quick: 1)",
+    "timeout": "longest time for one training, as 90s, 10m or 2h, or none (quick: none)",
+    "space": "what the architecture may hold: paper (a sequence of layers), skip (skips, repeats and more as well), or "
+    "module:attribute (quick: skip)",
+    "reductions": "how often height and width are halved, where the genotype does not say (1 in space skip)",
+    "workers": "worker processes; otherwise one per GPU, or per core, and no more than there are seeds, plus one",
+}
+"""Descriptions of settings that mean something else where nothing is searched for."""
 
 
 def with_changes(command: Callable[..., None]) -> Callable[..., None]:
@@ -52,17 +72,17 @@ def _extended(
     return with_options
 
 
-def _option(name: str, is_new: bool = True) -> inspect.Parameter:
-    """One setting as an option, of a new study or of one that goes on.
+def _option(name: str, is_new: bool = True, text: str | None = None) -> inspect.Parameter:
+    """One setting as an option, of a new study or of one that goes on; `text` replaces what help says of it.
 
     Values arrive as text, so that one place, `parsed`, says what is wrong with them.
     """
     meta = field_meta(name)
     extra = meta.extra or {}
     kind = bare_type(name)
-    description = (meta.description or name) + (_defaults(name) if is_new else "")
+    description = text or (meta.description or name) + (_defaults(name) if is_new else "")
     is_main = extra["main"] or not is_new
-    declared, metavar, completions = option_name(name), "TEXT", None
+    declared, metavar, completions = option_name(name), extra["metavar"] or "TEXT", None
     accepted: Any = str
     if kind is bool:
         declared, accepted, metavar = f"{declared}/--no-{declared[2:]}", bool, ""
@@ -79,7 +99,7 @@ def _option(name: str, is_new: bool = True) -> inspect.Parameter:
     elif kind in (int, float):
         metavar = "N" if kind is int else "NUMBER"
     option = typer.Option(
-        declared,
+        *(declared, extra["short"]) if extra["short"] else (declared,),
         metavar=metavar,
         help=description,
         hidden=not is_main,

@@ -7,9 +7,11 @@ import typer
 from evoae_cli.app.beforehand import check_readable
 from evoae_cli.app.common import Debug, Json, MoreTime, Quiet, StudyName, chosen_study, limit_seconds
 from evoae_cli.app.console import stderr_console
+from evoae_cli.app.delivering import Force, deliverer
 from evoae_cli.app.options import with_changes
 from evoae_cli.app.running import Show, run_study
-from evoae_cli.study.config import resolve
+from evoae_cli.study.resolve import resolve
+from evoae_cli.study.trainsettings import refuse_limit
 
 
 @with_changes
@@ -19,6 +21,7 @@ def resume(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", metavar="", help="Try again what ended as crashed, timeout or oom.")
     ] = False,
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -27,13 +30,15 @@ def resume(
 ) -> None:
     """Continue a study to the same end as if it had not been interrupted."""
     # What is wrong with the changes themselves is said before anything slow; which objective it is makes no difference.
-    resolve("denoise", settings)
+    resolve("denoise", {name: value for name, value in settings.items() if name != "output"})
     limit_s = limit_seconds(time_limit)
     show = Show(stderr_console(), quiet, as_json)
     folder = chosen_study(study, show.console)
     check_readable(folder)
+    refuse_limit(folder, limit_s)
     with show.preparing(f"resuming {folder}"):
         from evoae_cli.study.study import Study
 
         opened = Study.open(folder, warn=show.warn, is_retrying=retry_failed, **settings)
-    raise typer.Exit(run_study(opened, show, limit_s))
+    deliver = deliverer(opened.config, show, is_forced=force, is_resumed=True)
+    raise typer.Exit(run_study(opened, show, limit_s, deliver))

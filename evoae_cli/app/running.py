@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -52,8 +53,26 @@ class Show:
         warn(self.console, text)
 
 
-def run_study(study: "Study", show: Show, limit_s: float | None) -> int:
-    """Run `study` to its end, its time limit or the first Ctrl-C, and print the result. Returns the exit code."""
+@dataclass(frozen=True)
+class Delivered:
+    """What became of the images that a study was to clean at its end."""
+
+    report: dict[str, Any]
+    """As `evoae denoise --json` prints it."""
+    is_whole: bool
+    """Whether all of them were looked at: it was not interrupted."""
+    has_failures: bool
+
+
+Deliver = Callable[[Path, Callable[[], bool]], Delivered]
+"""Takes the folder of the model, and what says whether to stop."""
+
+
+def run_study(study: "Study", show: Show, limit_s: float | None, deliver: Deliver | None = None) -> int:
+    """Run `study` to its end, its time limit or the first Ctrl-C, and print the result. Returns the exit code.
+
+    `deliver` is what remains to be done with its model, unless it was interrupted.
+    """
     is_live = not show.is_quiet and can_redraw(show.console)
     screen: AbstractContextManager[None] = nullcontext()
     narrator: Narrator | None = None
@@ -63,15 +82,19 @@ def run_study(study: "Study", show: Show, limit_s: float | None) -> int:
         narrator = Narrator(show.console, study.snapshot)
         narrator.tick(0)
         screen = ticking(narrator.tick)
+    delivered = None
     with interruptible(study.request_stop, study.kill) as interruption:
         with screen:
             result = study.run(_listener(show, narrator), limit_s=limit_s)
         # Until the result is out, a late Ctrl-C must not tear it.
-        _conclude(result, show)
-    if result.state == "interrupted":
+        _say_end(result, show)
+        if deliver is not None and result.model is not None and result.state != "interrupted":
+            delivered = deliver(result.model, lambda: interruption.signum is not None)
+        _print_result(result, show, delivered)
+    if result.state == "interrupted" or (delivered is not None and not delivered.is_whole):
         # `evoae stop` acts as Ctrl-C.
         return exit_code(interruption.signum or signal.SIGINT)
-    return 1 if result.state == "failed" else 0
+    return 1 if result.state == "failed" or (delivered is not None and delivered.has_failures) else 0
 
 
 def _listener(show: Show, narrator: Narrator | None) -> "Callable[[StudyEvent], None]":
@@ -86,7 +109,7 @@ def _listener(show: Show, narrator: Narrator | None) -> "Callable[[StudyEvent], 
     return hear
 
 
-def _conclude(result: "StudyResult", show: Show) -> None:
+def _say_end(result: "StudyResult", show: Show) -> None:
     if result.state == "interrupted":
         resume = command_line("evoae", "resume", result.folder)
         show.say(f"interrupted; all finished evaluations are stored. Continue with: {resume}")
@@ -94,8 +117,12 @@ def _conclude(result: "StudyResult", show: Show) -> None:
         say(show.console, f"evoae: no candidate could be trained; see: evoae show {result.folder} --history", "red")
     elif not show.is_quiet:
         show.console.print(closing(result.summary, result.folder, show.console.width), soft_wrap=True)
+
+
+def _print_result(result: "StudyResult", show: Show, delivered: Delivered | None) -> None:
     if show.is_json:
-        _print(json.dumps(result.summary))
+        more = {} if delivered is None else {"denoised": delivered.report}
+        _print(json.dumps(result.summary | more))
     elif result.model is not None and result.state != "interrupted":
         _print(str(result.model))
 

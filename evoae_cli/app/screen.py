@@ -28,8 +28,9 @@ def render(snapshot: Snapshot, width: int, height: int = 24) -> RenderableType:
     n_best = min(len(snapshot.best), max(room // 2, room - max(len(snapshot.workers), 1)), 5)
     lines = [_leading(snapshot, width), _place(snapshot, width), _progress(snapshot, width), Text()]
     lines += _workers(snapshot.workers, width, room - n_best)
-    lines += [Text(), *_architectures(snapshot.best[:n_best], width)] if n_best else []
-    lines += [Text(), *([Text(shorten(front, width))] if front else []), _counts(snapshot.counts, width)]
+    title = "trainings" if snapshot.is_training else "best architectures"
+    lines += [Text(), *_architectures(snapshot.best[:n_best], title, width)] if n_best else []
+    lines += [Text(), *([Text(shorten(front, width))] if front else []), _counts(snapshot, width)]
     if snapshot.state == "stopping":
         lines.append(Text(shorten(_stopping(snapshot), width), style="yellow"))
     return Group(*lines)
@@ -52,9 +53,14 @@ def strongest(references: dict[str, float]) -> str:
     return f"{name} {references[name]:.1f}"
 
 
-def counts_text(counts: Counts) -> str:
-    """`32 trained, 4 cached, 1 failed (1 oom)`; what was rejected or failed, and lost workers, only where any were."""
-    parts = [f"{counts.trained:,} trained", f"{counts.cache_hits + counts.in_flight_hits:,} cached"]
+def counts_text(counts: Counts, *, is_training: bool = False) -> str:
+    """`32 trained, 4 cached, 1 failed (1 oom)`; what was rejected or failed, and lost workers, only where any were.
+
+    Without a search (`is_training`) nothing can be cached.
+    """
+    parts = [f"{counts.trained:,} trained"]
+    if not is_training:
+        parts.append(f"{counts.cache_hits + counts.in_flight_hits:,} cached")
     if counts.rejected:
         parts.append(f"{counts.rejected:,} rejected")
     if counts.failed:
@@ -76,6 +82,7 @@ def _place(snapshot: Snapshot, width: int) -> Text:
         "preparing": "preparing",
         "search": f"generation {snapshot.generation} of {snapshot.n_generations}",
         "finalists": "training the finalists",
+        "training": "training",
         "test": "scoring on test",
         "finished": "finished",
     }[snapshot.phase]
@@ -124,10 +131,10 @@ def _workers(workers: tuple[WorkerView, ...], width: int, room: int) -> list[Tex
     return lines
 
 
-def _architectures(best: tuple[ArchitectureRow, ...], width: int) -> list[Text]:
+def _architectures(best: tuple[ArchitectureRow, ...], title: str, width: int) -> list[Text]:
     is_wide = width >= _NARROW
     numbers = f" {'fitness':>8} {'dB':>6}" + (f" {'parameters':>11}" if is_wide else "")
-    title = shorten("best architectures", width - len(numbers))
+    title = shorten(title, width - len(numbers))
     lines = [Text(f"{title:<{width - len(numbers)}}{numbers}", style="dim")]
     for number, row in enumerate(best, start=1):
         right = f" {row.fitness:>8.1f} {_figure(row.psnr_db):>6}" + (f" {row.parameters:>11,}" if is_wide else "")
@@ -141,8 +148,9 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _counts(counts: Counts, width: int) -> Text:
-    return Text(shorten(counts_text(counts), width), style="red" if counts.failed else "")
+def _counts(snapshot: Snapshot, width: int) -> Text:
+    text = counts_text(snapshot.counts, is_training=snapshot.is_training)
+    return Text(shorten(text, width), style="red" if snapshot.counts.failed else "")
 
 
 def _stopping(snapshot: Snapshot) -> str:

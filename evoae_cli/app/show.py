@@ -64,7 +64,8 @@ def watch_study(folder: Path, console: Console, sleep: Callable[[float], None]) 
         if snapshot.n_done != n_seen:
             n_seen = snapshot.n_done
             place = f"{snapshot.n_done} of {snapshot.n_expected}"
-            say(console, f"{place}: {leading_text(snapshot)}, {counts_text(snapshot.counts)}")
+            became = counts_text(snapshot.counts, is_training=snapshot.is_training)
+            say(console, f"{place}: {leading_text(snapshot)}, {became}")
         if snapshot.state in OVER:
             return
         sleep(_LOOK_EVERY_S)

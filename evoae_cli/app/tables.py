@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evoae_cli.app.closing import against, front_line
+from evoae_cli.app.closing import against, became_text, front_line, is_training, start_line
 from evoae_cli.app.genotypes import broken, fitted
-from evoae_cli.app.screen import counts_text
 from evoae_cli.app.wording import by_strength_text, clock, db, several, wrapped
 from evoae_cli.engine.protocol import WorkerView
 from evoae_cli.study.locate import BEST
@@ -66,8 +65,11 @@ def study_lines(summary: dict[str, Any], folder: Path, width: int | None = None)
     preset, best, counts = summary["settings"]["preset"], summary["best"], summary["counts"]
     lines = [f"{folder}: {summary['objective']}, {summary['state']}, seed {summary['seed']}, preset {preset}"]
     lines += [f"noise: {summary['noise']}", ""]
+    if is_training(summary):
+        lines[1:1] = [start_line(summary) or f"trained from scratch: {summary['settings']['genotype']}"]
     if best is None:
-        lines.append(f"no candidate has been {'trained with success' if Counts(**counts).failed else 'evaluated'} yet")
+        what = "it has not" if is_training(summary) else "no candidate has"
+        lines.append(f"{what} been {'trained with success' if Counts(**counts).failed else 'evaluated'} yet")
     else:
         lines += [*_named("best: ", best["genotype"], "", width), *_score_lines(best)]
         if by_strength := by_strength_text(best["test"] or {}):
@@ -78,7 +80,8 @@ def study_lines(summary: dict[str, Any], folder: Path, width: int | None = None)
         if summary["references"][split] is not None:
             lines.append(f"references on {split}: {against(summary, split)}")
     if summary["finalists"]:
-        lines += ["", "finalists, ranked on val", *_finalist_lines(summary["finalists"], width)]
+        title = "trainings" if is_training(summary) else "finalists, ranked on val"
+        lines += ["", title, *_finalist_lines(summary["finalists"], width)]
     if summary["front"]:
         lines += ["", front_line(summary), *_front_lines(summary["front"], width)]
     lines += _failure_lines(summary["failures"], width)
@@ -86,8 +89,8 @@ def study_lines(summary: dict[str, Any], folder: Path, width: int | None = None)
         how, *printed = lost[-1].splitlines()
         lines += ["", f"{several(counts['lost_leases'], 'worker')} lost in mid-task; the last one:", f"  {how}"]
         lines += _printed(printed)
-    became = counts_text(Counts(**counts))
-    lines += ["", f"{counts['proposed']:,} proposed, {became}, {clock(summary['active_s'])}"]
+    proposed = "" if is_training(summary) else f"{counts['proposed']:,} proposed, "
+    lines += ["", f"{proposed}{became_text(summary)}, {clock(summary['active_s'])}"]
     return [part for line in lines for part in (wrapped(line, width) if width is not None else [line])]
 
 

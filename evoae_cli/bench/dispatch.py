@@ -18,7 +18,7 @@ from evoae_cli.bench import stopwatch
 from evoae_cli.bench.report import Report, formatted, options, this_machine
 from evoae_cli.bench.stopwatch import Note
 from evoae_cli.errors import EvoaeError
-from evoae_cli.study.config import resolve
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.store import Store
 from evoae_cli.study.study import Study, StudyEvent
 

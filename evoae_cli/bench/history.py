@@ -14,7 +14,7 @@ from pathlib import Path
 
 from evoae_cli.bench.report import Report, formatted, options, this_machine
 from evoae_cli.errors import EvoaeError, UsageError
-from evoae_cli.study.config import resolve
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.store import Store
 from evoae_cli.study.study import Study, StudyEvent
 

@@ -12,7 +12,7 @@ from evoae_cli.broker.task import Task
 from evoae_cli.engine.local import LocalEngine, WorkerSpec
 from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.evaluation.contract import Evaluation, Precision
-from evoae_cli.study.config import resolve
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.setup import prepare
 from evoae_cli.study.study import RUNNER
 

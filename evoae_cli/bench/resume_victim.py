@@ -23,8 +23,8 @@ from evoae_cli.evaluation.contract import EvaluationRequest, Request
 from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.evolution import Evolution
 from evoae_cli.study import best, model
-from evoae_cli.study.config import resolve
 from evoae_cli.study.locate import BEST
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.store import Store
 from evoae_cli.study.study import Study, StudyEvent
 from evoae_cli.wholefile import PART

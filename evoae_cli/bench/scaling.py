@@ -20,8 +20,9 @@ from evoae_cli.errors import EvoaeError
 from evoae_cli.genome.genotype import Genotype
 from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.variation import distinct_genotypes, offspring
-from evoae_cli.study.config import StudyConfig, resolve
+from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.requests import Requests
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.setup import prepare, search_space
 from evoae_cli.study.study import RUNNER
 

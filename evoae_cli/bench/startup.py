@@ -69,7 +69,7 @@ def _timed(command: list[str], environ: dict[str, str]) -> float:
 
 def make_study(runs_folder: Path) -> None:
     """A small finished study, by a real search, for `show` and `list` to find."""
-    from evoae_cli.study.interface import search
+    from evoae_cli.interface import search
 
     tiny = SMALL | {"final_epochs": 1, "finalists": 1, "workers": 1}
     search("denoise", study=runs_folder / "tiny", progress=False, **tiny)

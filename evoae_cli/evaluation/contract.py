@@ -14,7 +14,7 @@ from evoae_cli.evaluation.noise import Noise
 from evoae_cli.outcome import Outcome
 
 Objective = Literal["denoise", "manifold"]
-Stage = Literal["search", "final", "test"]
+Stage = Literal["search", "final", "start", "test"]
 Split = Literal["train", "val", "test"]
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["float32", "bfloat16"]
@@ -81,7 +81,8 @@ class ImagesRef(msgspec.Struct, frozen=True, kw_only=True):
 class EvaluationRequest(msgspec.Struct, frozen=True, kw_only=True, tag="evaluation"):
     """One evaluation of one genotype.
 
-    `search` and `final` train from scratch and score on val; `test` loads `weights_in` and scores on test.
+    `search` and `final` train, from scratch or from `weights_in`, and score on val. `start` and `test` score
+    `weights_in` as it is: what a training starts from on val, the winner on test.
     """
 
     genotype: str
@@ -92,7 +93,8 @@ class EvaluationRequest(msgspec.Struct, frozen=True, kw_only=True, tag="evaluati
     study_seed: int
     """Fixes the noise on val and test."""
     seed: int
-    """Of initial weights, crops and training noise: `derive_seed(study_seed, genotype, stage, seed_index)`."""
+    """Of initial weights, crops and training noise: `derive_seed(study_seed, genotype, stage, seed_index)`, and of the
+    fingerprint of the weights that training starts from, so that it does not see once more what these have seen."""
     network: NetworkSpec
     recipe: Recipe
     images: ImagesRef
@@ -103,6 +105,7 @@ class EvaluationRequest(msgspec.Struct, frozen=True, kw_only=True, tag="evaluati
     threads: int
     """Threads of the evaluation on a CPU."""
     weights_in: str | None = None
+    """Weights to begin with (safetensors); None: drawn by `seed`."""
     weights_out: str | None = None
     """Where the trained weights go (safetensors; written aside, synced, renamed) ..."""
     keep_above: float = 0.0

@@ -21,6 +21,7 @@ from evoae_cli.evaluation.contract import (
     Residual,
     Scores,
     Split,
+    Stage,
     derive_seed,
 )
 from evoae_cli.evaluation.hardware import device_model, total_memory
@@ -41,6 +42,8 @@ from evoae_cli.phenotype.autoencoder import Autoencoder, build
 from evoae_cli.phenotype.cost import cost, training_bytes
 from evoae_cli.wholefile import write_whole
 
+_TRAINED: tuple[Stage, ...] = ("search", "final")
+"""The stages in which a network is trained."""
 _GIB = 2**30
 _MICRO_BATCHES = 4
 """Into how many parts a batch falls when it did not fit in memory at once."""
@@ -66,7 +69,7 @@ class _Findings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluate(request: EvaluationRequest, device: str, progress: Progress = lambda share: None) -> Evaluation:
-    """Train the request's genotype from scratch (`search`, `final`) or load its weights (`test`), and score it.
+    """Train the request's genotype (`search`, `final`), or load its weights alone (`start`, `test`), and score it.
 
     NaN ends as `diverged`; memory that runs out, also in micro-batches, as `oom`, and so does, untried, a training that
     needs more than the device has: all are results. Raises UsageError for a genotype that cannot be read or an image
@@ -179,7 +182,7 @@ def _fitting(device: str) -> Iterator[None]:
 
 def _reason_not_to_try(request: EvaluationRequest, genotype: Genotype, device: str) -> str:
     """Why the request's training cannot fit on `device`, whatever else is there; empty where it may."""
-    if request.stage == "test":
+    if request.stage not in _TRAINED:
         return ""
     needed, present = training_bytes(genotype, request.network, request.recipe), total_memory(device)
     if needed <= present:
@@ -214,8 +217,7 @@ def _attempt(request: EvaluationRequest, resident: Resident, exam: Exam, n_parts
     # Weights are drawn on the CPU, so every device starts from the same ones.
     with seeded(derive_seed(request.seed, "weights"), "cpu"):
         network = build(genotype_of(request.genotype, request.network), request.network)
-    if request.stage == "test":
-        assert request.weights_in is not None
+    if request.weights_in is not None:
         network.load_state_dict(safetensors.torch.load_file(request.weights_in))
     network.to(device)
     if recipe.channels_last:
@@ -223,7 +225,7 @@ def _attempt(request: EvaluationRequest, resident: Resident, exam: Exam, n_parts
 
     started = time.perf_counter()
     images_seen = 0
-    if request.stage != "test":
+    if request.stage in _TRAINED:
         try:
             images_seen = train(
                 network,

@@ -73,14 +73,15 @@ def write_best(
 
 
 def write_history(folder: Path, store: Store) -> None:
-    """Write `best/fitness.png` and `best/history.csv` from what the store holds."""
+    """Write `best/history.csv`, and of a search also `best/fitness.png`, from what the store holds."""
     target = folder / BEST
     target.mkdir(exist_ok=True)
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(["generation", "genotype", "outcome", "fitness", "psnr_db", "parameters", "train_s", "worker"])
     points = []
-    for record in store.records("search"):
+    is_training = (store.meta("settings") or {}).get("genotype") is not None
+    for record in store.records("final" if is_training else "search"):
         found = record.evaluation
         psnr_db = found.scores.psnr_db if found.scores else None
         psnr = "" if psnr_db is None else f"{psnr_db:.4f}"
@@ -89,7 +90,8 @@ def write_history(folder: Path, store: Store) -> None:
         if found.scores:
             points.append((record.generation, found.fitness))
     write_whole(target / "history.csv", table.getvalue().encode())
-    write_whole(target / "fitness.png", fitness_png(points, store.best_by_generation()))
+    if not is_training:
+        write_whole(target / "fitness.png", fitness_png(points, store.best_by_generation()))
 
 
 def _preview(target: Path, requests: Requests) -> bytes:

@@ -122,6 +122,11 @@ def check_together(config: "StudyConfig") -> None:
         raise UsageError("manifold removes no noise; leave --noisy-only out, or search for denoise")
     if config.noisy_only and config.data in _CLEAN:
         raise UsageError(f"--noisy-only needs noisy images, {config.data} are clean; name your folder with --data")
+    if config.output is not None and not config.noisy_only:
+        raise UsageError(
+            f"--output {config.output} is for --noisy-only, whose images are cleaned at the end; leave it out, and "
+            "then: evoae denoise MODEL INPUT -o OUT"
+        )
     if config.colours == "on" and (config.noisy_only or config.pairs is not None):
         raise UsageError("--colours on would change the images' own noise; leave it out where no noise is added")
     noise = config.corruption

@@ -1,40 +1,46 @@
-"""StudyConfig: every setting of a study in one frozen value, and how it is resolved from a preset and what is given.
+"""StudyConfig: every setting of a study in one frozen value.
 
 The command's options, the arguments of `search(...)` and the keys of `study.toml` are these fields, by these names.
 """
 
-import difflib
 import functools
 import math
-from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
 import msgspec
 
-from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Decoder, Objective, Schedule
 from evoae_cli.evaluation.noise import Noise, describe_noise, gaussian, parse_noise
 from evoae_cli.genome.genotype import MAX_REDUCTIONS
 from evoae_cli.strategy.population import ObjectiveName
-from evoae_cli.study.checks import check_together, option_name, parse_fraction, parse_limit, refusal
-from evoae_cli.study.presets import Preset, default_space, preset_settings
+from evoae_cli.study.checks import parse_fraction, parse_limit
+from evoae_cli.study.presets import Preset
 
 
-def _field(text: str, *, panel: str, main: bool = False, metavar: str | None = None, **bounds: Any) -> msgspec.Meta:
-    """Say what a setting means (for help and docs), where help shows it, and what it may be.
+def _field(
+    text: str, *, panel: str, main: bool = False, metavar: str | None = None, short: str = "", **bounds: Any
+) -> msgspec.Meta:
+    """Say what a setting means (for help and docs), where help shows it, its one-letter option, and what it may be.
 
     A list of texts is written with commas; with a `metavar` it is an option that may be given again and again.
     """
-    return msgspec.Meta(description=text, extra={"panel": panel, "main": main, "metavar": metavar}, **bounds)
+    return msgspec.Meta(
+        description=text, extra={"panel": panel, "main": main, "metavar": metavar, "short": short}, **bounds
+    )
 
 
-CHANGEABLE = ("generations", "workers", "device", "timeout")
+CHANGEABLE = ("generations", "workers", "device", "timeout", "output")
 """Settings that may change when a study is resumed: they leave what it has found so far as it is."""
 
-
-_RIVALS_OF_PAIRS = ("data", "noise", "sigma2", "noisy_only")
-"""Settings that say where images or noise come from, as pairs do."""
+OF_TRAINING = ("genotype", "from_model")
+"""Settings that make a study the training of one architecture, without a search."""
+OF_SEARCH = (
+    *("population", "generations", "mode", "keep_duplicates", "objectives", "start_from"),
+    *("max_parameters", "max_operations", "max_code", "kernels", "filters", "dropout", "max_layers"),
+    *("final_epochs", "finalists"),
+)
+"""Settings that mean nothing without a search: what is trained is given, and has one number of epochs."""
 
 MAX_WORKERS = 1024
 _MAX_COST = 10**15
@@ -113,6 +119,17 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         _field(
             "the images are noisy and there are no clean ones: learn from hidden pixels (Noise2Void)",
             panel="Noise",
+            main=True,
+        ),
+    ]
+
+    output: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1)] | None,
+        _field(
+            "with --noisy-only: folder that gets all the images, cleaned, at the end",
+            panel="Noise",
+            metavar="OUT",
+            short="-o",
             main=True,
         ),
     ]
@@ -208,6 +225,13 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ),
     ]
 
+    genotype: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1)] | None,
+        _field("the one architecture to train, as 5x5conv2d:16,3x3conv2d:32", panel="Training"),
+    ]
+    from_model: Annotated[
+        str | None, _field("the study whose delivered model training starts from; else from scratch", panel="Training")
+    ]
     epochs: Annotated[int, _field("epochs a candidate is trained", panel="Training", main=True, ge=1, le=1_000_000)]
     final_epochs: Annotated[
         int, _field("epochs a finalist is trained, from scratch", panel="Training", ge=1, le=1_000_000)
@@ -249,6 +273,16 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         float, _field("seconds without a heartbeat after which a worker is lost", panel="Machine", gt=0, le=86_400)
     ]
     start_timeout_s: Annotated[float, _field("seconds a worker may take to start", panel="Machine", gt=0, le=86_400)]
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the study trains one given architecture and searches for none."""
+        return self.genotype is not None
+
+    @property
+    def n_finals(self) -> int:
+        """Trainings to the final budget: of each finalist, or of the one architecture, as many as there are seeds."""
+        return self.final_seeds * (1 if self.is_training else self.finalists)
 
     @property
     def source(self) -> str | tuple[str, str]:
@@ -295,6 +329,10 @@ def field_names() -> tuple[str, ...]:
     return StudyConfig.__struct_fields__
 
 
+SEARCH_SETTINGS = tuple(name for name in field_names() if name not in ("objective", *OF_TRAINING))
+"""What may be set for a search: all but its objective, which is no option, and what makes a study a training."""
+
+
 def field_type(name: str) -> Any:
     """The annotated type of a setting: the type, then a `msgspec.Meta` with description, panel and bounds."""
     return _hints()[name]
@@ -308,70 +346,3 @@ def _hints() -> dict[str, Any]:
 def field_meta(name: str) -> msgspec.Meta:
     """Description, panel and bounds of a setting."""
     return next(part for part in get_args(field_type(name))[1:] if isinstance(part, msgspec.Meta))
-
-
-def resolve(objective: Objective, *layers: Mapping[str, Any]) -> StudyConfig:
-    """Settings of a study: the preset's, overridden by each of `layers` in turn (a file's keys, then options).
-
-    A value of None in a layer means "not given". Raises UsageError, naming the value and the remedy, for an unknown
-    key, a value out of bounds, or values that contradict each other.
-    """
-    given: dict[str, Any] = {"objective": objective}
-    for layer in layers:
-        # The later word replaces the earlier one: pairs what else brings images or noise, other images the pairs.
-        for name in _RIVALS_OF_PAIRS if layer.get("pairs") is not None else ("pairs",) if layer.get("data") else ():
-            given.pop(name, None)
-        for key, value in layer.items():
-            if key not in field_names():
-                raise UsageError(f"unknown setting {key!r}{_nearest(key, field_names())}")
-            if key == "objective" and value not in (None, objective):
-                raise UsageError(f"the settings are for {value!r}, not for {objective}; give one objective")
-            if value is not None:
-                given[key] = value
-        stated = {key for key in ("noise", "sigma2") if layer.get(key) is not None}
-        if len(stated) == 2:
-            raise UsageError(
-                f"noise is given twice, as --noise {layer['noise']} and --sigma2 {layer['sigma2']}; give one of them"
-            )
-        if layer.get("noisy_only") and stated:
-            raise UsageError(
-                f"--noisy-only adds no noise to the images; leave out --{stated.pop()}, or --noisy-only where the "
-                "images are clean"
-            )
-        # The later word replaces the earlier one, whichever spelling each used.
-        if stated:
-            given.pop(({"noise", "sigma2"} - stated).pop(), None)
-            given.pop("noisy_only", None)
-        elif layer.get("noisy_only"):
-            given.pop("noise", None)
-            given.pop("sigma2", None)
-    preset: Preset = _checked("preset", given.get("preset", "quick"))
-    space = _checked("space", given.get("space", default_space(preset)))
-    base = preset_settings(preset, _checked("objective", objective), space, given.get("noisy_only") is True)
-    if "noise" in given:
-        base["sigma2"] = None
-    if "pairs" in given:
-        if rivals := [name for name in _RIVALS_OF_PAIRS if given.get(name) not in (None, False)]:
-            given_too = f"{option_name(rivals[0])} {given[rivals[0]]}".removesuffix(" True")
-            raise UsageError(f"--pairs brings its own images and its own noise; leave out {given_too}, or --pairs")
-        base |= {"data": None, "sigma2": None}
-    values = {"preset": preset} | base | given
-    if "crop" not in given:
-        # The reductions must divide it, and images said to hold patches of this size need not hold larger crops.
-        step = 2 ** _checked("reductions", values["reductions"])
-        values["crop"] = min(-(-values["crop"] // step) * step, _checked("patch", values["patch"]))
-    config = StudyConfig(**{name: _checked(name, values[name]) for name in field_names()})
-    check_together(config)
-    return config
-
-
-def _checked(name: str, value: Any) -> Any:
-    try:
-        return msgspec.convert(value, field_type(name), strict=True)
-    except msgspec.ValidationError as error:
-        raise refusal(name, value, str(error), field_type(name)) from None
-
-
-def _nearest(name: str, known: tuple[str, ...]) -> str:
-    matches = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {matches[0]!r}?" if matches else f"; known settings: {', '.join(known)}"

@@ -9,17 +9,17 @@ from typing import Any
 import msgspec
 
 from evoae_cli.errors import EvoaeError, StudyError
+from evoae_cli.evaluation.contract import NetworkSpec
 from evoae_cli.strategy.search import Search
-from evoae_cli.study.config import CHANGEABLE, StudyConfig, resolve
-from evoae_cli.study.locate import DATABASE, SETTINGS, is_study
+from evoae_cli.study.config import CHANGEABLE, StudyConfig
+from evoae_cli.study.locate import DATABASE, SETTINGS, START, is_study
 from evoae_cli.study.lock import LOCK, StudyLock
+from evoae_cli.study.resolve import EARLIER, resolve
 from evoae_cli.study.settingsfile import write_settings
 from evoae_cli.study.setup import Setup, new_search, prepare, search_space
 from evoae_cli.study.store import Store
-from evoae_cli.wholefile import PART
-
-_EARLIER = {"space": "paper", "colours": "off"}
-"""What studies did that are older than these settings, and so do not name them."""
+from evoae_cli.study.warmstart import StartWeights, read_start_weights, stored_start
+from evoae_cli.wholefile import PART, write_whole
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ def new_ground(config: StudyConfig, folder: Path, warn: Callable[[str], None]) -
     """
     setup = prepare(config, warn)
     search = new_search(setup.requests(folder))
+    start = _start_weights(setup, setup.requests(folder).network, warn)
+    if start is not None:
+        setup = msgspec.structs.replace(setup, start=start.fingerprint)
     lock = _locked(folder, is_new=True)
     try:
         # The images may have taken minutes, in which others could use the folder.
@@ -48,6 +51,8 @@ def new_ground(config: StudyConfig, folder: Path, warn: Callable[[str], None]) -
         try:
             write_settings(folder, setup.config, setup.images)
             (folder / "weights").mkdir()
+            if start is not None:
+                write_whole(folder / START, start.content)
             store = Store.create(folder)
             store.put_meta(
                 settings=msgspec.to_builtins(setup.config),
@@ -55,6 +60,7 @@ def new_ground(config: StudyConfig, folder: Path, warn: Callable[[str], None]) -
                 space=search_space(setup.config, None).described(),
                 state="running",
                 active_s=0.0,
+                **({} if start is None else {"start": start.fingerprint}),
             )
         except BaseException:
             _remove_unfinished(folder)
@@ -84,13 +90,20 @@ def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, cha
         settings = store.meta("settings")
         if settings is None:
             raise StudyError(f"study {folder} was never started; delete it and search again")
-        config = resolve(settings["objective"], _EARLIER, settings, changes)
+        config = resolve(settings["objective"], EARLIER, settings, changes)
         if config.generations < settings["generations"]:
             raise StudyError(
                 f"--generations {config.generations}: the study has {settings['generations']} already; name more"
             )
         _check_space(config, store.meta("space"))
+        if config.is_training and changes.get("generations") is not None:
+            raise StudyError(
+                f"--generations {config.generations}: this study trains one architecture; to train it further: "
+                f"evoae train --from {folder} --epochs N"
+            )
         setup = prepare(config, warn)
+        if config.from_model is not None:
+            setup = msgspec.structs.replace(setup, start=stored_start(folder, store.meta("start")))
         search = new_search(setup.requests(folder))
         if setup.images.fingerprint != store.meta("fingerprint"):
             raise StudyError(
@@ -133,6 +146,21 @@ def _check_space(config: StudyConfig, before: dict[str, list[Any]] | None) -> No
             )
 
 
+def _start_weights(setup: Setup, network: NetworkSpec, warn: Callable[[str], None]) -> StartWeights | None:
+    """The weights that the training of `setup` starts from; None where it is from scratch, or a search."""
+    config = setup.config
+    if config.from_model is None:
+        return None
+    assert config.genotype is not None
+    start = read_start_weights(Path(config.from_model), config.genotype, network, setup.images)
+    if start.images != setup.images.fingerprint:
+        warn(
+            "these are other images than the start was trained on, or split otherwise; where it has seen some of them, "
+            "figures on test and validation flatter the model"
+        )
+    return start
+
+
 def _locked(folder: Path, *, is_new: bool) -> StudyLock:
     """The lock of a study's folder, which is made if the study is new. Raises StudyError if that cannot be."""
     try:
@@ -146,7 +174,7 @@ def _locked(folder: Path, *, is_new: bool) -> StudyLock:
 
 def _remove_unfinished(folder: Path) -> None:
     """Remove what `create` makes in a folder that was empty, and the folder. The lock is held, and goes last."""
-    for path in (*folder.glob(f"{DATABASE}*"), *folder.glob(f".*{PART}"), folder / SETTINGS):
+    for path in (*folder.glob(f"{DATABASE}*"), *folder.glob(f".*{PART}"), folder / SETTINGS, folder / START):
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # not ours alone any more, or gone
         if (folder / "weights").is_dir():

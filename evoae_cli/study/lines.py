@@ -1,7 +1,7 @@
 """One line for each thing that happens in a study, for logs and pipes."""
 
 from evoae_cli.engine.protocol import WorkerLoss
-from evoae_cli.evaluation.contract import References, Residual, Split
+from evoae_cli.evaluation.contract import Evaluation, References, Residual, Split
 from evoae_cli.study.snapshot import Snapshot
 from evoae_cli.study.store import Record
 
@@ -27,16 +27,32 @@ def generation_line(number: int, snapshot: Snapshot) -> str:
     )
 
 
-def final_line(record: Record) -> str:
-    """`finalist 1, seed 0: 26.0 dB on validation, fitness 84.1, 60.2 s: 3x3conv2d:16`."""
+def final_line(record: Record, *, is_alone: bool) -> str:
+    """`finalist 1, seed 0: 26.0 dB on validation, fitness 84.1, 60.2 s: 3x3conv2d:16`; alone, without its number."""
     found = record.evaluation
-    where = f"finalist {record.number + 1}, seed {found.seed_index}: "
+    where = f"{'' if is_alone else f'finalist {record.number + 1}, '}seed {found.seed_index}: "
     if found.scores is None:
         return f"{where}{found.outcome} ({found.reason}): {found.genotype}"
     return (
         f"{where}{_db(found.scores.psnr_db, ' on validation')}fitness {found.fitness:.2f}, {record.run_s:.1f} s: "
         f"{found.genotype}"
     )
+
+
+def is_better(before: Evaluation, after: Evaluation) -> bool:
+    """Whether fitness or PSNR has grown: a mean error and a mean of PSNRs may go different ways."""
+    old, new = (found.scores.psnr_db if found.scores is not None else None for found in (before, after))
+    return after.fitness > before.fitness or (old is not None and new is not None and new > old)
+
+
+def change_line(before: Evaluation, after: Evaluation) -> str:
+    """`on val: 25.31 dB, at the start 24.10 dB: +1.21 dB`; with noisy images only, the fitness of both."""
+    assert before.scores is not None
+    assert after.scores is not None
+    old, new = before.scores.psnr_db, after.scores.psnr_db
+    if old is None or new is None:
+        return f"on val: fitness {after.fitness:.2f}, at the start {before.fitness:.2f}"
+    return f"on val: {new:.2f} dB, at the start {old:.2f} dB: {new - old:+.2f} dB"
 
 
 def references_line(found: References, split: Split) -> str:

@@ -10,6 +10,8 @@ DATABASE = "study.db"
 SETTINGS = "study.toml"
 LIVE = "live.json"
 BEST = "best"
+START = "start.safetensors"
+"""The weights that a training starts from, where it is not from scratch."""
 
 _LONGEST_NAME = 255
 """Bytes in the name of a file or folder, on the file systems of Linux and macOS."""

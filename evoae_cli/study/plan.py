@@ -10,11 +10,11 @@ import msgspec
 from numpy.random import PCG64, Generator
 
 from evoae_cli.errors import EvoaeError, UsageError
-from evoae_cli.genome.genotype import Genotype
+from evoae_cli.genome.genotype import Genotype, parse_genotype
 from evoae_cli.genome.variation import mutate, random_genotype
 from evoae_cli.outcome import Outcome
 from evoae_cli.phenotype.cost import cost, training_bytes
-from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.config import OF_SEARCH, OF_TRAINING, StudyConfig
 from evoae_cli.study.progress import Progress
 from evoae_cli.study.requests import Requests
 from evoae_cli.study.setup import Setup, limits_of, new_search, prepare, search_space
@@ -60,7 +60,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             "noise": config.noise_text,
             "code": f"{code} values for an image of {self.image_values:,}",
             "workers": devices,
-            "candidates": f"at most about {self.n_candidates}, then {config.finalists} finalists",
+            **self._work(),
             "time": f"about {max(1, round(self.estimated_s / 60))} min"
             + (f", ended after {self.limit_s:g} s" if self.limit_s is not None else ""),
             "memory": f"up to about {self.worker_bytes / 1e6:,.0f} MB in each worker beside PyTorch's own",
@@ -68,10 +68,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if limits_of(self.setup.requests(Path())) is not None:
             facts["limits"] = f"{self.n_rejected} of {self.n_sampled} sampled architectures are beyond them"
         # What stands above was made from the setting of that name.
-        settings = {key: value for key, value in msgspec.to_builtins(config).items() if key not in facts}
+        left_out = {*facts, *(OF_SEARCH if config.is_training else OF_TRAINING)}
+        settings = {key: value for key, value in msgspec.to_builtins(config).items() if key not in left_out}
         rows = [*facts.items(), *((key, _text(value)) for key, value in settings.items())]
         width = max(len(key) for key, _ in rows)
         return [f"{key:<{width}}  {text}" for key, text in rows]
+
+    def _work(self) -> dict[str, str]:
+        """What is to be trained."""
+        config = self.setup.config
+        if config.genotype is None:
+            return {"candidates": f"at most about {self.n_candidates}, then {config.finalists} finalists"}
+        times = "" if config.final_seeds == 1 else f", with each of {config.final_seeds} seeds"
+        start = "from scratch" if config.from_model is None else f"on from {config.from_model}"
+        return {"genotype": config.genotype, "training": f"{config.epochs} epochs {start}{times}"}
 
 
 def plan(config: StudyConfig, warn: Callable[[str], None], limit_s: float | None = None) -> Plan:
@@ -95,7 +105,7 @@ def plan(config: StudyConfig, warn: Callable[[str], None], limit_s: float | None
         speed = _measured_speed(requests, sample, setup.devices[0])
         return Plan(
             setup=setup,
-            n_candidates=_progress(config).n_expected(0, config.population, False) - _progress(config).n_finals - 1,
+            n_candidates=_n_candidates(config),
             code_values=_code_range(requests, sample),
             image_values=setup.images.channels * config.patch**2,
             estimated_s=estimate_s(requests, sample, len(setup.devices), speed),
@@ -107,8 +117,13 @@ def plan(config: StudyConfig, warn: Callable[[str], None], limit_s: float | None
 
 
 def sample_genotypes(config: StudyConfig, channels: int) -> list[Genotype]:
-    """Genotypes as a search meets them: one-layer starts, and what some rounds of mutation make of them."""
+    """Genotypes as a search meets them: one-layer starts, and what some rounds of mutation make of them.
+
+    Of a training, the one that it is about.
+    """
     rng, space = Generator(PCG64(config.seed)), search_space(config, channels)
+    if config.genotype is not None:
+        return [parse_genotype(config.genotype, further=space.further)]
     sample = []
     for i in range(_N_SAMPLES):
         genotype = random_genotype(space, rng)
@@ -131,19 +146,25 @@ def estimate_s(requests: Requests, sample: list[Genotype], n_workers: int, speed
     )
     mean, upper = sum(per_image) / len(per_image), per_image[3 * len(per_image) // 4]
     progress = _progress(config)
-    n_finals = progress.n_finals
-    n_search = progress.n_expected(0, config.population, False) - n_finals - 1
+    n_finals, n_search = progress.n_finals, _n_candidates(config)
     images = config.epochs * config.train_images, config.final_epochs * config.train_images
     rounds = -(-n_finals // n_workers)
     start_s = 15.0  # importing torch, the classical methods, pictures
     return start_s + n_search * images[0] * mean / n_workers + rounds * images[1] * upper
 
 
+def _n_candidates(config: StudyConfig) -> int:
+    """Most evaluations of the search; a training has none."""
+    if config.is_training:
+        return 0
+    return _progress(config).n_expected(0, config.population, False) - config.n_finals - 1
+
+
 def _progress(config: StudyConfig) -> Progress:
     return Progress(
         population=config.population,
         n_generations=config.generations,
-        n_finals=config.finalists * config.final_seeds,
+        n_finals=config.n_finals,
         final_factor=config.final_epochs / config.epochs,
     )
 
@@ -182,10 +203,10 @@ def _seconds_per_image(requests: Requests, genotype: Genotype, device: str) -> f
         )
         found = evaluate(request, device)
         if found.outcome is Outcome.OOM:
-            raise EvoaeError(
-                f"{genotype.text}, a usual candidate, does not fit on {device}: {found.reason}; "
-                "use a smaller --batch-size, --crop or --filters"
-            )
+            is_training = requests.config.is_training
+            remedy = "--batch-size or --crop" if is_training else "--batch-size, --crop or --filters"
+            what = genotype.text if is_training else f"{genotype.text}, a usual candidate,"
+            raise EvoaeError(f"{what} does not fit on {device}: {found.reason}; use a smaller {remedy}")
         per_image_s = found.train_s / n_images
         n_images *= 2
     return per_image_s

@@ -16,6 +16,7 @@ _COMMON: dict[str, Any] = {
     "noise": None,
     "sigma2": "1/3",
     "noisy_only": False,
+    "output": None,
     "dropout": True,
     "decoder": "same",
     "workers": None,
@@ -42,6 +43,8 @@ _COMMON: dict[str, Any] = {
     "max_code": None,
     # The paper's evolution starts from random modules of one layer.
     "start_from": (),
+    "genotype": None,
+    "from_model": None,
 }
 
 PRESETS: dict[Preset, dict[str, Any]] = {

@@ -68,8 +68,8 @@ class Proceedings:
     ) -> None:
         """Send an evaluation out, under its time limit; `then` gets its record, once that is in the store.
 
-        Only a reading of test that failed is not stored: it is no result, so the next run reads again. Raises Stopped
-        like `receive`.
+        Only a scoring of weights that failed is not stored: it is no result, so the next run scores again. Raises
+        Stopped like `receive`.
         """
         if self.stop.is_stopping:
             self.drain()
@@ -155,8 +155,8 @@ class Proceedings:
                 self.board.evaluated(record, is_new=True)
                 said.append(("evaluated", lines.evaluated_line(record, self.snapshot())))
             elif found.stage == "final":
-                self.board.finished_final()
-                said.append(("finalist", lines.final_line(record)))
+                self.board.finished_final(found)
+                said.append(("finalist", lines.final_line(record, is_alone=self.config.is_training)))
         stored = [record for record, _ in arrived if _is_result(record.evaluation)]
         if stored:
             self.store.append(*stored, meta=self._meta())
@@ -206,4 +206,4 @@ class Proceedings:
 
 
 def _is_result(found: Evaluation) -> bool:
-    return found.stage != "test" or found.outcome is Outcome.OK
+    return found.stage not in ("start", "test") or found.outcome is Outcome.OK

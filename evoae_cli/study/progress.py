@@ -60,11 +60,15 @@ class Progress:
         self, generation: float, n_open: int, n_workers: int, is_search_over: bool, running: Sequence[Running]
     ) -> float | None:
         """Seconds to the end of the study; None until something was timed, or a running task tells its pace."""
-        rests = [task.running_s * (1.0 - task.progress) / task.progress for task in running if task.progress > 0.05]
+        paced = [task for task in running if task.progress > 0.05]
+        rests = [task.running_s * (1.0 - task.progress) / task.progress for task in paced]
         if not self._n_timed and not rests:
             return None
         mean_s = self._search_s / self._n_timed if self._n_timed else 0.0
         final_s = (self._best_s if self._best_s is not None else mean_s) * self.final_factor
+        if not self._n_timed and is_search_over:
+            # Without a search only those that run tell how long they take.
+            final_s = sum(task.running_s / task.progress for task in paced) / len(paced)
         n_waiting = max(0, self._n_search_expected(generation, n_open, is_search_over) - self.n_search)
         n_finals = self.n_finals - self.n_final
         if is_search_over:

@@ -19,6 +19,7 @@ from evoae_cli.evaluation.contract import (
 from evoae_cli.evaluation.imagefile import ImageFile
 from evoae_cli.genome.spaces import SPACES
 from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.locate import START
 
 
 def weights_file(folder: Path, stage: Stage, genotype: str, seed_index: int) -> Path:
@@ -36,6 +37,8 @@ class Requests:
     precision: Precision
     code_channels: int | None
     folder: Path
+    start: str | None = None
+    """Fingerprint of the weights that final trainings start from; None: from scratch."""
 
     @property
     def network(self) -> NetworkSpec:
@@ -79,8 +82,13 @@ class Requests:
         return self._request(genotype, "search", 0, self.config.epochs, keep_above=keep_above)
 
     def final(self, genotype: str, seed_index: int) -> EvaluationRequest:
-        """Train a finalist from scratch at the final budget and score it on val."""
-        return self._request(genotype, "final", seed_index, self.config.final_epochs)
+        """Train at the final budget, from scratch or from the study's start, and score on val."""
+        weights = None if self.start is None else str(self.folder / START)
+        return self._request(genotype, "final", seed_index, self.config.final_epochs, weights_in=weights)
+
+    def before(self, genotype: str) -> EvaluationRequest:
+        """Score the weights that training starts from on val."""
+        return self._request(genotype, "start", 0, self.config.final_epochs, weights_in=str(self.folder / START))
 
     def test(self, genotype: str, seed_index: int) -> EvaluationRequest:
         """Score the trained winner on test."""
@@ -110,13 +118,16 @@ class Requests:
         weights_in: str | None = None,
     ) -> EvaluationRequest:
         config = self.config
+        is_trained = stage in ("search", "final")
+        # Further training with the crops and the noise of the first would be no new lesson.
+        start = () if self.start is None or stage != "final" else (self.start,)
         return EvaluationRequest(
             genotype=genotype,
             objective=config.objective,
             stage=stage,
             seed_index=seed_index,
             study_seed=config.seed,
-            seed=derive_seed(config.seed, genotype, stage, seed_index),
+            seed=derive_seed(config.seed, genotype, stage, seed_index, *start),
             network=self.network,
             recipe=self.recipe(epochs),
             images=self.images_ref,
@@ -124,6 +135,6 @@ class Requests:
             noisy_only=config.noisy_only,
             threads=config.threads,
             weights_in=weights_in,
-            weights_out=None if weights_in else str(weights_file(self.folder, stage, genotype, seed_index)),
+            weights_out=str(weights_file(self.folder, stage, genotype, seed_index)) if is_trained else None,
             keep_above=keep_above,
         )

@@ -57,7 +57,7 @@ class Scoreboard:
         self._progress = Progress(
             population=config.population,
             n_generations=config.generations,
-            n_finals=config.finalists * config.final_seeds,
+            n_finals=config.n_finals,
             final_factor=config.final_epochs / config.epochs,
             is_steady=config.mode == "async",
         )
@@ -78,9 +78,13 @@ class Scoreboard:
     def evaluated(self, record: Record, *, is_new: bool) -> None:
         """A candidate was evaluated, now (`is_new`) or in an earlier run."""
         found = record.evaluation
+        self._progress.searched(record.run_s if is_new else None, is_best=found.fitness > self.best_fitness)
+        self._rank(found)
+
+    def _rank(self, found: Evaluation) -> None:
+        """Count a training of what the study is about, and list it if it is among the best."""
         self._n_trained += 1
         is_best = found.fitness > self.best_fitness
-        self._progress.searched(record.run_s if is_new else None, is_best=is_best)
         if found.scores is None:
             self.last_reason = f"{found.genotype}: {found.outcome} ({found.reason})"
             return
@@ -102,9 +106,11 @@ class Scoreboard:
         """So many final trainings there will be."""
         self._progress.n_finals = n
 
-    def finished_final(self) -> None:
-        """A finalist was trained, now or in an earlier run."""
+    def finished_final(self, found: Evaluation) -> None:
+        """A finalist, or the one architecture, was trained, now or in an earlier run."""
         self._progress.n_final += 1
+        if self._config.is_training:
+            self._rank(found)
 
     def won(self, final: Final) -> None:
         """The winner is known and its test figures are read."""
@@ -162,6 +168,7 @@ class Scoreboard:
             front=self._frontier.rows,
             fitness_by_generation=evolution.fitness_by_generation,
             counts=self.counts(evolution),
+            is_training=self._config.is_training,
         )
 
     def _generation(self, evolution: Search) -> float:

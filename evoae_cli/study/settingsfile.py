@@ -12,7 +12,7 @@ import tomli_w
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.imagefile import ImageFile
-from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.config import OF_SEARCH, StudyConfig
 from evoae_cli.study.locate import SETTINGS
 from evoae_cli.version import __version__
 from evoae_cli.wholefile import write_whole
@@ -34,10 +34,14 @@ def versions() -> dict[str, str]:
 
 def write_settings(folder: Path, config: StudyConfig, images: ImageFile) -> None:
     """Write `study.toml`. Settings that are None are left out: TOML has no word for them."""
-    settings = {key: value for key, value in msgspec.to_builtins(config).items() if value is not None}
+    left_out = OF_SEARCH if config.is_training else ()
+    settings = {
+        key: value for key, value in msgspec.to_builtins(config).items() if value is not None and key not in left_out
+    }
+    command = "train" if config.is_training else "search"
     record = {"images": images.summary(), "fingerprint": images.fingerprint, "versions": versions()}
     text = (
-        f"# All settings of this study. Repeat it: evoae search {config.objective} --config {SETTINGS}\n"
+        f"# All settings of this study. Repeat it: evoae {command} {config.objective} --config {SETTINGS}\n"
         + tomli_w.dumps(settings | {_RECORD: record})
     )
     write_whole(folder / SETTINGS, text.encode())

@@ -10,7 +10,7 @@ import msgspec
 from evoae_cli.errors import ImageError, UsageError
 from evoae_cli.evaluation.imagefile import ImageFile
 from evoae_cli.evaluation.images import BUILT_IN, prepare_images
-from evoae_cli.genome.genotype import Genotype
+from evoae_cli.genome.genotype import Genotype, parse_genotype
 from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.spaces import named_space
 from evoae_cli.phenotype.cost import cost
@@ -18,7 +18,8 @@ from evoae_cli.strategy.evolution import Evolution
 from evoae_cli.strategy.limits import Costs, Limits
 from evoae_cli.strategy.search import Aims, Search
 from evoae_cli.strategy.steady_state import SteadyState
-from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.architecture import check_architecture
+from evoae_cli.study.config import MAX_WORKERS, StudyConfig
 from evoae_cli.study.locate import plain_path
 from evoae_cli.study.requests import Requests
 from evoae_cli.study.startfrom import known_genotypes
@@ -38,11 +39,15 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...]
     """Of each worker, for example `cpu`, `cpu` or `cuda:0`."""
     code_channels: int | None
+    start: str | None = None
+    """Fingerprint of the weights that training starts from."""
 
     def requests(self, folder: Path) -> Requests:
         """Makes this study's requests; weights go below `folder`."""
         assert self.config.precision != "auto"
-        return Requests(self.config, self.images, self.config.precision, self.code_channels, folder.absolute())
+        return Requests(
+            self.config, self.images, self.config.precision, self.code_channels, folder.absolute(), self.start
+        )
 
 
 def search_space(config: StudyConfig, channels: int | None) -> SearchSpace:
@@ -111,6 +116,12 @@ def new_search(requests: Requests) -> Search:
     """
     config, limits = requests.config, limits_of(requests)
     space = search_space(config, requests.images.channels)
+    if config.genotype is not None:
+        # Nothing is searched for, so this one is never asked; it holds the architecture and stays at its beginning.
+        alone = parse_genotype(config.genotype, further=space.further)
+        return Evolution(
+            space, population=1, generations=0, seed=config.seed, keep_duplicates=False, aims=Aims(known=(alone,))
+        )
     known = known_genotypes(config, space)
     if limits is not None:
         for genotype in known:
@@ -140,6 +151,8 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
         _warn_if_correlated(images, warn)
     space = search_space(config, images.channels)
     check_further(space, images.channels)
+    if config.genotype is not None:
+        check_architecture(parse_genotype(config.genotype, further=space.further), space, config)
     known = known_genotypes(config, space)
     # As texts of genotypes: a study does not depend on those that it starts from.
     config = msgspec.structs.replace(config, start_from=tuple(one.text for one in known))
@@ -149,6 +162,7 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
         config,
         data=None if config.data is None else _absolute(config.data),
         pairs=None if config.pairs is None else tuple(str(plain_path(name).absolute()) for name in config.pairs),
+        output=None if config.output is None else _absolute(config.output),
         data_root=None if config.data_root is None else _absolute(config.data_root),
     )
     if config.precision == "auto":
@@ -199,7 +213,13 @@ def worker_devices(config: StudyConfig, chosen: list[str]) -> tuple[str, ...]:
     n_workers = config.workers
     if n_workers is None:
         n_workers = len(chosen) if chosen != ["cpu"] else default_cpu_workers(config.threads)
+        n_workers = min(n_workers, most_workers(config))
     return tuple(chosen[i % len(chosen)] for i in range(n_workers))
+
+
+def most_workers(config: StudyConfig) -> int:
+    """More workers than this never have anything to do: a training's seeds, and the classical methods beside them."""
+    return config.n_finals + 1 if config.is_training else MAX_WORKERS
 
 
 def default_cpu_workers(threads: int) -> int:

@@ -11,7 +11,8 @@ State = Literal["running", "stopping", "interrupted", "done", "exhausted", "time
 was over; resume goes on. `stopping`: waits for what runs."""
 OVER: tuple[State, ...] = ("interrupted", "done", "exhausted", "time-up", "failed")
 """States of a study that no process leads any more."""
-Phase = Literal["preparing", "search", "finalists", "test", "finished"]
+Phase = Literal["preparing", "search", "finalists", "training", "test", "finished"]
+"""`training` stands in the place of `search` and `finalists` where one architecture is trained."""
 
 
 class ArchitectureRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +34,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
     proposed: int = 0
     trained: int = 0
-    """Evaluations of the search that ended, whatever their outcome."""
+    """Evaluations of the search that ended, whatever their outcome; of a study that has no search, its trainings."""
     cache_hits: int = 0
     """Proposals whose genotype had been evaluated before."""
     in_flight_hits: int = 0
@@ -88,4 +89,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """With several objectives, the candidates that none dominates, the fittest first."""
     fitness_by_generation: tuple[float, ...]
     """Best fitness after each finished generation."""
+    is_training: bool = False
+    """Whether one architecture is trained, and none searched for."""
     counts: Counts

@@ -13,7 +13,6 @@ from evoae_cli.engine.protocol import Engine
 from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.study.best import Best, BestWriter, write_best, write_history
 from evoae_cli.study.config import MAX_WORKERS, StudyConfig
-from evoae_cli.study.course import Course
 from evoae_cli.study.desk import Desk
 from evoae_cli.study.expected import ExpectedTimes
 from evoae_cli.study.ground import Ground, new_ground, old_ground
@@ -28,6 +27,7 @@ from evoae_cli.study.snapshot import ArchitectureRow, Snapshot, State
 from evoae_cli.study.store import HISTORY_END, Store
 from evoae_cli.study.summary import summary
 from evoae_cli.study.timelimit import TimeLimit
+from evoae_cli.study.training import course_for
 from evoae_cli.wholefile import PART
 
 _PATIENCE_S = 3.0
@@ -193,7 +193,7 @@ class Study:
             snapshot=self.snapshot,
         )
         try:
-            state, finals, winner = Course(means).run()
+            state, finals, winner = course_for(means).run()
         except Stopped:
             if self._stop.is_killed:
                 self._engine.stop()

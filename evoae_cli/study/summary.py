@@ -7,10 +7,10 @@ import msgspec
 
 from evoae_cli.errors import StudyError
 from evoae_cli.evaluation.contract import Evaluation
-from evoae_cli.study.config import resolve
 from evoae_cli.study.front import front_of
 from evoae_cli.study.locate import LIVE
 from evoae_cli.study.lock import lock_holder
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.snapshot import ArchitectureRow, Counts, Snapshot, State
 from evoae_cli.study.store import Record, Store
 
@@ -53,7 +53,8 @@ def summary(folder: Path) -> dict[str, Any]:
             "noise": _noise(settings),
             "fingerprint": store.meta("fingerprint"),
             "active_s": store.meta("active_s", 0.0),
-            "best": _best(store),
+            "best": _best(store, settings),
+            "start": _start(store, settings),
             "front": [msgspec.to_builtins(row) for row in _front(store, settings)],
             "counts": msgspec.to_builtins(Counts()) | store.meta("counts", {}),
             "finalists": _finalists(store),
@@ -98,7 +99,7 @@ def _noise(settings: dict[str, Any]) -> str:
     return resolve(settings["objective"], known).noise_text
 
 
-def _best(store: Store) -> dict[str, Any] | None:
+def _best(store: Store, settings: dict[str, Any]) -> dict[str, Any] | None:
     """The delivered model once there is a winner, else the best candidate so far."""
     winner = store.meta("winner")
     record: Record | None
@@ -106,7 +107,7 @@ def _best(store: Store) -> dict[str, Any] | None:
         genotype, seed_index = winner
         record, tested = store.find("final", genotype, seed_index), store.find("test", genotype, seed_index)
     else:
-        record, tested = store.best("search"), None
+        record, tested = store.best("search" if settings.get("genotype") is None else "final"), None
     if record is None:
         return None
     found = record.evaluation
@@ -119,6 +120,14 @@ def _best(store: Store) -> dict[str, Any] | None:
         "stage": found.stage,
         "test": score_figures(tested.evaluation) if tested is not None else None,
     }
+
+
+def _start(store: Store, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """What a training went on from, and how good that was on val; None where it was from scratch, and for a search."""
+    if settings.get("from_model") is None:
+        return None
+    record = store.find("start", settings["genotype"])
+    return {"study": settings["from_model"], **((record and score_figures(record.evaluation)) or {})}
 
 
 def _front(store: Store, settings: dict[str, Any]) -> tuple[ArchitectureRow, ...]:

@@ -9,7 +9,8 @@ from PIL import Image
 from evoae_cli.app.beforehand import Workers, check_source, check_writable, gpus_at_hand, workers_at_hand
 from evoae_cli.errors import ImageError, StudyError
 from evoae_cli.evaluation.hardware import devices
-from evoae_cli.study.config import StudyConfig, resolve
+from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.resolve import resolve
 
 
 def of(data: Path | str, **settings: object) -> StudyConfig:

@@ -10,10 +10,12 @@ from evoae_cli.app.main import app
 from evoae_cli.app.options import SETTINGS, parsed
 from evoae_cli.app.resume import resume
 from evoae_cli.app.search import resolved_config, search
+from evoae_cli.app.train import train
 from evoae_cli.errors import UsageError
-from evoae_cli.study.config import CHANGEABLE, field_meta, field_names, resolve
+from evoae_cli.study.config import CHANGEABLE, OF_SEARCH, OF_TRAINING, field_meta, field_names
+from evoae_cli.study.resolve import resolve
 
-OWN = {"study", "config", "time_limit", "dry_run", "as_json", "quiet", "debug", "help_all"}
+OWN = {"study", "config", "time_limit", "force", "dry_run", "as_json", "quiet", "debug", "help_all"}
 
 
 def options_of(command: str) -> dict[str, Any]:
@@ -22,7 +24,13 @@ def options_of(command: str) -> dict[str, Any]:
 
 
 def test_search_has_an_option_for_every_setting_and_the_objective_as_argument() -> None:
-    assert set(inspect.signature(search).parameters) - OWN == set(field_names())
+    assert set(inspect.signature(search).parameters) - OWN == {"objective", *SETTINGS}
+    assert {"objective", *SETTINGS, *OF_TRAINING} == set(field_names())
+
+
+def test_train_has_an_option_for_every_setting_that_concerns_no_search() -> None:
+    own = OWN - {"time_limit"}
+    assert set(inspect.signature(train).parameters) - own == set(field_names()) - set(OF_SEARCH)
 
 
 def test_options_carry_the_name_and_the_meaning_of_their_setting() -> None:
@@ -108,6 +116,13 @@ def test_options_override_the_file_and_the_file_the_preset(tmp_path: Any) -> Non
     config = resolved_config(None, file, {"seed": 6})
     assert (config.objective, config.epochs, config.seed) == ("manifold", 7, 6)
     assert config.population == resolve("manifold").population
+
+
+def test_the_file_of_a_training_is_not_searched_with(tmp_path: Any) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text('objective = "denoise"\ngenotype = "3x3conv2d:8"\n')
+    with pytest.raises(UsageError, match="write: evoae train denoise --config"):
+        resolved_config("denoise", file, {})
 
 
 def test_a_file_for_another_objective_is_refused(tmp_path: Any) -> None:

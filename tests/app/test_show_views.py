@@ -15,8 +15,8 @@ from evoae_cli.app.closing import against, closing, next_lines
 from evoae_cli.app.opening import estimate_s, opening
 from evoae_cli.app.tables import columns, history_lines, studies_lines, study_lines, workers_lines
 from evoae_cli.engine.protocol import WorkerView
-from evoae_cli.study.config import resolve
 from evoae_cli.study.locate import new_study_folder
+from evoae_cli.study.resolve import resolve
 
 FOLDER = Path("runs/denoise-20260101-120000")
 SCORES = {"fitness": 64.2, "mse": 0.0156, "psnr_db": 25.06, "psnr_pooled_db": 24.5, "ssim": 0.712}

@@ -14,11 +14,12 @@ import wrong_codes
 import wrong_images
 import wrong_settings
 import wrong_studies
+import wrong_training
 from wrong_use_kit import Case, Kit, changes, contents, study
 
 from evoae_cli.app.main import run
 
-CASES = (*wrong_settings.CASES, *wrong_images.CASES, *wrong_codes.CASES, *wrong_studies.CASES)
+CASES = (*wrong_settings.CASES, *wrong_images.CASES, *wrong_codes.CASES, *wrong_studies.CASES, *wrong_training.CASES)
 ROOT = Path(__file__).parents[2]
 RUN = "from evoae_cli.app.main import run; run()"
 

@@ -145,6 +145,7 @@ CASES = (
     case(
         "colours of noisy images", "search denoise --noisy-only --data . --colours on", "--colours on", "leave it out"
     ),
+    case("an output of a search on clean images", "search denoise -o out", "--output out", "evoae denoise MODEL"),
     case("noisy images for a manifold", "search manifold --noisy-only", "--noisy-only", "denoise"),
     case("a patch that cannot be halved", "search denoise --reductions 3 --patch 60", "--patch 60", "56 or 64"),
     case(

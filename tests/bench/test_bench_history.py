@@ -7,7 +7,7 @@ from evoae_cli.bench import hashed
 from evoae_cli.bench.history import measure
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Evaluation
-from evoae_cli.study.config import resolve
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.setup import prepare
 
 

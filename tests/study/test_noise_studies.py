@@ -13,7 +13,7 @@ from skimage.data import astronaut, chelsea, coffee
 from evoae_cli import search
 from evoae_cli.app.screen import leading_text
 from evoae_cli.bench.small import SMALL
-from evoae_cli.study.config import resolve
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.setup import prepare
 from evoae_cli.study.study import Study
 from evoae_cli.study.summary import read_snapshot, summary

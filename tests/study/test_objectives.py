@@ -15,9 +15,9 @@ from evoae_cli.genome.genotype import parse_genotype
 from evoae_cli.phenotype.cost import cost
 from evoae_cli.strategy.pareto import fronts
 from evoae_cli.strategy.search import N_BARREN
-from evoae_cli.study.config import resolve
 from evoae_cli.study.front import Frontier, front_of, front_text
 from evoae_cli.study.plan import plan
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.setup import prepare, search_space
 from evoae_cli.study.snapshot import ArchitectureRow
 from evoae_cli.study.startfrom import known_genotypes

@@ -12,8 +12,8 @@ from PIL import Image
 from evoae_cli import load, resume, search
 from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import StudyError
-from evoae_cli.study.config import resolve
 from evoae_cli.study.plan import plan
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.settingsfile import read_settings
 from evoae_cli.study.summary import summary
 

@@ -5,8 +5,8 @@ import pytest
 
 from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import UsageError
-from evoae_cli.study.config import resolve
 from evoae_cli.study.plan import plan
+from evoae_cli.study.resolve import resolve
 
 
 def test_a_plan_names_all_that_would_happen_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import pytest
 from evoae_cli import resume
 from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import EvoaeError, StudyError
-from evoae_cli.study.config import resolve
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.store import Store
 from evoae_cli.study.study import Study, StudyEvent
 from evoae_cli.study.summary import history, summary

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from evoae_cli.errors import UsageError
-from evoae_cli.study.config import resolve
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.settingsfile import read_settings
 
 

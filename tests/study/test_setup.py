@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from evoae_cli.bench.small import SMALL
-from evoae_cli.study.config import resolve
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.setup import prepare
 
 

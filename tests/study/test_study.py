@@ -21,7 +21,7 @@ from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import EvoaeError, StudyError
 from evoae_cli.evaluation.evaluate import inputs_and_targets, score
 from evoae_cli.evaluation.images import prepare_images
-from evoae_cli.study.config import resolve
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.setup import prepare
 from evoae_cli.study.study import Study, StudyEvent, StudyResult
 from evoae_cli.study.summary import history, read_snapshot, summary
@@ -145,7 +145,7 @@ def test_a_killed_coordinator_loses_nothing_and_leaves_no_worker(finished_study:
     folder = tmp_path / "killed"
     script = (
         "import json, sys\n"
-        "from evoae_cli.study.config import resolve\n"
+        "from evoae_cli.study.resolve import resolve\n"
         "from evoae_cli.study.study import Study\n"
         "from pathlib import Path\n"
         "config = resolve('denoise', json.loads(sys.argv[2]))\n"

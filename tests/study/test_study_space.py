@@ -13,7 +13,7 @@ from evoae_cli.errors import StudyError, UsageError
 from evoae_cli.genome.genotype import SKIPS
 from evoae_cli.genome.spaces import SPACES
 from evoae_cli.study import presets
-from evoae_cli.study.config import resolve
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.setup import search_space
 from evoae_cli.study.startfrom import known_genotypes
 from evoae_cli.study.summary import history

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from evoae_cli import search
+from evoae_cli import search, train
 from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import UsageError
-from evoae_cli.study.config import field_names
+from evoae_cli.study.config import SEARCH_SETTINGS
 from evoae_cli.study.summary import history
+from evoae_cli.study.trainsettings import TRAIN_SETTINGS
 
 CALL = f"""
 from evoae_cli import load, search
@@ -23,7 +24,12 @@ print(result.state, type(network).__name__)
 
 def test_search_takes_every_setting_by_name() -> None:
     taken = set(inspect.signature(search).parameters)
-    assert taken == {"objective", "study", "progress", "time_limit"} | set(field_names())
+    assert taken == {"objective", "study", "progress", "time_limit"} | set(SEARCH_SETTINGS)
+
+
+def test_train_takes_every_setting_by_name_that_concerns_no_search() -> None:
+    taken = set(inspect.signature(train).parameters)
+    assert taken == {"objective", "genotype", "from_model", "study", "progress", *TRAIN_SETTINGS}
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

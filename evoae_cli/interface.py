@@ -2,14 +2,18 @@
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
+from evoae_cli.report.delivery import delivery
 from evoae_cli.study.checks import parse_duration
-from evoae_cli.study.config import field_names, field_type, resolve
+from evoae_cli.study.config import OF_TRAINING, SEARCH_SETTINGS, StudyConfig, field_type
 from evoae_cli.study.locate import find_study, new_study_folder
+from evoae_cli.study.resolve import resolve
+from evoae_cli.study.trainsettings import TRAIN_SETTINGS, refuse_limit, resolve_training
 
 if TYPE_CHECKING:
     from evoae_cli.phenotype.autoencoder import Autoencoder
@@ -22,6 +26,7 @@ def search(
     study: str | Path | None = None,
     progress: bool = True,
     time_limit: str | None = None,
+    force: bool = False,
     **settings: Any,
 ) -> "StudyResult":
     """Run a whole study: evolve, train the finalists, read test once.
@@ -31,6 +36,7 @@ def search(
         study: name or folder of the study; by default `runs/<objective>-<date>-<time>`.
         progress: whether tqdm shows progress.
         time_limit: how long it may take in all, finalists included, as `30m` or `1.5h`; by default without limit.
+        force: whether what is in the folder `output` may be overwritten.
         settings: any setting of `StudyConfig`, by its name; what is not given comes from the preset.
 
     Works from a script without a main guard, a notebook or standard input: workers never import the caller's module.
@@ -41,10 +47,50 @@ def search(
     """
     from evoae_cli.study.study import Study
 
+    if named := [name for name in OF_TRAINING if settings.get(name) is not None]:
+        raise UsageError(f"{named[0]} is for training, not for searching; use evoae_cli.train(...)")
     config = resolve(objective, settings)
     limit_s = _limit_s(time_limit)
+    delivery(config, is_forced=force)
     folder = new_study_folder(None if study is None else str(study), objective)
-    return _run(Study.create(config, folder, warn=_warn), progress, limit_s)
+    opened = Study.create(config, folder, warn=_warn)
+    return _delivered(_run(opened, progress, limit_s), opened.config, is_forced=force)
+
+
+def train(
+    objective: Objective | None = None,
+    *,
+    genotype: str | None = None,
+    from_model: str | Path | None = None,
+    study: str | Path | None = None,
+    progress: bool = True,
+    force: bool = False,
+    **settings: Any,
+) -> "StudyResult":
+    """Train one architecture, without a search, and deliver it as a study of its own.
+
+    Args:
+        objective: `denoise` or `manifold`; by default that of `from_model`, else `denoise`.
+        genotype: the architecture to train from scratch, as `5x5conv2d:16,3x3conv2d:32`.
+        from_model: instead, name or folder of a study whose best model is trained further, with its settings.
+        study: name or folder of the new study; by default `runs/<objective>-<date>-<time>`.
+        progress: whether tqdm shows progress.
+        force: whether what is in the folder `output` may be overwritten.
+        settings: any setting of `StudyConfig` that does not concern a search, by its name; `epochs` are those of the
+            training, by default as many as a finalist has.
+
+    Raises what `search` raises.
+    """
+    from evoae_cli.study.study import Study
+
+    start = None if from_model is None else str(from_model)
+    config = resolve_training(
+        "denoise" if objective is None and start is None else objective, settings, genotype=genotype, start=start
+    )
+    delivery(config, is_forced=force)
+    folder = new_study_folder(None if study is None else str(study), config.objective)
+    opened = Study.create(config, folder, warn=_warn)
+    return _delivered(_run(opened, progress, None), opened.config, is_forced=force)
 
 
 def resume(
@@ -53,6 +99,7 @@ def resume(
     progress: bool = True,
     time_limit: str | None = None,
     retry_failed: bool = False,
+    force: bool = False,
     **changes: Any,
 ) -> "StudyResult":
     """Continue a study to its end. Without a name, the newest.
@@ -62,7 +109,8 @@ def resume(
         progress: whether tqdm shows progress.
         time_limit: how much longer it may take, as `30m` or `1.5h`; by default without limit.
         retry_failed: whether evaluations that ended as `crashed`, `timeout` or `oom` are tried again.
-        changes: `generations`, `workers`, `device` or `timeout`.
+        force: whether what is in the folder `output` is made anew; it is kept otherwise.
+        changes: `generations`, `workers`, `device`, `timeout` or `output`.
 
     Raises what `search` raises.
     """
@@ -70,7 +118,9 @@ def resume(
 
     limit_s = _limit_s(time_limit)
     folder, _ = find_study(None if study is None else str(study))
-    return _run(Study.open(folder, warn=_warn, is_retrying=retry_failed, **changes), progress, limit_s)
+    refuse_limit(folder, limit_s)
+    opened = Study.open(folder, warn=_warn, is_retrying=retry_failed, **changes)
+    return _delivered(_run(opened, progress, limit_s), opened.config, is_forced=force, is_resumed=True)
 
 
 def load(model: str | Path) -> "Autoencoder":
@@ -115,19 +165,35 @@ def _run(study: "Study", progress: bool, limit_s: float | None) -> "StudyResult"
     return result
 
 
+def _delivered(
+    result: "StudyResult", config: StudyConfig, *, is_forced: bool, is_resumed: bool = False
+) -> "StudyResult":
+    """`result`, once the images of a study that has an `output` are in it, cleaned."""
+    if config.output is None or result.model is None or result.state == "interrupted":
+        return result
+    from evoae_cli.report.batch import Work, run_jobs
+    from evoae_cli.study.model import load_model
+
+    jobs = delivery(config, is_forced=is_forced, is_resumed=is_resumed)
+    for done in run_jobs(Work(load_model(result.model)), jobs, config.device):
+        if done.failure is not None:
+            _warn(str(done.failure))
+    return result
+
+
 def _warn(text: str) -> None:
     warnings.warn(text, stacklevel=3)
 
 
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """The signature with every setting by name, for `help()` and completion."""
+def _signature(function: Callable[..., Any], names: Sequence[str]) -> inspect.Signature:
+    """The signature with the settings of these names, for `help()` and completion."""
     own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
     settings = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=field_type(name))
-        for name in field_names()
-        if name != "objective"
+        for name in names
     ]
     return inspect.Signature([*own, *settings])
 
 
-search.__signature__ = _signature(search)  # type: ignore[attr-defined]  # functions take it, their type does not say so
+train.__signature__ = _signature(train, TRAIN_SETTINGS)  # type: ignore[attr-defined]  # as below
+search.__signature__ = _signature(search, SEARCH_SETTINGS)  # type: ignore[attr-defined]  # functions take it, their type does not say so
