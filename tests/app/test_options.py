@@ -36,7 +36,7 @@ def test_train_has_an_option_for_every_setting_that_concerns_no_search() -> None
 def test_options_carry_the_name_and_the_meaning_of_their_setting() -> None:
     options = options_of("search")
     for name in SETTINGS:
-        assert options[name].opts == ["--" + name.replace("_", "-")]
+        assert options[name].opts[0] == "--" + name.replace("_", "-")
         assert options[name].help.startswith(field_meta(name).description)
 
 
