@@ -1,14 +1,17 @@
 """What all benchmarks share: their options, the machine they ran on, and how they print what they found."""
 
 import argparse
+import contextlib
 import importlib.metadata
 import os
 import platform
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
+from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.hardware import device_model, n_cores
 
 
@@ -62,6 +65,21 @@ def options(description: str | None) -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="print one JSON object")
     form.add_argument("--markdown", action="store_true", help="print machine and table as docs/benchmarks.md has them")
     return parser
+
+
+def tell(text: str) -> None:
+    """Say on standard error how far it is, or what is not as asked for."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the process with one line on standard error, and the error's exit code, where evoae raises on purpose."""
+    try:
+        yield
+    except EvoaeError as error:
+        tell(f"error: {error}")
+        sys.exit(error.exit_code)
 
 
 def formatted(report: Report, machine: Machine, given: argparse.Namespace) -> str:

@@ -42,12 +42,7 @@ def references(clean: Tensor, noisy: Tensor, levels: Sequence[Level]) -> dict[st
     means there is chosen on the level's training images, as a network's weights are.
     """
     return {
-        name: scores(_cleaned(method, strengths, noisy, levels), clean)
-        for name, method, strengths in (
-            ("wavelet", wavelet, (1.0,)),
-            ("total variation", total_variation, _TV_STRENGTHS),
-            ("non-local means", non_local_means, _NLM_STRENGTHS),
-        )
+        name: scores(_cleaned(method, strengths, noisy, levels), clean) for name, (method, strengths) in METHODS.items()
     }
 
 
@@ -55,13 +50,15 @@ def _cleaned(method: Method, strengths: tuple[float, ...], noisy: Tensor, levels
     """The images cleaned by `method`, each tuned for its level."""
     cleaned, n_levels = torch.empty_like(noisy), len(levels)
     for i, level in enumerate(levels[: len(noisy)]):
-        strength = tuned(method, strengths, level) if len(strengths) > 1 else strengths[0]
+        strength = tuned(method, strengths, level)
         cleaned[i::n_levels] = apply(method, noisy[i::n_levels], level.std, strength)
     return cleaned
 
 
 def tuned(method: Method, strengths: tuple[float, ...], level: Level) -> float:
-    """The strength with the highest PSNR on the level's images."""
+    """The strength with the highest PSNR on the level's images; a single one is not tried."""
+    if len(strengths) == 1:
+        return strengths[0]
     clean, noisy, std = level
     return max(strengths, key=lambda strength: float(psnr_by_image(apply(method, noisy, std, strength), clean).mean()))
 
@@ -102,3 +99,11 @@ def non_local_means(image: Pixels, std: float, strength: float) -> Pixels:
         image, patch_size=5, patch_distance=6, h=strength * std, sigma=std, fast_mode=True, channel_axis=-1
     )
     return cleaned
+
+
+METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
+    "wavelet": (wavelet, (1.0,)),
+    "total variation": (total_variation, _TV_STRENGTHS),
+    "non-local means": (non_local_means, _NLM_STRENGTHS),
+}
+"""By name: the method, and the strengths that it is tuned among."""

@@ -1,0 +1,110 @@
+"""What a small code is compared with: principal components of blocks, and JPEG. Images are [n, C, H, W] on [-1, 1]."""
+
+import io
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.metrics import psnr_by_image
+from evoae_cli.evaluation.pixelscale import to_bytes, to_signal
+from evoae_cli.report.codefile import CodedImage, CodeFile, read_codes, to_npz
+
+BLOCK = 8
+_QUALITIES = range(1, 96)
+"""Pillow's documentation advises against higher ones, which only make the file larger."""
+_SUBSAMPLINGS = ("4:4:4", "4:2:0")
+_BITS = 8
+
+
+@dataclass(frozen=True)
+class BlockPCA:
+    """Principal components of blocks of `BLOCK` x `BLOCK` pixels with all their channels, by singular values."""
+
+    mean: Tensor
+    """[C * BLOCK**2]"""
+    components: Tensor
+    """[k, C * BLOCK**2], orthonormal, the one of the greatest variance first."""
+
+    @classmethod
+    def fitted(cls, blocks: Tensor, n_values: int) -> "BlockPCA":
+        """The first `n_values` components of blocks [n, C, BLOCK, BLOCK].
+
+        Raises UsageError for more than the blocks can have.
+        """
+        flat = blocks.flatten(1).double()
+        if n_values > min(flat.shape):
+            raise UsageError(f"{len(flat)} blocks of {flat.shape[1]} values have no {n_values} components")
+        mean = flat.mean(dim=0)
+        _, _, directions = torch.linalg.svd(flat - mean, full_matrices=False)
+        return cls(mean.float(), directions[:n_values].float())
+
+    def encode(self, images: Tensor) -> Tensor:
+        """[n, C, H, W] -> codes [n, k, H/BLOCK, W/BLOCK]; both sides are multiples of BLOCK."""
+        columns = torch.nn.functional.unfold(images, BLOCK, stride=BLOCK)  # [n, C * BLOCK**2, blocks]
+        codes = self.components @ (columns - self.mean[:, None])  # [n, k, blocks]
+        return codes.reshape(*codes.shape[:2], images.shape[2] // BLOCK, images.shape[3] // BLOCK)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """[n, k, h, w] -> [n, C, BLOCK * h, BLOCK * w]."""
+        height, width = (BLOCK * side for side in codes.shape[2:])
+        columns = self.components.T @ codes.flatten(2) + self.mean[:, None]  # [n, C * BLOCK**2, blocks]
+        return torch.nn.functional.fold(columns, (height, width), BLOCK, stride=BLOCK)
+
+
+def in_bytes(codes: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, float]:
+    """Codes [n, c, h, w] of images of `shape` (H, W, C) as they come back from a file with 8 bits for each value.
+
+    Also the bytes of that file for each image: it is what `evoae encode --bits 8` writes, compressed without loss.
+    """
+    images = [CodedImage(f"{number}.png", code.numpy(), shape, "uint8") for number, code in enumerate(codes)]
+    content = to_npz(CodeFile(images, "0" * 64), bits=_BITS)
+    with tempfile.TemporaryDirectory(prefix="evoae-bench-") as folder:
+        path = Path(folder, "codes.npz")
+        path.write_bytes(content)
+        back = [torch.from_numpy(image.code) for image in read_codes(path).images]
+    return torch.stack(back), len(content) / len(codes)
+
+
+def jpeg(images: Tensor, n_bytes: float) -> tuple[Tensor, float]:
+    """Each image as the best JPEG of at most `n_bytes`, and the bytes that these take on average.
+
+    All qualities of Pillow are tried, with and without subsampled colour, with Huffman tables made for the image; the
+    one with the highest PSNR is taken. Headers count, as they do in a file of codes.
+
+    Raises UsageError where an image does not fit at any quality.
+    """
+    coded = [_best_jpeg(image, pixels, n_bytes) for image, pixels in zip(images, to_bytes(images), strict=True)]
+    return torch.stack([image for image, _ in coded]), sum(size for _, size in coded) / len(coded)
+
+
+def _best_jpeg(image: Tensor, pixels: npt.NDArray[np.uint8], n_bytes: float) -> tuple[Tensor, int]:
+    source = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    fitting: list[tuple[float, Tensor, int]] = []
+    for subsampling in _SUBSAMPLINGS:
+        for quality in _QUALITIES:
+            stream = io.BytesIO()
+            source.save(stream, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
+            size = stream.tell()
+            if size > n_bytes:
+                # A higher quality is hardly ever smaller.
+                break
+            back = _signal(np.asarray(Image.open(stream)), image.shape)
+            fitting.append((float(psnr_by_image(back[None], image[None])[0]), back, size))
+    if not fitting:
+        raise UsageError(f"no JPEG of {n_bytes:.0f} bytes holds an image of {pixels.shape[1]}x{pixels.shape[0]} pixels")
+    _, best, size = max(fitting, key=lambda one: one[0])
+    return best, size
+
+
+def _signal(pixels: npt.NDArray[np.uint8], shape: Sequence[int]) -> Tensor:
+    n_channels, height, width = shape
+    signal = to_signal(torch.from_numpy(pixels.reshape(height, width, n_channels).copy()), [0.0], [255.0])
+    return signal.permute(2, 0, 1)

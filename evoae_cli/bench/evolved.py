@@ -1,0 +1,144 @@
+"""Real searches for a comparison: each a study in a folder, which is gone on with if it was interrupted."""
+
+import contextlib
+import sys
+import tomllib
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from evoae_cli.bench.report import tell
+from evoae_cli.bench.results import plain
+from evoae_cli.errors import EvoaeError, UsageError
+from evoae_cli.evaluation.contract import Objective
+from evoae_cli.interface import resume, search
+from evoae_cli.phenotype.autoencoder import Autoencoder
+from evoae_cli.study.locate import is_study
+from evoae_cli.study.model import load_model
+from evoae_cli.study.resolve import resolve
+from evoae_cli.study.store import Store
+from evoae_cli.study.summary import summary
+
+_PRESET_S = 300.0
+"""The time that preset `quick` is made for."""
+_ENDLESS = 100_000
+"""Generations: more than any time allows, so that the time ends the search."""
+_OWN = ("objective", "data", "pairs", "patch", "seed", "noise", "sigma2", "noisy_only", "space", "code_ratio")
+"""Settings that a comparison makes itself."""
+_ENDED = ("done", "exhausted", "time-up")
+
+
+class Evolved(NamedTuple):
+    """What a search found, and what that took."""
+
+    network: Autoencoder
+    genotype: str
+    parameters: int
+    code_values: int
+    """In the code of one image of `patch` x `patch`."""
+    search_s: float
+    """Wall time of all but the delivered network's own training: candidates, and other finalists beside it."""
+    train_s: float
+    """Of the delivered network, on one core or one GPU."""
+
+
+def parsed_settings(given: Iterable[str]) -> dict[str, Any]:
+    """Settings from `KEY=VALUE`, each value as `study.toml` has it; a text needs no quotes.
+
+    Raises UsageError for what has no `=`, and for settings that the comparison makes itself.
+    """
+    settings: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not key:
+            raise UsageError(f"--config {text!r} is no setting; write it as epochs=4 or kernels=[3,5]")
+        if key in _OWN:
+            raise UsageError(f"--config {text!r}: {key} is the benchmark's own; see --help for what can be chosen")
+        try:
+            settings[key] = tomllib.loads(f"value = {value}")["value"]
+        except (tomllib.TOMLDecodeError, KeyError):
+            settings[key] = value
+    return settings
+
+
+def timed_settings(objective: Objective, budget_s: float, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings for a search of `budget_s`: `settings`, and what makes use of the time where they do not say.
+
+    Preset `quick` is made for five minutes. Its finalists train longer in proportion to the time, its candidates with
+    the square root of it: the rest of a longer search goes to more candidates.
+    """
+    preset = resolve(objective, settings)
+    times = budget_s / _PRESET_S
+    return {
+        "generations": _ENDLESS,
+        "epochs": max(1, round(preset.epochs * times**0.5)),
+        "final_epochs": max(1, round(preset.final_epochs * times)),
+        **settings,
+    }
+
+
+def evolved(objective: Objective, settings: dict[str, Any], folder: Path, budget_s: float) -> Evolved:
+    """Search for `budget_s` in all, finalists included, or go on with what lies in `folder`, and load the model.
+
+    A search that ended is only loaded. Raises UsageError where `folder` holds a study of other settings, EvoaeError if
+    the search cannot go on.
+    """
+    is_shown = sys.stderr.isatty()
+    with _told_warnings():
+        if not is_study(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            search(objective, study=folder, progress=is_shown, time_limit=_text(budget_s), **settings)
+        _check_same(folder, objective, settings)
+        found = summary(folder)
+        if found["state"] not in _ENDED:
+            left_s = budget_s - found["active_s"]
+            # Finalists that were interrupted are trained again, whatever is left.
+            found = resume(folder, progress=is_shown, time_limit=_text(max(1.0, left_s))).summary
+    if found["state"] not in _ENDED:
+        raise EvoaeError(f"the search in {folder} was stopped; run the benchmark again to go on with it")
+    store = Store.read(folder)
+    try:
+        genotype, seed_index = store.meta("winner")
+        record = store.find("final", genotype, seed_index)
+    finally:
+        store.close()
+    assert record is not None
+    train_s = record.evaluation.train_s
+    return Evolved(
+        network=load_model(folder).network,
+        genotype=genotype,
+        parameters=record.evaluation.parameters,
+        code_values=record.evaluation.code_values,
+        search_s=max(0.0, found["active_s"] - train_s),
+        train_s=train_s,
+    )
+
+
+@contextlib.contextmanager
+def _told_warnings() -> Iterator[None]:
+    """Have warnings on standard error in one line each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *others: tell(f"warning: {message}")
+        yield
+
+
+def _text(seconds: float) -> str:
+    """As `--for` takes it."""
+    return f"{seconds:.3f}s"
+
+
+def _check_same(folder: Path, objective: Objective, settings: dict[str, Any]) -> None:
+    """Raise UsageError unless the study in `folder` has these settings."""
+    wanted = plain(msgspec.to_builtins(resolve(objective, settings)))
+    there = plain(summary(folder)["settings"])
+    for key in settings:
+        # The study knows its folder of images by its full path.
+        if key != "data" and there.get(key) != wanted[key]:
+            raise UsageError(
+                f"{folder} holds a study with {key} {there.get(key)}, not {wanted[key]}; "
+                "delete it, or give other --studies"
+            )
