@@ -24,12 +24,12 @@ print(result.state, type(network).__name__)
 
 def test_search_takes_every_setting_by_name() -> None:
     taken = set(inspect.signature(search).parameters)
-    assert taken == {"objective", "study", "progress", "time_limit"} | set(SEARCH_SETTINGS)
+    assert taken == {"objective", "study", "progress", "time_limit", "force"} | set(SEARCH_SETTINGS)
 
 
 def test_train_takes_every_setting_by_name_that_concerns_no_search() -> None:
     taken = set(inspect.signature(train).parameters)
-    assert taken == {"objective", "genotype", "from_model", "study", "progress", *TRAIN_SETTINGS}
+    assert taken == {"objective", "genotype", "from_model", "study", "progress", "force", *TRAIN_SETTINGS}
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

@@ -81,9 +81,7 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         tuple[float, float] | None,
         _field("pixel values mapped to -1 and 1; otherwise 0 255, or the training set's limits", panel="Images"),
     ]
-    patch: Annotated[
-        int, _field("side of the validation and test images, in pixels", panel="Images", main=True, ge=8, le=4096)
-    ]
+    patch: Annotated[int, _field("side of the validation and test images, in pixels", panel="Images", ge=8, le=4096)]
     crop: Annotated[int, _field("side of the random training crops, in pixels", panel="Images", ge=8, le=4096)]
     train_images: Annotated[int, _field("training crops drawn in one epoch", panel="Images", ge=1, le=10_000_000)]
     val_images: Annotated[
