@@ -76,7 +76,9 @@ def search_space(config: StudyConfig, channels: int | None) -> SearchSpace:
         max_layers=config.max_layers,
         reductions=reductions,
         skips=("none",) if is_manifold else template.skips,
-        residual=(False,) if is_manifold else template.residual,
+        # Where the median of its neighbours stands for a hidden pixel, what is to be taken off it is next to nothing. A
+        # network that predicts that takes next to nothing off the pixels that it sees, and leaves their noise.
+        residual=(False,) if is_manifold or config.noisy_only else template.residual,
     )
 
 
@@ -162,7 +164,7 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
         config,
         data=None if config.data is None else _absolute(config.data),
         pairs=None if config.pairs is None else tuple(str(plain_path(name).absolute()) for name in config.pairs),
-        output=None if config.output is None else _absolute(config.output),
+        output=None if config.output is None else str(plain_path(config.output).absolute()),
         data_root=None if config.data_root is None else _absolute(config.data_root),
     )
     if config.precision == "auto":
