@@ -1,13 +1,11 @@
 """What many tests share: a cache of their own, and one small study, made by a real search."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import scripted
 from scripted import Script
+from scripted_study import new_script
 
 from evoae_cli.bench.small import SMALL
 
@@ -35,20 +33,4 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
     """What the workers of this test's studies are to do."""
-    return _new_script(tmp_path / "script", monkeypatch)
-
-
-@contextmanager
-def scripted_study(home: Path, **changes: Any) -> Iterator[Path]:
-    """The folder of a finished study in which nothing went wrong, while its script is the one that holds."""
-    with pytest.MonkeyPatch.context() as patch:
-        _new_script(home / "script", patch)
-        scripted.created(home / "study", **changes).run()
-        yield home / "study"
-
-
-def _new_script(folder: Path, patch: pytest.MonkeyPatch) -> Script:
-    # A script sets these itself; so they are set back afterwards.
-    patch.setenv(scripted.SCRIPT, "")
-    patch.setenv(scripted.WEIGHTS, "")
-    return Script(folder)
+    return new_script(tmp_path / "script", monkeypatch)

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import scripted
-from conftest import scripted_study
 from scripted import Script, course, created, opened
+from scripted_study import scripted_study
 
 from evoae_cli.study.store import Store
 from evoae_cli.study.summary import history, summary

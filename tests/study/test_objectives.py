@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import scripted_study
 from scripted import SETTINGS, Script, course, created, opened, refuse
+from scripted_study import scripted_study
 
 from evoae_cli.errors import UsageError
 from evoae_cli.genome.genotype import parse_genotype

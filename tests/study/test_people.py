@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import scripted_study
 from scripted import Script, course, created, opened
+from scripted_study import scripted_study
 
 from evoae_cli.errors import StudyError, UsageError
 from evoae_cli.study.orders import ORDERS, Order, give

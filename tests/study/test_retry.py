@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import scripted
-from conftest import scripted_study
 from scripted import LAST_WORDS, Deed, Script, course, created, opened
+from scripted_study import scripted_study
 
 from evoae_cli.app.main import run
 from evoae_cli.errors import EvoaeError
