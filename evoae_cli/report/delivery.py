@@ -1,7 +1,5 @@
 """What a study of noisy images leaves in its `output`: all of them, cleaned by the best model."""
 
-from pathlib import Path
-
 from evoae_cli.errors import UsageError
 from evoae_cli.report.inputs import Job, plan
 from evoae_cli.study.config import StudyConfig
@@ -20,7 +18,7 @@ def delivery(config: StudyConfig, *, is_forced: bool = False, is_resumed: bool =
         return []
     assert config.data is not None
     data, out = plain_path(config.data), plain_path(config.output)
-    if Path(data).resolve() in (out.resolve(), *out.resolve().parents):
+    if data.resolve() in (out.resolve(), *out.resolve().parents):
         raise UsageError(f"-o {config.output} lies in --data {config.data}, among the images; name another folder")
     jobs = plan([data], out, is_forced=is_forced or is_resumed, is_folder=True)
     return [job for job in jobs if is_forced or job.target is None or not job.target.exists()]

@@ -53,8 +53,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 def search_space(config: StudyConfig, channels: int | None) -> SearchSpace:
     """The search space that the settings describe, for images of `channels` channels; None: not known yet.
 
-    A network for manifold learning has nothing that passes its code by. Raises UsageError where the space is not found,
-    or no number of reductions in it gives a code of the size that is asked for.
+    A network for manifold learning has nothing that passes its code by, one for noisy images only no residual output.
+    Raises UsageError where the space is not found, or no number of reductions in it gives a code of the size that is
+    asked for.
     """
     template = named_space(config.space)
     is_manifold = config.objective == "manifold"
