@@ -36,18 +36,22 @@ class Course:
         return "time-up" if self._is_time_up else "done", finals, winner
 
     def _chosen(self) -> list[Individual]:
-        """The best candidates, as many as are to be trained to the end and as the time that is left allows.
+        """The best candidates, as many as are to be trained to the end, of those that the time that is left allows.
 
         With several objectives they are spread over the front of all candidates.
         """
         means, config = self._means, self._means.config
-        ranked = spread(means.evolution.evaluated.values(), config.finalists, config.objective_names)
-        trainings = means.final_trainings_s(individual.genotype for individual in ranked)
+        ranked = spread(means.evolution.evaluated.values(), len(means.evolution.evaluated), config.objective_names)
         left_s, n_workers = means.limit.left_s - means.board.closing_s, means.board.n_workers
-        if trainings and makespan(trainings[0], n_workers) > left_s:
+        trainings = (means.final_trainings_s([individual.genotype])[0] for individual in ranked)
+        chosen = [ranked[i] for i in affordable(trainings, n_workers, left_s, config.finalists)]
+        best = ranked[: config.finalists]
+        if chosen and makespan(means.final_trainings_s([chosen[0].genotype])[0], n_workers) > left_s:
             means.warn("one finalist takes longer than the time that is left; it is trained, as there must be a model")
-        n = affordable(trainings, n_workers, left_s)
-        if n < len(ranked):
+        if chosen != best:
             self._is_time_up = True
-            means.warn(f"time is left to train {n} of {len(ranked)} finalists; resume trains the others")
-        return ranked[:n]
+            n_kept = sum(individual in best for individual in chosen)
+            said = f"time is left to train {n_kept or 'none'} of {len(best)} finalists"
+            others = "" if n_kept == len(chosen) else ", so others that take less are trained"
+            means.warn(f"{said}{others}; resume trains the rest")
+        return chosen

@@ -6,12 +6,11 @@ as told.
 """
 
 from collections.abc import Iterable
-from itertools import islice
 
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Evaluation
 from evoae_cli.genome.spaces import genotype_of
-from evoae_cli.strategy.population import Individual
+from evoae_cli.strategy.population import Individual, rank_key
 from evoae_cli.strategy.search import N_BARREN, Proposal
 from evoae_cli.strategy.steady_state import SteadyState
 from evoae_cli.study import lines
@@ -240,10 +239,11 @@ class Searching:
         """Seconds until the finalists must begin."""
         means = self._means
         # With several objectives the finalists are spread over the front, most of it cheaper than these.
-        leading = [individual.genotype for individual in islice(self._evolution.population, means.config.finalists)]
-        if not leading and self._evolution.best is not None:
-            leading = [self._evolution.best.genotype]
-        trainings = means.final_trainings_s(leading)
-        n = affordable(trainings, means.board.n_workers, means.limit.finals_s)
-        finals_s = makespan([second for each in trainings[:n] for second in each], means.board.n_workers)
+        evolution, n_workers, most_s = self._evolution, means.board.n_workers, means.limit.finals_s
+        leading = evolution.population or sorted(evolution.evaluated.values(), key=rank_key)
+        trainings = (means.final_trainings_s([individual.genotype])[0] for individual in leading)
+        chosen = affordable(trainings, n_workers, most_s, means.config.finalists)
+        kept = means.final_trainings_s(leading[i].genotype for i in chosen)
+        # One that takes longer must not end the search: those to come may take less.
+        finals_s = min(makespan([second for each in kept for second in each], n_workers), most_s)
         return means.limit.left_s - finals_s - means.board.closing_s

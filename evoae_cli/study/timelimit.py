@@ -1,7 +1,7 @@
-"""How long a study may go on, and how many finalists that leaves time for: pure, save the clock it is given."""
+"""How long a study may go on, and which finalists that leaves time for: pure, save the clock it is given."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from evoae_cli.study.expected import makespan
 
@@ -33,12 +33,21 @@ class TimeLimit:
         return self._limit_s * _FINAL_SHARE
 
 
-def affordable(durations: Sequence[Sequence[float]], n_workers: int, budget_s: float) -> int:
-    """How many of the finalists, best first, can be trained in `budget_s`; at least one, since there must be a model.
+def affordable(trainings: Iterable[Sequence[float]], n_workers: int, budget_s: float, n: int) -> list[int]:
+    """Which finalists, at most `n`, can be trained in `budget_s`; of none at all the shortest: there must be a model.
 
-    `durations` has the seconds of each training of each finalist.
+    `trainings` has the seconds of each training of each finalist, the best one first. A better one goes before; one
+    that takes too long is passed over, since it must not cost the time of all others.
     """
-    n = len(durations)
-    while n > 1 and makespan([second for each in durations[:n] for second in each], n_workers) > budget_s:
-        n -= 1
-    return n
+    chosen: list[int] = []
+    taken: list[float] = []
+    shortest, least = None, math.inf
+    for i, seconds in enumerate(trainings):
+        if len(chosen) == n:
+            break
+        if makespan([*taken, *seconds], n_workers) <= budget_s:
+            chosen.append(i)
+            taken += seconds
+        elif makespan(seconds, n_workers) < least:
+            shortest, least = i, makespan(seconds, n_workers)
+    return [shortest] if shortest is not None and not chosen else chosen

@@ -25,16 +25,21 @@ def test_the_search_keeps_at_least_half_of_the_time() -> None:
 
 def test_as_many_finalists_are_afforded_as_their_trainings_take_no_longer_than_the_time() -> None:
     trainings = [[10.0], [10.0], [10.0]]
-    assert affordable(trainings, 3, 10.0) == 3
-    assert affordable(trainings, 2, 10.0) == 2
-    assert affordable(trainings, 1, 20.0) == 2
-    assert affordable([[10.0, 10.0], [10.0, 10.0]], 2, 10.0) == 1
+    assert affordable(trainings, 3, 10.0, 3) == [0, 1, 2]
+    assert affordable(trainings, 3, 10.0, 2) == [0, 1]
+    assert affordable(trainings, 2, 10.0, 3) == [0, 1]
+    assert affordable(trainings, 1, 20.0, 3) == [0, 1]
+    assert affordable([[10.0, 10.0], [10.0, 10.0]], 2, 10.0, 2) == [0]
 
 
-def test_one_finalist_is_always_afforded_where_there_is_one() -> None:
-    assert affordable([[10.0], [10.0]], 1, 0.0) == 1
-    assert affordable([], 1, 5.0) == 0
+def test_a_finalist_that_takes_too_long_is_passed_over() -> None:
+    assert affordable([[50.0], [10.0], [30.0], [10.0]], 1, 20.0, 2) == [1, 3]
+
+
+def test_the_shortest_finalist_is_always_afforded_where_there_is_one() -> None:
+    assert affordable([[10.0], [5.0], [7.0]], 1, 0.0, 2) == [1]
+    assert affordable([], 1, 5.0, 2) == []
 
 
 def test_finalists_trained_before_cost_nothing() -> None:
-    assert affordable([[], [10.0], []], 1, 10.0) == 3
+    assert affordable([[], [10.0], []], 1, 10.0, 3) == [0, 1, 2]
