@@ -1,13 +1,14 @@
 """The classical denoisers where there are only noisy images: calibrated on them, and scored at the hidden pixels."""
 
 import numpy as np
-from skimage.restoration import calibrate_denoiser, estimate_sigma
+from skimage.restoration import calibrate_denoiser
 from torch import Tensor
 
 from evoae_cli.evaluation.classical import (
     Method,
     Pixels,
     apply,
+    estimated_std,
     non_local_means,
     on_unit_scale,
     total_variation,
@@ -32,11 +33,7 @@ def references(exam: Exam, training: Tensor) -> dict[str, Scores]:
     [-1, 1].
     """
     noisy = list(on_unit_scale(training))
-    sigmas = [
-        estimate_sigma(image, channel_axis=-1, average_sigmas=True)  # type: ignore[no-untyped-call]  # as in classical
-        for image in noisy
-    ]
-    std = max(float(np.mean(sigmas)), _LEAST_STD)
+    std = max(estimated_std(training), _LEAST_STD)
     return {
         name: exam_scores(apply(method, exam.given, 2 * std, _calibrated(method, strengths, std, noisy)), exam)
         for name, method, strengths in (

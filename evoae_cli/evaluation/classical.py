@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
+from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet, estimate_sigma
 from torch import Tensor
 
 from evoae_cli.evaluation.contract import Scores
@@ -75,6 +75,15 @@ def on_unit_scale(images: Tensor) -> NDArray[np.float32]:
     """[n, C, H, W] on [-1, 1] as [n, H, W, C] on [0, 1], not clipped."""
     unit: NDArray[np.float32] = ((images.float().cpu() + 1) / 2).permute(0, 2, 3, 1).contiguous().numpy()
     return unit
+
+
+def estimated_std(images: Tensor) -> float:
+    """Standard deviation on [0, 1] that the noise of [n, C, H, W] images on [-1, 1] seems to have: mean of all."""
+    sigmas = [
+        estimate_sigma(image, channel_axis=-1, average_sigmas=True)  # type: ignore[no-untyped-call]  # as above
+        for image in on_unit_scale(images)
+    ]
+    return float(np.mean(sigmas))
 
 
 def wavelet(image: Pixels, std: float, strength: float) -> Pixels:

@@ -134,12 +134,14 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Residual(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether what a denoiser took away, noisy - output, looks like noise: correlations, 0 where it is white noise."""
+    """Whether what a denoiser took away, noisy - output, looks like the noise: all of it, and nothing else."""
 
     neighbours: float
-    """Between each of its values and the next, to the right and below."""
+    """Correlation between each of its values and the next, to the right and below; 0 for white noise."""
     edges: float
-    """Between its size and that of the output's gradient."""
+    """Correlation between its size and that of the output's gradient; 0 for white noise."""
+    share: float | None = None
+    """Its standard deviation against the one that the noise seems to have; None where there seems to be none."""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):

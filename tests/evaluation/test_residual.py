@@ -35,4 +35,10 @@ def test_blurred_detail_is_seen_as_correlation_of_neighbours_and_with_edges() ->
 
 def test_nothing_taken_away_has_no_structure_either() -> None:
     found = residual_of(torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16))
-    assert (found.neighbours, found.edges) == (0.0, 0.0)
+    assert (found.neighbours, found.edges, found.share) == (0.0, 0.0, None)
+
+
+def test_how_much_of_the_noise_was_taken_away_is_seen() -> None:
+    noisy = photograph() + white()
+    assert residual_of(noisy, photograph()).share == pytest.approx(1.0, abs=0.05)
+    assert residual_of(noisy, noisy - 0.3 * white()).share == pytest.approx(0.3, abs=0.02)
