@@ -97,13 +97,14 @@ def test_workers_come_and_go_and_the_search_stops_as_with_ctrl_c(
     assert [worker["pid"] for worker in added[:2]] == [worker["pid"] for worker in found]
     wait_for(folder, ["training"] * 3)
     shrunk = evoae("workers", folder, "--set", "1", cwd=tmp_path).stdout.splitlines()
-    assert [line.split()[0] for line in shrunk[1:] if "draining" not in line] == ["worker-1"]
+    # Whoever trains at that moment: those between two trainings go first.
+    [stays] = [line.split()[0] for line in shrunk[1:] if "draining" not in line]
     wait_for(folder, ["training"])
     listed = evoae("workers", folder, "--add", "1", cwd=tmp_path).stdout.splitlines()
-    assert [line.split()[0] for line in listed[1:]] == ["worker-1", "worker-4"]
+    assert [line.split()[0] for line in listed[1:]] == [stays, "worker-4"]
     wait_for(folder, ["training"] * 2)
     left = workers(folder, "--set", "1")
-    assert [worker["name"] for worker in left if worker["state"] != "draining"] == ["worker-1"]
+    assert [worker["name"] for worker in left if worker["state"] != "draining"] in ([stays], ["worker-4"])
 
     stop = evoae("stop", folder, cwd=tmp_path)
     assert (stop.returncode, stop.stdout) == (0, "")
