@@ -5,6 +5,7 @@ from skimage.restoration import calibrate_denoiser
 from torch import Tensor
 
 from evoae_cli.evaluation.classical import (
+    LEAST_STD,
     Method,
     Pixels,
     apply,
@@ -22,8 +23,6 @@ from evoae_cli.evaluation.metrics import Exam, exam_scores
 _WAVELET_STRENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0)
 _TV_STRENGTHS = (0.3, 0.5, 0.7, 1.0, 1.4, 2.0)
 _NLM_STRENGTHS = (0.3, 0.4, 0.6, 0.8, 1.0, 1.4)
-_LEAST_STD = 1e-3
-"""On [0, 1]: images without any noise have nothing to calibrate on."""
 
 
 def references(exam: Exam, training: Tensor) -> dict[str, Scores]:
@@ -33,7 +32,7 @@ def references(exam: Exam, training: Tensor) -> dict[str, Scores]:
     [-1, 1].
     """
     noisy = list(on_unit_scale(training))
-    std = max(estimated_std(training), _LEAST_STD)
+    std = max(estimated_std(training), LEAST_STD)
     return {
         name: exam_scores(apply(method, exam.given, 2 * std, _calibrated(method, strengths, std, noisy)), exam)
         for name, method, strengths in (

@@ -25,6 +25,9 @@ _TV_TOLERANCE = 1e-6
 """Change of energy at which total variation's iteration ends. scikit-image's default, 2e-4, ends it too early: under
 noise of variance 1/3 that costs 0.4 dB on the photographs, and 1e-5 still 0.4 dB at some strengths (measured)."""
 
+LEAST_STD = 1e-3
+"""On [0, 1]: images that seem to have less noise have none to calibrate on or to take away."""
+
 
 class Level(NamedTuple):
     """Training images on which the methods are tuned for one strength of the noise, [n, C, H, W] on [-1, 1]."""

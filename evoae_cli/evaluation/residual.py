@@ -5,21 +5,18 @@ from torch import Tensor
 
 from evoae_cli.evaluation.contract import Residual
 
-_LEAST_STD = 1e-3
-"""On [0, 1]: less is no noise."""
-
 
 def residual_of(noisy: Tensor, output: Tensor) -> Residual:
     """How large `noisy - output` is, and how it correlates within itself and with the output's edges.
 
     Images are [n, C, H, W] on [-1, 1].
 
-    Noise that was taken away whole, and nothing else with it, has none: neighbours that correlate are detail that was
-    blurred, or noise that is not independent; a residual that is larger at edges has parts of them. The second tells
-    nothing of noise that grows with the light.
+    Noise that was taken away whole, and nothing else with it, does not correlate: neighbours that do are detail that
+    was blurred, or noise that is not independent; a residual that is larger at edges has parts of them. The second
+    tells nothing of noise that grows with the light.
     """
     # Importing scikit-image takes time and memory that a worker needs nowhere else.
-    from evoae_cli.evaluation.classical import estimated_std
+    from evoae_cli.evaluation.classical import LEAST_STD, estimated_std
 
     with torch.inference_mode():
         residual = noisy - output.float()
@@ -28,7 +25,7 @@ def residual_of(noisy: Tensor, output: Tensor) -> Residual:
         return Residual(
             neighbours=_neighbours(residual),
             edges=_edges(residual, output.float()),
-            share=float(residual.square().mean().sqrt()) / noise if noise > 2 * _LEAST_STD else None,
+            share=float(residual.square().mean().sqrt()) / noise if noise > 2 * LEAST_STD else None,
         )
 
 

@@ -225,6 +225,14 @@ def test_candidates_too_slow_to_be_finalists_do_not_end_the_search(script: Scrip
     assert n_stored(folder) > 2
     assert len(script.begun("final")) == 1
 
+    # One that is trained already takes no time, so it is a finalist where no other can be.
+    script.write(sleep_s=0.1)
+    events: list[Any] = []
+    opened(folder).run(lambda event: (events.append(event), begin_finals(event)), limit_s=2.0)
+    assert len(script.begun("final")) == 1
+    assert not any("takes longer than the time that is left" in text for text in warnings_of(events))
+    assert len(summary(folder)["finalists"]) == 1
+
 
 PAUSED_S = 4.0
 LED = f"""
