@@ -26,15 +26,13 @@ from evoae_cli.bench.report import Report, formatted, one_line_errors, options
 from evoae_cli.bench.results import TIMES, Results, Row, case_text, grouped, mean_text, times_of
 from evoae_cli.bench.scored import ready
 from evoae_cli.errors import UsageError
-from evoae_cli.evaluation.contract import Augmentation, derive_seed
+from evoae_cli.evaluation.components import components_of
 from evoae_cli.evaluation.imagefile import ImageFile
 from evoae_cli.evaluation.metrics import scores
 from evoae_cli.evaluation.resident import Resident
 from evoae_cli.study.resolve import resolve
 
 _RATIOS = ("1/4", "1/8")
-_N_BLOCKS = 65_536
-"""Random blocks of the training images that the components are fitted to: more change no figure."""
 _CHUNK = 8
 """Images that go through a network at once."""
 _MARGINS = {"evolved": "block PCA", "evolved, 8 bits": "block PCA, 8 bits"}
@@ -76,7 +74,6 @@ class Codings:
         self._clean = clean
         self._shape = (clean.shape[2], clean.shape[3], clean.shape[1])
         self._model = functools.lru_cache(maxsize=1)(self._searched)
-        self._blocks = functools.cache(self._training_blocks)
 
     def run(self, name: str, ratio: str, seed: int | None) -> Row:
         """One row, from the results if it is there. Raises EvoaeError if a search cannot go on."""
@@ -93,15 +90,12 @@ class Codings:
         n_values = Fraction(ratio) * BLOCK * BLOCK * self._shape[2]
         if n_values.denominator != 1:
             raise UsageError(f"--ratios {ratio} gives {float(n_values):g} values for a block of {BLOCK}x{BLOCK} pixels")
-        pca = BlockPCA.fitted(self._blocks(), int(n_values))
-        # What has to be known to decode: the components and the mean.
-        about["parameters"] = pca.components.numel() + pca.mean.numel()
-        return self._coded(pca.encode(self._clean), pca.decode, about)
-
-    def _training_blocks(self) -> Tensor:
-        generator = torch.Generator().manual_seed(derive_seed(0, "blocks"))
         resident = Resident(self._images, "cpu", self._plan.patch, n_val=1, n_test=1, study_seed=0)
-        return resident.sampler(BLOCK, Augmentation(), generator).crops(_N_BLOCKS)
+        components = components_of(resident, BLOCK, int(n_values), study_seed=0)
+        pca = BlockPCA(components)
+        # What has to be known to decode.
+        about["parameters"] = sum(part.numel() for part in components)
+        return self._coded(pca.encode(self._clean), pca.decode, about)
 
     def _evolved(self, ratio: str, seed: int, about: dict[str, Any]) -> Row:
         found = self._model(ratio, seed)

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.components import Components
 from evoae_cli.evaluation.metrics import psnr_by_image
 from evoae_cli.evaluation.pixelscale import to_bytes, to_signal
 from evoae_cli.report.codefile import CodedImage, CodeFile, read_codes, to_npz
@@ -26,37 +27,30 @@ _BITS = 8
 
 @dataclass(frozen=True)
 class BlockPCA:
-    """Principal components of blocks of `BLOCK` x `BLOCK` pixels with all their channels, by singular values."""
+    """Principal components of blocks of `BLOCK` x `BLOCK` pixels with all their channels."""
 
-    mean: Tensor
-    """[C * BLOCK**2]"""
-    components: Tensor
-    """[k, C * BLOCK**2], orthonormal, the one of the greatest variance first."""
-
-    @classmethod
-    def fitted(cls, blocks: Tensor, n_values: int) -> "BlockPCA":
-        """The first `n_values` components of blocks [n, C, BLOCK, BLOCK].
-
-        Raises UsageError for more than the blocks can have.
-        """
-        flat = blocks.flatten(1).double()
-        if n_values > min(flat.shape):
-            raise UsageError(f"{len(flat)} blocks of {flat.shape[1]} values have no {n_values} components")
-        mean = flat.mean(dim=0)
-        _, _, directions = torch.linalg.svd(flat - mean, full_matrices=False)
-        return cls(mean.float(), directions[:n_values].float())
+    components: Components
+    """Of blocks of `BLOCK` x `BLOCK` pixels."""
 
     def encode(self, images: Tensor) -> Tensor:
         """[n, C, H, W] -> codes [n, k, H/BLOCK, W/BLOCK]; both sides are multiples of BLOCK."""
         columns = torch.nn.functional.unfold(images, BLOCK, stride=BLOCK)  # [n, C * BLOCK**2, blocks]
-        codes = self.components @ (columns - self.mean[:, None])  # [n, k, blocks]
+        codes = self._directions @ (columns - self._mean)  # [n, k, blocks]
         return codes.reshape(*codes.shape[:2], images.shape[2] // BLOCK, images.shape[3] // BLOCK)
 
     def decode(self, codes: Tensor) -> Tensor:
         """[n, k, h, w] -> [n, C, BLOCK * h, BLOCK * w]."""
         height, width = (BLOCK * side for side in codes.shape[2:])
-        columns = self.components.T @ codes.flatten(2) + self.mean[:, None]  # [n, C * BLOCK**2, blocks]
+        columns = self._directions.T @ codes.flatten(2) + self._mean  # [n, C * BLOCK**2, blocks]
         return torch.nn.functional.fold(columns, (height, width), BLOCK, stride=BLOCK)
+
+    @property
+    def _mean(self) -> Tensor:
+        return self.components.mean.flatten()[:, None]  # [C * BLOCK**2, 1]
+
+    @property
+    def _directions(self) -> Tensor:
+        return self.components.directions.flatten(1)  # [k, C * BLOCK**2]
 
 
 def in_bytes(codes: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, float]:

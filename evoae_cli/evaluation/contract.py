@@ -36,6 +36,9 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     After `reductions` reductions; a genotype with other ones has as many channels as make a code of the same size."""
     decoder: Decoder
     """Whether the decoder repeats the module in the same order (the paper's) or mirrored."""
+    is_manifold: bool = False
+    """Whether all of an image goes through the code. A residual network then takes its output off a linear
+    reconstruction from the code, not off the image."""
     space: str | None = None
     """`module:attribute` of a search space whose own layers the genotype may hold; None for the built-in ones."""
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from evoae_cli.errors import EvoaeError, UsageError, first_line
+from evoae_cli.evaluation.components import Components, components_of
 from evoae_cli.evaluation.contract import (
     Evaluation,
     EvaluationRequest,
@@ -164,6 +165,11 @@ def _hidden_exam(images: ImagesRef, device: str, study_seed: int, split: Split) 
         return hidden_exam(noisy, study_seed, split)
 
 
+@functools.lru_cache(maxsize=2)
+def _components(images: ImagesRef, device: str, study_seed: int, block: int, k: int) -> Components:
+    return components_of(resident_for(images, device, study_seed), block, k, study_seed)
+
+
 def write_weights(network: Autoencoder, path: str) -> None:
     """Write a network's weights, as safetensors on the CPU, so that `path` always holds a whole file or none."""
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
@@ -219,6 +225,9 @@ def _attempt(request: EvaluationRequest, resident: Resident, exam: Exam, n_parts
         network = build(genotype_of(request.genotype, request.network), request.network)
     if request.weights_in is not None:
         network.load_state_dict(safetensors.torch.load_file(request.weights_in))
+    elif network.transform is not None:
+        plan = network.transform.plan
+        network.begin(*_components(request.images, device, request.study_seed, plan.block, plan.channels))
     network.to(device)
     if recipe.channels_last:
         network.to(memory_format=torch.channels_last)

@@ -14,11 +14,14 @@ from evoae_cli.genome.space import SearchSpace
 def random_genes(space: SearchSpace, rng: Generator) -> dict[str, Any]:
     """A random value for each gene that varies, as arguments of `Genotype`."""
     reductions = _any_of(space.reductions, rng) if space.reductions else None
+    repeats = _any_of(space.repeats, rng)
+    skips = tuple(_any_of(space.skips, rng) for _ in range(reductions or 0))
+    is_residual = _any_of(space.residual, rng)
     return {
         "reductions": reductions,
-        "repeats": _any_of(space.repeats, rng),
-        "skips": tuple(_any_of(space.skips, rng) for _ in range(reductions or 0)),
-        "is_residual": _any_of(space.residual, rng),
+        "repeats": repeats,
+        "skips": _allowed(skips, is_residual, space),
+        "is_residual": is_residual,
     }
 
 
@@ -29,10 +32,10 @@ def mutated(genotype: Genotype, space: SearchSpace, rng: Generator) -> Genotype:
         changes.append(lambda: _with_other_reductions(genotype, space, rng))
     if len(space.repeats) > 1:
         changes.append(lambda: replace(genotype, repeats=_another_of(space.repeats, genotype.repeats, rng)))
-    if len(space.skips) > 1:
+    if len(space.skips) > 1 and (genotype.is_residual or space.direct_skips):
         changes.append(lambda: _with_another_skip(genotype, space, rng))
     if len(space.residual) > 1:
-        changes.append(lambda: replace(genotype, is_residual=not genotype.is_residual))
+        changes.append(lambda: _with_other_output(genotype, space))
     return one_of(changes, rng)() if changes else genotype
 
 
@@ -46,11 +49,13 @@ def crossed(first: Genotype, second: Genotype, space: SearchSpace, rng: Generato
     for stage in range(reductions or 0):
         of_parents = [_skips(parent)[stage] for parent in (first, second) if stage < (parent.reductions or 0)]
         skips.append(_either(of_parents[0], of_parents[-1], len(space.skips), rng))
+    repeats = _either(first.repeats, second.repeats, len(space.repeats), rng)
+    is_residual = _either(first.is_residual, second.is_residual, len(space.residual), rng)
     return {
         "reductions": reductions,
-        "repeats": _either(first.repeats, second.repeats, len(space.repeats), rng),
-        "skips": tuple(skips),
-        "is_residual": _either(first.is_residual, second.is_residual, len(space.residual), rng),
+        "repeats": repeats,
+        "skips": _allowed(tuple(skips), is_residual, space),
+        "is_residual": is_residual,
     }
 
 
@@ -60,7 +65,8 @@ def _with_other_reductions(genotype: Genotype, space: SearchSpace, rng: Generato
     reductions = _another_of(space.reductions, genotype.reductions, rng)
     n_added = max(0, reductions - genotype.reductions)
     added = tuple(_any_of(space.skips, rng) for _ in range(n_added))
-    return replace(genotype, reductions=reductions, skips=(_skips(genotype) + added)[:reductions])
+    skips = (_skips(genotype) + added)[:reductions]
+    return replace(genotype, reductions=reductions, skips=_allowed(skips, genotype.is_residual, space))
 
 
 def _with_another_skip(genotype: Genotype, space: SearchSpace, rng: Generator) -> Genotype:
@@ -68,6 +74,16 @@ def _with_another_skip(genotype: Genotype, space: SearchSpace, rng: Generator) -
     stage = draw(len(skips), rng)
     skips[stage] = _another_of(space.skips, skips[stage], rng)
     return replace(genotype, skips=tuple(skips))
+
+
+def _with_other_output(genotype: Genotype, space: SearchSpace) -> Genotype:
+    is_residual = not genotype.is_residual
+    return replace(genotype, is_residual=is_residual, skips=_allowed(genotype.skips, is_residual, space))
+
+
+def _allowed(skips: tuple[Skip, ...], is_residual: bool, space: SearchSpace) -> tuple[Skip, ...]:
+    """`skips`, or none where a network that is not residual may have none."""
+    return skips if is_residual or space.direct_skips else ()
 
 
 def _skips(genotype: Genotype) -> tuple[Skip, ...]:

@@ -36,6 +36,8 @@ class SearchSpace:
     """What a skip from an encoder stage to its decoder stage may be; only where reductions are a gene."""
     residual: tuple[bool, ...] = (False,)
     """Whether the network may predict what to take off the image, not the image."""
+    direct_skips: bool = True
+    """Whether a network that predicts the image itself may have skips, too."""
 
     def __post_init__(self) -> None:
         bounded = (
@@ -64,6 +66,10 @@ class SearchSpace:
                 raise UsageError(f"{name}: {','.join(map(str, values))} names a value twice")
         if self.skips != ("none",) and not self.reductions:
             raise UsageError("skips need reductions as a gene, since each of them has one; give reductions")
+        if not self.direct_skips and False in self.residual and "none" not in self.skips:
+            raise UsageError("without direct_skips, networks that are not residual have none; add none to skips")
+        if not self.direct_skips and self.skips != ("none",) and True not in self.residual:
+            raise UsageError("without direct_skips, only residual networks have skips; add True to residual")
         if self.max_layers < 1:
             raise UsageError(f"a module of at most {self.max_layers} layers is none; allow at least 1")
         if not self.choices:
@@ -101,8 +107,12 @@ class SearchSpace:
     @cached_property
     def size(self) -> int:
         """Number of different networks; repeats of a module and modules that hold its layers as often count once."""
-        n_genes = sum(len(self.skips) ** reductions for reductions in self.reductions) if self.reductions else 1
-        return self._n_sequences * n_genes * len(self.residual)
+        n_genes: int = sum(
+            (len(self.skips) if is_residual or self.direct_skips else 1) ** reductions
+            for is_residual in self.residual
+            for reductions in self.reductions or (0,)
+        )
+        return self._n_sequences * n_genes
 
     @cached_property
     def has_genes(self) -> bool:
@@ -134,6 +144,7 @@ class SearchSpace:
             "repeats": list(self.repeats),
             "skips": list(self.skips),
             "residual": list(self.residual),
+            "direct_skips": [self.direct_skips],
         }
 
     def completed(self, genotype: Genotype) -> Genotype:
@@ -164,6 +175,10 @@ class SearchSpace:
                 shown = "residual" if name == "residual" else f"{name}:{value}"
                 remedy = _remedy(name, allowed)
                 raise GenotypeError(f"{genotype.text}: {shown} is not in the search space; {remedy}")
+        if genotype.skips and not genotype.is_residual and not self.direct_skips:
+            raise GenotypeError(
+                f"{genotype.text}: here only residual networks have skips; leave them out, or write /residual behind it"
+            )
 
     def __str__(self) -> str:
         kernels, counts = (",".join(map(str, sorted(values))) for values in (self.kernels, self.filters))

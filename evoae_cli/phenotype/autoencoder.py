@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import NetworkSpec
 from evoae_cli.genome.genotype import Genotype
+from evoae_cli.phenotype.lapped import LappedTransform
 from evoae_cli.phenotype.layers import networks_of, reach_of
 from evoae_cli.phenotype.layout import Layout, layout
 
@@ -69,6 +70,9 @@ class Autoencoder(nn.Module):
 
     With `code_channels` the code is made by a 1x1 convolution, and another one undoes it before the decoder.
 
+    In a residual network for manifold learning the code is a lapped transform's. All that is said above then works on
+    the image that comes back from it: its output is what that image lacks, and is taken off it.
+
     Images are [n, channels, H, W] on [-1, 1], with H and W multiples of `step`.
     """
 
@@ -79,6 +83,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.spec = spec
         self.plan = plan
+        self.transform = None if plan.transform is None else LappedTransform(spec.channels, plan.transform)
         self.encoder = nn.Sequential(
             *(Stage(networks_of(plan.layers, stage.n_in), Reduction(stage.width)) for stage in plan.encoder)
         )
@@ -98,20 +103,28 @@ class Autoencoder(nn.Module):
             self.last = nn.Sequential(*networks_of(plan.decoder_layers, plan.last[0]))
         self.output = nn.Conv2d(plan.n_last, spec.channels, 1)
 
+    def begin(self, mean: Tensor, components: Tensor) -> None:
+        """Make it the linear code of these (see `LappedTransform.begin`), to which training adds the rest."""
+        assert self.transform is not None
+        self.transform.begin(mean, components)
+        for parameter in self.output.parameters():
+            nn.init.zeros_(parameter)
+
     @property
     def step(self) -> int:
         """Pixels of the image to one value of the code along a side: both sides of an image are multiples of it."""
-        return 1 << self.plan.reductions
+        return self.plan.step
 
     @property
     def has_skips(self) -> bool:
         """Whether anything passes the code by, so that the image cannot be decoded from the code alone."""
-        return self.plan.is_residual or any(stage.skip != "none" for stage in self.plan.decoder)
+        is_passed = self.plan.is_residual or any(stage.skip != "none" for stage in self.plan.decoder)
+        return is_passed and self.transform is None
 
     @property
     def reach(self) -> int:
         """How far, in pixels, an output can depend on an input."""
-        reach = reach_of([self.last])
+        reach = reach_of([self.last]) + (0 if self.transform is None else self.transform.reach)
         # A reduction and a dilation mix 2x2 pixels of the finer resolution.
         for exponent, stage in enumerate(_stages(self.encoder)):
             reach += (reach_of(stage.layers) + 1) << exponent
@@ -121,7 +134,8 @@ class Autoencoder(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """[n, C, H, W] -> code [n, c, H/2**r, W/2**r]. Raises UsageError for a size that cannot be halved r times."""
-        return self._encoded(x)[0]
+        check_size(x.shape[-2], x.shape[-1], self.step)
+        return self._encoded(x)[0] if self.transform is None else self.transform.encode(x)
 
     def decode(self, code: Tensor) -> Tensor:
         """Code [n, c, h, w] -> images [n, C, h * 2**r, w * 2**r] on [-1, 1].
@@ -132,17 +146,23 @@ class Autoencoder(nn.Module):
             raise UsageError(
                 "this network passes features by its code, so a code cannot be decoded; use a manifold model"
             )
+        if self.transform is not None:
+            return self._finished(self.transform.decode(code))
         return torch.tanh(self._decoded(code, []))  # [n, C, H, W]
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, C, H, W] -> reconstruction [n, C, H, W] on [-1, 1]."""
+        check_size(x.shape[-2], x.shape[-1], self.step)
+        return self._finished(x if self.transform is None else self.transform(x))
+
+    def _finished(self, x: Tensor) -> Tensor:
+        """What all but the transform make of an image [n, C, H, W]."""
         code, passed = self._encoded(x)
         output = self._decoded(code, passed)  # [n, C, H, W]
         return x - output if self.plan.is_residual else torch.tanh(output)
 
     def _encoded(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The code, and what each stage made before its reduction: [n, f, H/2**i, W/2**i] for i = 0, 1, ..."""
-        check_size(x.shape[-2], x.shape[-1], self.plan.reductions)
         passed = []
         for stage in _stages(self.encoder):
             for layer in stage.layers:
@@ -171,14 +191,13 @@ def build(genotype: Genotype, spec: NetworkSpec) -> Autoencoder:
     return Autoencoder(layout(genotype, spec), spec)
 
 
-def check_size(height: int, width: int, reductions: int) -> None:
-    """Raise UsageError, naming the nearest sizes, unless both sides can be halved `reductions` times."""
-    step = 2**reductions
+def check_size(height: int, width: int, step: int) -> None:
+    """Raise UsageError, naming the nearest sizes, unless both sides are multiples of `step`, a power of two."""
     if height % step or width % step or not height or not width:
         smaller, larger = ([_multiple(side, step, up) for side in (height, width)] for up in (False, True))
         sizes = dict.fromkeys((f"{smaller[0]}x{smaller[1]}", f"{larger[0]}x{larger[1]}"))
         raise UsageError(
-            f"images of {height}x{width} pixels cannot be halved {reductions} times; "
+            f"images of {height}x{width} pixels cannot be halved {step.bit_length() - 1} times; "
             f"nearest sizes (height x width): {' or '.join(sizes)}"
         )
 

@@ -32,8 +32,19 @@ class DecoderStage:
 
 
 @dataclass(frozen=True)
+class Transform:
+    """A linear code of `channels` values for each block of `block` x `block` pixels, and the way back from it."""
+
+    block: int
+    channels: int
+
+
+@dataclass(frozen=True)
 class Layout:
     """What a genotype becomes for images of some number of channels."""
+
+    transform: Transform | None
+    """What comes before all others: the image goes through this code, and they get what comes back."""
 
     layers: tuple[Layer, ...]
     """Of each encoder stage."""
@@ -44,7 +55,7 @@ class Layout:
     n_features: int
     """Channels between encoder and decoder."""
     code_channels: int | None
-    """Channels of the code after a 1x1 convolution; None where the features are the code."""
+    """Channels of the code after a 1x1 convolution; None where the features or the transform's values are the code."""
     decoder: tuple[DecoderStage, ...]
     """Coarsest first."""
     last: tuple[int, int] | None
@@ -56,8 +67,13 @@ class Layout:
 
     @property
     def reductions(self) -> int:
-        """How often height and width are halved."""
+        """How often height and width are halved, beside the transform."""
         return len(self.encoder)
+
+    @property
+    def step(self) -> int:
+        """Pixels of the image to one value of the code along a side: both sides of an image are multiples of it."""
+        return 1 << self.reductions if self.transform is None else self.transform.block
 
 
 def layout(genotype: Genotype, spec: NetworkSpec) -> Layout:
@@ -67,7 +83,8 @@ def layout(genotype: Genotype, spec: NetworkSpec) -> Layout:
     filters: that gives the 6,043 parameters of `3x3conv2d:16` on RGB with one reduction, and the 12,779 with two. With
     a skip at every stage it is the U-Net (Ronneberger et al., 2015) with the module in place of its convolutions.
 
-    Raises UsageError where the code cannot have its size with the genotype's reductions.
+    Raises UsageError where the code cannot have its size with the genotype's reductions, or, of a residual network for
+    manifold learning, has none, or blocks that cannot be halved as often.
     """
     reductions = spec.reductions if genotype.reductions is None else genotype.reductions
     skips = genotype.skips_of(reductions)
@@ -87,13 +104,15 @@ def layout(genotype: Genotype, spec: NetworkSpec) -> Layout:
         decoder.append(DecoderStage(n_in=width, width=inner, n_up=n_up, skip=skip, n_out=n_out))
         width = n_out
 
+    transform = _transform(genotype, spec)
     last = None if skips[0] == "none" else (width, width_after(decoder_layers, width))
     return Layout(
+        transform=transform,
         layers=layers,
         decoder_layers=decoder_layers,
         encoder=tuple(encoder),
         n_features=n_features,
-        code_channels=_code_channels(spec, reductions),
+        code_channels=_code_channels(spec, reductions) if transform is None else None,
         decoder=tuple(decoder),
         last=last,
         n_last=width if last is None else last[1],
@@ -109,6 +128,19 @@ def width_after(layers: tuple[Layer, ...], n_in: int) -> int:
 def halved(filters: int) -> int:
     """Filters after a dilation: half, rounded down, at least one."""
     return max(filters // 2, 1)
+
+
+def _transform(genotype: Genotype, spec: NetworkSpec) -> Transform | None:
+    """In a residual network for manifold learning: what it takes its output off has to come from the code."""
+    if not (spec.is_manifold and genotype.is_residual):
+        return None
+    if spec.code_channels is None:
+        raise UsageError(f"{genotype.text}: residual needs a code of some size; leave it out, or give --code-ratio")
+    if (genotype.reductions or 0) > spec.reductions:
+        raise UsageError(
+            f"{genotype.text} halves more often than its code's {spec.reductions} times; raise --reductions"
+        )
+    return Transform(block=1 << spec.reductions, channels=spec.code_channels)
 
 
 def _code_channels(spec: NetworkSpec, reductions: int) -> int | None:

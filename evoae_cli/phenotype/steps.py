@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from evoae_cli.genome.layers import Conv2d, CustomLayer, DilatedConv2d, Dropout2d, Layer, SepConv2d
-from evoae_cli.phenotype.layout import Layout, width_after
+from evoae_cli.phenotype.layout import Layout, Transform, width_after
 
 _BLOCK = 16
 """Channels that oneDNN computes together on a CPU with AVX-512, padded with zeros; 8 on older ones."""
@@ -39,6 +39,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 def steps_of(plan: Layout, channels: int, side: int) -> Iterator[Step]:
     """The operations of `plan`'s network on an image of `side` x `side` pixels; see `Autoencoder` for the structure."""
+    if plan.transform is not None:
+        yield from _transform_steps(plan.transform, channels, side)
     skips = [stage.skip for stage in reversed(plan.decoder)]
     for number, stage in enumerate(plan.encoder):
         *before, end = _layers_steps(plan.layers, stage.n_in, side)
@@ -53,7 +55,7 @@ def steps_of(plan: Layout, channels: int, side: int) -> Iterator[Step]:
         yield _convolution(plan.code_channels, plan.n_features, 1, side)
     else:
         n_code = plan.n_features * side**2
-        yield Step(kind="code", n_in=n_code, n_out=n_code, is_code=True)
+        yield Step(kind="code", n_in=n_code, n_out=n_code, is_code=plan.transform is None)
     for number, up in zip(reversed(range(plan.reductions)), plan.decoder, strict=True):
         yield from _layers_steps(plan.decoder_layers, up.n_in, side)
         yield _convolution(up.width, up.n_up, 1, side)
@@ -65,6 +67,14 @@ def steps_of(plan: Layout, channels: int, side: int) -> Iterator[Step]:
     if plan.last is not None:
         yield from _layers_steps(plan.decoder_layers, plan.last[0], side)
     yield _convolution(plan.n_last, channels, 1, side)
+
+
+def _transform_steps(transform: Transform, channels: int, side: int) -> Iterator[Step]:
+    n_image, n_code = channels * side**2, transform.channels * (side // transform.block) ** 2
+    weights = channels * transform.channels * (2 * transform.block) ** 2
+    operations = weights * (side // transform.block) ** 2
+    yield Step(kind="convolution", parameters=weights, operations=operations, n_in=n_image, n_out=n_code, is_code=True)
+    yield Step(kind="transposed", parameters=weights, operations=operations, n_in=n_code, n_out=n_image)
 
 
 def _layers_steps(layers: tuple[Layer, ...], n_in: int, side: int) -> Iterator[Step]:

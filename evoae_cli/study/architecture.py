@@ -62,10 +62,15 @@ def check_architecture(genotype: Genotype, space: SearchSpace, config: StudyConf
     for gene, values, allowed in genes:
         if set(values) <= set(allowed):
             continue
-        if config.objective == "manifold" and not gene.startswith("repeats"):
-            raise UsageError(f"{what} manifold lets nothing pass by the code; leave {gene} out")
+        if config.objective == "manifold" and genotype.is_residual and True not in space.residual:
+            remedy = "in manifold it needs --space skip, a --code-ratio and at most 4 --reductions"
+            raise UsageError(f"{what} {gene} is not possible; {remedy}")
         remedy = "use --space skip" if config.space == "paper" else f"it has {', '.join(map(str, allowed))}"
         raise UsageError(f"{what} {gene} is not in {of_space}; {remedy}")
+    if genotype.skips and not genotype.is_residual and not space.direct_skips:
+        raise UsageError(
+            f"{what} manifold lets nothing pass by the code; leave skips out, or write /residual behind them"
+        )
 
 
 def _shown(text: str) -> str:

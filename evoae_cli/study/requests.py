@@ -48,6 +48,7 @@ class Requests:
             reductions=self.config.reductions,
             code_channels=self.code_channels,
             decoder=self.config.decoder,
+            is_manifold=self.config.objective == "manifold",
             space=None if self.config.space in SPACES else self.config.space,
         )
 

@@ -26,6 +26,8 @@ from evoae_cli.study.startfrom import known_genotypes
 
 _WORKER_BYTES = 900_000_000
 """Memory of a CPU worker: torch and what an evaluation of a wide layer needs (measured under this)."""
+_MOST_OF_BLOCK = 4
+"""Reductions to one block of a linear code: the components of blocks of 32x32 pixels and more take minutes to find."""
 _MANY_TIMES = 5
 """How often a finalist may see each training pixel before varied colours pay: they did at 18 times, and not at 2."""
 
@@ -53,7 +55,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 def search_space(config: StudyConfig, channels: int | None) -> SearchSpace:
     """The search space that the settings describe, for images of `channels` channels; None: not known yet.
 
-    A network for manifold learning has nothing that passes its code by, one for noisy images only no residual output.
+    A network for manifold learning has skips only where it is residual, behind its code; one for noisy images only has
+    no residual output.
     Raises UsageError where the space is not found, or no number of reductions in it gives a code of the size that is
     asked for.
     """
@@ -69,6 +72,10 @@ def search_space(config: StudyConfig, channels: int | None) -> SearchSpace:
             f"--space {config.space} has no network with at most {config.reductions} reductions and a code of "
             f"{config.code_ratio} of the image; allow more --reductions, or a larger --code-ratio"
         )
+    # Where the median of its neighbours stands for a hidden pixel, what is to be taken off it is next to nothing. A
+    # network that predicts that takes next to nothing off the pixels that it sees, and leaves their noise.
+    residual = (False,) if config.noisy_only or (is_manifold and not _has_transform(config)) else template.residual
+    has_skips = not is_manifold or True in residual
     return replace(
         template,
         kernels=config.kernels,
@@ -76,11 +83,15 @@ def search_space(config: StudyConfig, channels: int | None) -> SearchSpace:
         dropout=config.dropout,
         max_layers=config.max_layers,
         reductions=reductions,
-        skips=("none",) if is_manifold else template.skips,
-        # Where the median of its neighbours stands for a hidden pixel, what is to be taken off it is next to nothing. A
-        # network that predicts that takes next to nothing off the pixels that it sees, and leaves their noise.
-        residual=(False,) if is_manifold or config.noisy_only else template.residual,
+        skips=template.skips if has_skips else ("none",),
+        residual=residual,
+        direct_skips=template.direct_skips and not is_manifold,
     )
+
+
+def _has_transform(config: StudyConfig) -> bool:
+    """Whether a residual network can have a linear code: of some size, and of blocks that are no whole pictures."""
+    return config.code_fraction is not None and config.reductions <= _MOST_OF_BLOCK
 
 
 def _has_whole_code(config: StudyConfig, channels: int | None, reductions: int) -> bool:

@@ -34,7 +34,13 @@ CASES = (
         "a skip round the code",
         "train manifold --genotype 3x3conv2d:8/reductions:1/skips:add",
         "manifold",
-        "leave skips:add out",
+        "leave skips out",
+    ),
+    case(
+        "residual with a code of no size",
+        "train manifold --genotype 3x3conv2d:8/residual --code-ratio paper",
+        "residual is not possible",
+        "--code-ratio",
     ),
     case("a code that no reductions give", "train manifold --genotype 3x3conv2d:8 --code-ratio 1/7 -q", "--code-ratio"),
     # Settings.

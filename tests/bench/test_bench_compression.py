@@ -8,6 +8,7 @@ from torch import Tensor
 
 from evoae_cli.bench.compression import BLOCK, BlockPCA, in_bytes, jpeg
 from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.components import principal_components
 from evoae_cli.evaluation.metrics import psnr_by_image
 from evoae_cli.evaluation.pixelscale import to_bytes
 
@@ -22,20 +23,15 @@ def smooth(n: int, side: int, channels: int = 3) -> Tensor:
 def test_as_many_components_as_values_lose_nothing_and_fewer_lose_the_least() -> None:
     images = smooth(40, 32)
     blocks = images.unfold(2, BLOCK, BLOCK).unfold(3, BLOCK, BLOCK).permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
-    whole = BlockPCA.fitted(blocks, 192)
+    whole = BlockPCA(principal_components([blocks], 192))
     assert torch.allclose(whole.decode(whole.encode(images)), images, atol=1e-4)
-    few = BlockPCA.fitted(blocks, 5)
+    few = BlockPCA(principal_components([blocks[:900], blocks[900:]], 5))
     codes = few.encode(images)
     assert codes.shape == (40, 5, 4, 4)
     # Eckart and Young: the error is that of the singular values that are left out.
     flat = blocks.flatten(1).double()
     left_out = torch.linalg.svdvals(flat - flat.mean(0))[5:].square().sum() / flat.numel()
     assert float((few.decode(codes) - images).double().square().mean()) == pytest.approx(float(left_out), rel=1e-3)
-
-
-def test_more_components_than_there_are_values_are_refused() -> None:
-    with pytest.raises(UsageError, match="192 values have no 193 components"):
-        BlockPCA.fitted(torch.zeros(300, 3, BLOCK, BLOCK), 193)
 
 
 def test_codes_in_bytes_are_off_by_half_a_level_at_most_and_take_what_their_file_takes() -> None:

@@ -28,6 +28,13 @@ spaces = st.builds(
     repeats=st.lists(st.integers(1, 3), min_size=1, unique=True).map(tuple),
     skips=st.lists(st.sampled_from(SKIPS), min_size=1, unique=True).map(tuple),
     residual=st.sampled_from([(False,), (True,), (False, True)]),
+) | st.builds(
+    SearchSpace,
+    max_layers=st.integers(1, 3),
+    reductions=st.lists(st.integers(1, 4), min_size=1, unique=True).map(tuple),
+    skips=st.just(SKIPS),
+    residual=st.sampled_from([(True,), (False, True)]),
+    direct_skips=st.just(False),
 )
 
 
@@ -116,6 +123,23 @@ def test_a_child_has_each_gene_of_one_of_its_parents() -> None:
     assert len(seen) == 2**4
 
 
+def test_without_direct_skips_only_residual_networks_have_any() -> None:
+    space = replace(SKIP, direct_skips=False)
+    rng, seen = generator(4), Counter[tuple[bool, bool]]()
+    genotype = random_genotype(space, rng)
+    for _ in range(2000):
+        genotype = crossover(mutate(genotype, space, rng), random_genotype(space, rng), space, rng)
+        seen[genotype.is_residual, bool(genotype.skips)] += 1
+    assert (False, True) not in seen
+    assert min(seen[False, False], seen[True, True]) > 500
+    with pytest.raises(GenotypeError, match="write /residual behind it"):
+        parse_genotype("3x3conv2d:8/reductions:1/skips:add", space)
+    with pytest.raises(UsageError, match="add none to skips"):
+        replace(space, skips=("add",))
+    with pytest.raises(UsageError, match="add True to residual"):
+        replace(space, residual=(False,))
+
+
 def test_equal_networks_have_one_key_however_repeats_and_modules_are_written() -> None:
     same = [
         "3x3conv2d:8,3x3conv2d:8/reductions:1",
@@ -127,7 +151,8 @@ def test_equal_networks_have_one_key_however_repeats_and_modules_are_written() -
     assert len({parse_genotype(text).key for text in [*same, *others]}) == 4
 
 
-def test_the_size_of_a_space_is_the_number_of_different_keys() -> None:
+@pytest.mark.parametrize("direct_skips", [True, False])
+def test_the_size_of_a_space_is_the_number_of_different_keys(direct_skips: bool) -> None:
     space = SearchSpace(
         kernels=(3,),
         filters=(8,),
@@ -136,6 +161,7 @@ def test_the_size_of_a_space_is_the_number_of_different_keys() -> None:
         repeats=(1, 2, 3),
         skips=("none", "add"),
         residual=(False, True),
+        direct_skips=direct_skips,
     )
     keys = {
         Genotype(module, reductions, repeats, skips, is_residual).key
@@ -145,6 +171,7 @@ def test_the_size_of_a_space_is_the_number_of_different_keys() -> None:
         for repeats in space.repeats
         for skips in product(space.skips, repeat=reductions)
         for is_residual in space.residual
+        if is_residual or direct_skips or set(skips) == {"none"}
     }
     assert space.size == len(keys)
 

@@ -78,6 +78,16 @@ def test_the_arithmetic_equals_the_real_network(
     assert price.operations == measured_operations(network, 32, channels)
 
 
+def test_a_linear_code_is_counted_with_the_network_behind_it() -> None:
+    genotype = parse_genotype("3x3conv2d:8/reductions:2/skips:concat,add/residual")
+    spec = NetworkSpec(channels=3, reductions=3, code_channels=24, decoder="same", is_manifold=True)
+    network = build(genotype, spec)
+    price = cost(genotype, spec, 32)
+    assert price.parameters == sum(p.numel() for p in network.parameters())
+    assert price.code_values == network.encode(torch.zeros(1, 3, 32, 32)).numel() == 24 * 4 * 4
+    assert price.operations == measured_operations(network, 32, 3)
+
+
 def test_the_code_of_wide_filters_has_the_size_the_paper_leaves_unsaid() -> None:
     genotype = parse_genotype("3x3conv2d:64")
     sizes = [
@@ -138,6 +148,9 @@ MEASURED: list[tuple[str, int, int, int | None, int, int, Precision, bool]] = [
     ("3x3dilated:16,5x5sepconv:32/reductions:2/repeats:2/skips:add,concat", 3, 1, None, 8, 48, "float32", False),
     ("3x3conv2d:16/reductions:3/repeats:3/skips:concat,none,add/residual", 1, 1, None, 16, 32, "float32", True),
     (",".join(["7x7conv2d:32", "5x5conv2d:64"] * 3), 3, 1, None, 8, 32, "bfloat16", True),
+    ("3x3conv2d:16/reductions:2/skips:concat,add/residual", 3, 3, 48, 8, 32, "bfloat16", True),
+    ("3x3conv2d:8,5x5sepconv:8/reductions:3/skips:none,add,none/residual", 3, 3, 24, 16, 48, "float32", False),
+    ("1x1conv2d:8/reductions:1/residual", 3, 3, 48, 32, 96, "float32", True),
 ]
 
 
@@ -158,7 +171,13 @@ def test_the_estimated_memory_is_within_30_percent_of_a_real_training_s_peak(
 ) -> None:
     if precision == "bfloat16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("without AVX-512 PyTorch convolves bfloat16 by other means")
-    spec = NetworkSpec(channels=channels, reductions=reductions, code_channels=code_channels, decoder="mirrored")
+    spec = NetworkSpec(
+        channels=channels,
+        reductions=reductions,
+        code_channels=code_channels,
+        decoder="mirrored",
+        is_manifold="residual" in text and code_channels is not None,
+    )
     recipe = msgspec.structs.replace(
         RECIPE,
         epoch_images=2 * batch_size,

@@ -14,11 +14,15 @@ from evoae_cli.phenotype.autoencoder import Autoencoder, build
 from evoae_cli.report.codes import check_decodes, code_channels, decode_array, encode_array, fingerprint
 from evoae_cli.study.model import LoadedModel
 
+RESIDUAL = "5x5conv2d:8/reductions:1/skips:add/residual"
+
 
 def make_model(
     channels: int = 3, reductions: int = 2, genotype: str = "3x3conv2d:8", seed: int = 0, code_channels: int | None = 6
 ) -> LoadedModel:
-    spec = NetworkSpec(channels=channels, reductions=reductions, code_channels=code_channels, decoder="same")
+    spec = NetworkSpec(
+        channels=channels, reductions=reductions, code_channels=code_channels, decoder="same", is_manifold=True
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build(parse_genotype(genotype), spec).eval()
@@ -40,9 +44,9 @@ def through_network(model: LoadedModel, image: Any) -> Any:
         return (model.network(batch)[0].permute(1, 2, 0).numpy() + 1) * 127.5
 
 
-@pytest.mark.parametrize("code_channels", [None, 6])
-def test_decoding_a_code_gives_what_the_network_makes_of_the_image(code_channels: int | None) -> None:
-    model, image = make_model(code_channels=code_channels), make_image(32, 24, 3)
+@pytest.mark.parametrize(("genotype", "code_channels"), [("3x3conv2d:8", None), ("3x3conv2d:8", 6), (RESIDUAL, 6)])
+def test_decoding_a_code_gives_what_the_network_makes_of_the_image(genotype: str, code_channels: int | None) -> None:
+    model, image = make_model(genotype=genotype, code_channels=code_channels), make_image(32, 24, 3)
     code = encode_array(model, image)
     assert code.dtype == np.float32
     assert code.shape[1:] == (8, 6)
@@ -65,7 +69,9 @@ def test_size_and_depth_come_back_whatever_they_are(size: tuple[int, int], dtype
     assert again.dtype == image.dtype
 
 
-@pytest.mark.parametrize(("genotype", "reductions"), [("3x3conv2d:8", 2), ("7x7conv2d:4,2x2conv2d:4", 1)])
+@pytest.mark.parametrize(
+    ("genotype", "reductions"), [("3x3conv2d:8", 2), ("7x7conv2d:4,2x2conv2d:4", 1), (RESIDUAL, 2)]
+)
 def test_pieces_join_to_the_code_and_the_image_of_the_whole(genotype: str, reductions: int) -> None:
     model, image = make_model(genotype=genotype, reductions=reductions), make_image(103, 45, 3)
     code = encode_array(model, image)

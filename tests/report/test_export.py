@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from test_codes import make_model
+from test_codes import RESIDUAL, make_model
 
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
 from evoae_cli.report.export import _compare, check_installed, export_onnx
@@ -27,7 +27,7 @@ def run(path: Path, array: "np.typing.NDArray[np.float32]") -> "np.typing.NDArra
     return np.asarray(found)
 
 
-@pytest.mark.parametrize("genotype", ["3x3conv2d:8", "2x2conv2d:8,dropout2d,5x5conv2d:8"])
+@pytest.mark.parametrize("genotype", ["3x3conv2d:8", RESIDUAL, "2x2conv2d:8,dropout2d,5x5conv2d:8"])
 def test_an_exported_model_computes_the_same_for_any_number_and_size_of_images(genotype: str, tmp_path: Path) -> None:
     model = make_model(genotype=genotype)
     export_onnx(model, tmp_path / "m.onnx")
@@ -39,8 +39,9 @@ def test_an_exported_model_computes_the_same_for_any_number_and_size_of_images(g
     assert os.listdir(tmp_path) == ["m.onnx"]
 
 
-def test_encoder_and_decoder_are_exported_apart_and_fit_together(tmp_path: Path) -> None:
-    model = make_model()
+@pytest.mark.parametrize("genotype", ["3x3conv2d:8", RESIDUAL])
+def test_encoder_and_decoder_are_exported_apart_and_fit_together(genotype: str, tmp_path: Path) -> None:
+    model = make_model(genotype=genotype)
     export_onnx(model, tmp_path / "e.onnx", "encoder")
     export_onnx(model, tmp_path / "d.onnx", "decoder")
     for n, height, width in SIZES:

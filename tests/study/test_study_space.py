@@ -44,10 +44,18 @@ def test_options_narrow_a_space_to_what_they_name(name: str) -> None:
     assert narrow.size < wide.size
 
 
-def test_a_manifold_has_no_skips_and_no_residual_output_whatever_the_space_offers() -> None:
+def test_a_manifold_has_skips_only_behind_the_code_of_a_residual_network() -> None:
     denoiser, manifold = (search_space(resolve(name, {"space": "skip"}), 3) for name in ("denoise", "manifold"))
-    assert (denoiser.skips, denoiser.residual) == (SKIPS, (False, True))
-    assert (manifold.skips, manifold.residual) == (("none",), (False,))
+    assert (denoiser.skips, denoiser.residual, denoiser.direct_skips) == (SKIPS, (False, True), True)
+    assert (manifold.skips, manifold.residual, manifold.direct_skips) == (SKIPS, (False, True), False)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"code_ratio": "paper"}, {"reductions": 5, "patch": 96, "crop": 32}, {"space": "paper"}]
+)
+def test_a_manifold_without_a_linear_code_has_no_skips_at_all(settings: dict[str, Any]) -> None:
+    space = search_space(resolve("manifold", {"space": "skip"} | settings), 3)
+    assert (space.skips, space.residual) == (("none",), (False,))
 
 
 def test_for_a_code_of_some_size_only_reductions_remain_that_can_give_it() -> None:
@@ -209,9 +217,13 @@ def test_a_start_outside_the_skip_space_is_refused_by_its_gene(name: str, says: 
 
 
 def test_a_manifold_does_not_start_from_what_passes_the_code_by() -> None:
-    for name in ("3x3conv2d:8/reductions:2/skips:none,add", "3x3conv2d:8/reductions:2/residual"):
-        config = resolve("manifold", {"space": "skip", "start_from": (name,)})
-        with pytest.raises(UsageError, match=r"is not in the search space; leave (skips|residual) out"):
+    cases = (
+        ("3x3conv2d:8/reductions:2/skips:none,add", {}, "leave them out, or write /residual behind it"),
+        ("3x3conv2d:8/reductions:2/residual", {"code_ratio": "paper"}, "not in the search space; leave residual out"),
+    )
+    for name, settings, remedy in cases:
+        config = resolve("manifold", {"space": "skip", "start_from": (name,), **settings})
+        with pytest.raises(UsageError, match=remedy):
             known_genotypes(config, search_space(config, 3))
 
 
