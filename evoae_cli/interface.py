@@ -10,9 +10,10 @@ from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.report.delivery import delivery
 from evoae_cli.study.checks import parse_duration
-from evoae_cli.study.config import OF_TRAINING, SEARCH_SETTINGS, StudyConfig, field_type
+from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.locate import find_study, new_study_folder
 from evoae_cli.study.resolve import resolve
+from evoae_cli.study.settings import OF_TRAINING, SEARCH_SETTINGS, field_type
 from evoae_cli.study.trainsettings import TRAIN_SETTINGS, refuse_limit, resolve_training
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Evaluation
 from evoae_cli.report.codefile import CodedImage, CodeFile, to_npz
 from evoae_cli.report.codes import fingerprint
-from evoae_cli.study.config import CHANGEABLE
 from evoae_cli.study.resolve import resolve
+from evoae_cli.study.settings import CHANGEABLE
 from evoae_cli.study.setup import search_space
 from evoae_cli.study.snapshot import State
 from evoae_cli.study.summary import history, summary

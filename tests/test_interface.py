@@ -9,7 +9,7 @@ import pytest
 from evoae_cli import search, train
 from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import UsageError
-from evoae_cli.study.config import SEARCH_SETTINGS
+from evoae_cli.study.settings import SEARCH_SETTINGS
 from evoae_cli.study.summary import history
 from evoae_cli.study.trainsettings import TRAIN_SETTINGS
 

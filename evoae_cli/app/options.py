@@ -13,8 +13,8 @@ from evoae_cli.app.helptext import show_help
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import one_of, option_name
-from evoae_cli.study.config import CHANGEABLE, SEARCH_SETTINGS, field_meta, field_type
 from evoae_cli.study.resolve import resolve
+from evoae_cli.study.settings import CHANGEABLE, SEARCH_SETTINGS, field_meta, field_type
 from evoae_cli.study.trainsettings import TRAIN_SETTINGS
 
 SETTINGS = SEARCH_SETTINGS

@@ -18,9 +18,10 @@ from evoae_cli.broker.states import TRANSITIONS, Event, State
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import option_name
-from evoae_cli.study.config import StudyConfig, field_meta
+from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.presets import Preset
 from evoae_cli.study.resolve import resolve
+from evoae_cli.study.settings import field_meta
 from evoae_cli.wholefile import write_whole
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "commands.md"

@@ -14,7 +14,7 @@ from evoae_cli.app.starting import ConfigFile, DryRun, NewStudy, say_plan, start
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import option_name
-from evoae_cli.study.config import OF_SEARCH
+from evoae_cli.study.settings import OF_SEARCH
 from evoae_cli.study.trainsettings import resolve_training
 
 

@@ -11,10 +11,11 @@ import msgspec
 from evoae_cli.errors import EvoaeError, StudyError
 from evoae_cli.evaluation.contract import NetworkSpec
 from evoae_cli.strategy.search import Search
-from evoae_cli.study.config import CHANGEABLE, StudyConfig
+from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.locate import DATABASE, SETTINGS, START, is_study
 from evoae_cli.study.lock import LOCK, StudyLock
 from evoae_cli.study.resolve import EARLIER, resolve
+from evoae_cli.study.settings import CHANGEABLE
 from evoae_cli.study.settingsfile import write_settings
 from evoae_cli.study.setup import Setup, new_search, prepare, search_space
 from evoae_cli.study.store import Store

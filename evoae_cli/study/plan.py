@@ -14,9 +14,10 @@ from evoae_cli.genome.genotype import Genotype, parse_genotype
 from evoae_cli.genome.variation import mutate, random_genotype
 from evoae_cli.outcome import Outcome
 from evoae_cli.phenotype.cost import cost, training_bytes
-from evoae_cli.study.config import OF_SEARCH, OF_TRAINING, StudyConfig
+from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.progress import Progress
 from evoae_cli.study.requests import Requests
+from evoae_cli.study.settings import OF_SEARCH, OF_TRAINING
 from evoae_cli.study.setup import Setup, limits_of, new_search, prepare, search_space
 
 _N_SAMPLES = 200

@@ -9,8 +9,9 @@ import msgspec
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import check_together, option_name, refusal
-from evoae_cli.study.config import StudyConfig, field_names, field_type
+from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.presets import Preset, default_space, preset_settings
+from evoae_cli.study.settings import field_names, field_type
 
 _RIVALS_OF_PAIRS = ("data", "noise", "sigma2", "noisy_only")
 """Settings that say where images or noise come from, as pairs do."""

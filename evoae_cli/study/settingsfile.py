@@ -12,8 +12,9 @@ import tomli_w
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.imagefile import ImageFile
-from evoae_cli.study.config import OF_SEARCH, StudyConfig
+from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.locate import SETTINGS
+from evoae_cli.study.settings import OF_SEARCH
 from evoae_cli.version import __version__
 from evoae_cli.wholefile import write_whole
 

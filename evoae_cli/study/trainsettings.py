@@ -10,8 +10,9 @@ from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.architecture import read_architecture
 from evoae_cli.study.checks import option_name
-from evoae_cli.study.config import OF_SEARCH, OF_TRAINING, StudyConfig, field_names
+from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.resolve import EARLIER, resolve
+from evoae_cli.study.settings import OF_SEARCH, OF_TRAINING, field_names
 from evoae_cli.study.store import Store
 from evoae_cli.study.warmstart import find_start
 

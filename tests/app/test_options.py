@@ -12,8 +12,8 @@ from evoae_cli.app.resume import resume
 from evoae_cli.app.search import resolved_config, search
 from evoae_cli.app.train import train
 from evoae_cli.errors import UsageError
-from evoae_cli.study.config import CHANGEABLE, OF_SEARCH, OF_TRAINING, field_meta, field_names
 from evoae_cli.study.resolve import resolve
+from evoae_cli.study.settings import CHANGEABLE, OF_SEARCH, OF_TRAINING, field_meta, field_names
 
 OWN = {"study", "config", "time_limit", "force", "dry_run", "as_json", "quiet", "debug", "help_all"}
 

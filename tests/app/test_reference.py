@@ -13,8 +13,8 @@ from evoae_cli.app.options import SETTINGS
 from evoae_cli.broker.states import TRANSITIONS, State
 from evoae_cli.errors import EvoaeError
 from evoae_cli.study.checks import option_name
-from evoae_cli.study.config import field_meta
 from evoae_cli.study.presets import PRESETS, Preset, default_space, preset_settings
+from evoae_cli.study.settings import field_meta
 
 
 def rows(text: str, option: str) -> list[list[str]]:

@@ -12,9 +12,10 @@ from evoae_cli.evaluation.contract import Objective
 from evoae_cli.evaluation.noise import Noise, gaussian
 from evoae_cli.genome.space import SearchSpace
 from evoae_cli.study.checks import one_of, option_name
-from evoae_cli.study.config import StudyConfig, field_meta, field_names
+from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.presets import PRESETS, preset_settings
 from evoae_cli.study.resolve import resolve
+from evoae_cli.study.settings import field_meta, field_names
 
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 

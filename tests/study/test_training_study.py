@@ -20,8 +20,8 @@ import evoae_cli
 from evoae_cli import load, resume, train
 from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
-from evoae_cli.study.config import OF_SEARCH
 from evoae_cli.study.ground import old_ground
+from evoae_cli.study.settings import OF_SEARCH
 from evoae_cli.study.settingsfile import read_settings
 from evoae_cli.study.setup import prepare
 from evoae_cli.study.study import Study, StudyResult
