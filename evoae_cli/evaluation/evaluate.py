@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from evoae_cli.errors import EvoaeError, UsageError, first_line
+from evoae_cli.evaluation.blindspot import cleaned
 from evoae_cli.evaluation.components import Components, components_of
 from evoae_cli.evaluation.contract import (
     Evaluation,
@@ -259,7 +260,7 @@ def _attempt(request: EvaluationRequest, resident: Resident, exam: Exam, n_parts
             by_strength = _psnr_by_strength(output, exam.target, request.noise)
     if request.stage == "final" and request.noisy_only:
         noisy = resident.patches("val")
-        residual = residual_of(noisy, outputs(network, noisy, n_parts))
+        residual = residual_of(noisy, cleaned(functools.partial(outputs, network, n_parts=n_parts), noisy))
     evaluated = time.perf_counter()
     if not found.fitness > 0:
         reason = f"the mean squared error on {'test' if request.stage == 'test' else 'val'} is {found.mse}"

@@ -13,7 +13,7 @@ from torch import Tensor
 from evoae_cli.evaluation.contract import Split, derive_seed
 from evoae_cli.evaluation.metrics import Exam
 
-_CELL = 4
+CELL = 4
 """Side of the squares of which each has one hidden pixel, 6 % of all. On photographs with noise of 25 and 12 epochs,
 `5x5conv2d:32,3x3conv2d:16` reached 27.2 dB with sides of 4, 26.9 with 3 and 26.2 with 8; 27.5 with clean images."""
 _RADIUS = 2
@@ -23,6 +23,10 @@ _N_HIDDEN = 50_000
 """Hidden pixels on which a network is scored: as many views of the images are taken as give so many ..."""
 _MAX_VIEWS = 4
 """... but no more than these, each of which hides other pixels."""
+
+
+LEAST_SIDE = 2 * _RADIUS + 1
+"""Pixels: in smaller images not every pixel has others round it."""
 
 
 class Hidden(NamedTuple):
@@ -38,17 +42,24 @@ def hide(noisy: Tensor, generator: torch.Generator) -> Hidden:
     """Hide one pixel of each square of 4x4, drawn from `generator`, which lives on the device of `noisy`.
 
     In its place stands the median of the pixels round it, channel by channel: the network cannot learn to return what
-    is there, and unlike one random neighbour it brings no noise of its own. Images are at least 5x5. The result has
-    the memory format of `noisy`.
+    is there, and unlike one random neighbour it brings no noise of its own. Sides are `LEAST_SIDE` at least. The result
+    has the memory format of `noisy`.
     """
     n, _, height, width = noisy.shape
-    rows, columns = -(-height // _CELL), -(-width // _CELL)
-    place = torch.randint(_CELL * _CELL, (n, rows, columns), generator=generator, device=noisy.device)
-    y = torch.arange(rows, device=noisy.device)[:, None] * _CELL + place // _CELL
-    x = torch.arange(columns, device=noisy.device) * _CELL + place % _CELL
+    rows, columns = -(-height // CELL), -(-width // CELL)
+    place = torch.randint(CELL * CELL, (n, rows, columns), generator=generator, device=noisy.device)
+    return hidden_at(noisy, place)
+
+
+def hidden_at(noisy: Tensor, place: Tensor) -> Hidden:
+    """As `hide`, at the places [n, rows, columns] within the squares: 0 is the upper left, 15 the lower right."""
+    height, width = noisy.shape[2:]
+    rows, columns = place.shape[1:]
+    y = torch.arange(rows, device=noisy.device)[:, None] * CELL + place // CELL
+    x = torch.arange(columns, device=noisy.device) * CELL + place % CELL
     # At the lower and right edge a place may lie outside; it is cut off with its square.
-    within = torch.arange(_CELL * _CELL, device=noisy.device).view(_CELL, _CELL)
-    mask = (_spread(place, height, width) == within.repeat(rows, columns)[:height, :width])[:, None]
+    down, right = (torch.arange(side, device=noisy.device) % CELL for side in (height, width))
+    mask = (_spread(place, height, width) == down[:, None] * CELL + right)[:, None]
     medians = _medians(noisy, y.clamp_max(height - 1), x.clamp_max(width - 1))
     given = torch.where(mask, _spread(medians, height, width), noisy)
     is_nhwc = noisy.is_contiguous(memory_format=torch.channels_last)
@@ -58,7 +69,7 @@ def hide(noisy: Tensor, generator: torch.Generator) -> Hidden:
 def hidden_exam(noisy: Tensor, study_seed: int, split: Split) -> Exam:
     """The fixed views of the noisy patches of `split`: the same masks on every device and in every process."""
     n, _, height, width = noisy.shape
-    n_views = min(max(1, -(-_N_HIDDEN * _CELL * _CELL // (n * height * width))), _MAX_VIEWS)
+    n_views = min(max(1, -(-_N_HIDDEN * CELL * CELL // (n * height * width))), _MAX_VIEWS)
     generator = torch.Generator().manual_seed(derive_seed(study_seed, "hidden pixels", split))
     # Image by image, so that what is hidden does not depend on how many follow.
     views = [[hide(image, generator) for _ in range(n_views)] for image in torch.split(noisy.cpu(), 1)]
@@ -88,4 +99,6 @@ def _medians(noisy: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
 def _spread(values: Tensor, height: int, width: int) -> Tensor:
     """[..., rows, columns] -> [..., height, width]: each value over its square."""
-    return values.repeat_interleave(_CELL, -2).repeat_interleave(_CELL, -1)[..., :height, :width]
+    # By `repeat_interleave` an exported model would be one for this size.
+    squares = values[..., None, :, None].expand(*(-1,) * (values.dim() - 1), CELL, -1, CELL)
+    return squares.flatten(-2).flatten(-3, -2)[..., :height, :width]

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from evoae_cli.errors import EvoaeError, ImageError
+from evoae_cli.report.noisecheck import read_noise
 from evoae_cli.report.tiles import blended_rows, tiling_for
 
 if TYPE_CHECKING:
-    from torch import nn
+    import torch
+    from torch import Tensor
 
     from evoae_cli.study.model import LoadedModel
 
@@ -47,7 +50,8 @@ def denoise_array(
 
     A grey image goes through a colour model as three equal channels, and the mean comes back; several channels go
     through a grey model one by one. An image with a side above `tile` is cleaned in pieces that overlap and are
-    blended. `on_progress` is called with the share done, 0 to 1. It computes where the network is.
+    blended. A model that learnt from noisy images only answers for each pixel without seeing it, and is weighed against
+    it. `on_progress` is called with the share done, 0 to 1. It computes where the network is.
 
     Raises ImageError for other channel counts and for values of unknown scale, EvoaeError if memory is short.
     """
@@ -78,7 +82,8 @@ def _cleaned_rows(model: "LoadedModel", image: Pixels, scale: Scale, tile: int) 
     """
     import torch
 
-    tiling = tiling_for(tile, model.network.step, model.network.reach)
+    forward, reach = _way_through(model, image, scale)
+    tiling = tiling_for(tile, model.network.step, reach)
     n_channels, n_wanted = image.shape[2], channels_of(model)
 
     def clean(piece: Pixels) -> Floats:
@@ -86,9 +91,9 @@ def _cleaned_rows(model: "LoadedModel", image: Pixels, scale: Scale, tile: int) 
             piece = np.broadcast_to(piece, (*piece.shape[:2], n_wanted))
         signal = scale.to_signal(piece)  # [h, w, c]
         if n_wanted == 1:
-            output = np.concatenate([_forward(model.network, signal[:, :, [c]]) for c in range(n_channels)], axis=2)
+            output = np.concatenate([forward(signal[:, :, [c]]) for c in range(n_channels)], axis=2)
         else:
-            output = _forward(model.network, signal)
+            output = forward(signal)
         values = scale.to_values(output)
         return values if n_channels == values.shape[2] else values.mean(axis=2, keepdims=True)
 
@@ -141,14 +146,26 @@ def as_dtype(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
     return values.astype(dtype)
 
 
-def _forward(network: "nn.Module", signal: Floats) -> Floats:
+def _way_through(model: "LoadedModel", image: Pixels, scale: Scale) -> tuple[Callable[[Floats], Floats], int]:
+    """How pieces [h, w, c] of `image` become clean, and how far in pixels a result can depend on the image."""
+    network = model.network
+    device = next(network.parameters()).device
+    if not model.is_blind:
+        return partial(_forward, network, device), network.reach
+    from evoae_cli.evaluation import blindspot
+
+    std = read_noise(image, scale.to_signal).std / 127.5
+    clean = partial(blindspot.cleaned, network, variance=std**2)
+    return partial(_forward, clean, device), network.reach + blindspot.REACH
+
+
+def _forward(clean: "Callable[[Tensor], Tensor]", device: "torch.device", signal: Floats) -> Floats:
     """[h, w, c] -> [h, w, c] on the model's scale, c being the network's channels."""
     import torch
 
-    device = next(network.parameters()).device
     batch = torch.from_numpy(np.ascontiguousarray(signal)).permute(2, 0, 1)[None].to(device)  # [1, c, h, w]
     with torch.inference_mode():
         # As a view of [h, w, c] it is channels_last already.
-        output = network(batch)[0].permute(1, 2, 0)
+        output = clean(batch)[0].permute(1, 2, 0)
     result: Floats = output.float().cpu().numpy()
     return result

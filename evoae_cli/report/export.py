@@ -69,6 +69,8 @@ def _names(part: Part) -> tuple[str, str]:
 def _part(model: "LoadedModel", part: Part) -> "nn.Module":
     from torch import nn
 
+    from evoae_cli.evaluation.blindspot import foretold
+
     network = model.network
 
     class Encoder(nn.Module):
@@ -83,16 +85,25 @@ def _part(model: "LoadedModel", part: Part) -> "nn.Module":
         def forward(self, x: "Tensor") -> "Tensor":
             return self.network.decode(x)
 
-    parts: dict[Part, Any] = {"whole": lambda: network, "encoder": Encoder, "decoder": Decoder}
+    class Foretelling(Encoder):
+        def forward(self, x: "Tensor") -> "Tensor":
+            return foretold(self.network, x)
+
+    whole = Foretelling if model.is_blind else lambda: network
+    parts: dict[Part, Any] = {"whole": whole, "encoder": Encoder, "decoder": Decoder}
     made: nn.Module = parts[part]().eval()
     return made
 
 
 def _example(model: "LoadedModel", part: Part, n: int, high: int, wide: int) -> "Tensor":
-    """An input of n images whose codes are `high` x `wide`; always the same."""
+    """An input of n images whose codes are `high` x `wide`, or as large as the model needs; always the same."""
     import torch
 
+    from evoae_cli.evaluation.masking import LEAST_SIDE
+
     network = model.network
+    if model.is_blind:
+        high, wide = (max(side, -(-LEAST_SIDE // network.step)) for side in (high, wide))
     generator = torch.Generator().manual_seed(n)
     size = (n, int(model.metadata["network"]["channels"]), high * network.step, wide * network.step)
     image = torch.rand(size, generator=generator) * 2 - 1

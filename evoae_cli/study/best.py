@@ -98,6 +98,7 @@ def _preview(target: Path, requests: Requests) -> bytes:
     """A few validation images, what the network was given, and what it made of them."""
     import torch
 
+    from evoae_cli.evaluation.blindspot import cleaned
     from evoae_cli.evaluation.evaluate import inputs_and_targets
     from evoae_cli.evaluation.pixelscale import to_bytes
 
@@ -107,7 +108,7 @@ def _preview(target: Path, requests: Requests) -> bytes:
     chosen = torch.linspace(0, len(clean) - 1, min(_N_PREVIEW, len(clean))).long()
     given, clean = given[chosen], clean[chosen]
     with torch.inference_mode():
-        output = network(given)
+        output = cleaned(network, given) if config.noisy_only else network(given)
     columns = [("clean", clean), ("noisy", given), ("output", output)]
     if config.noisy_only:
         columns = columns[1:]

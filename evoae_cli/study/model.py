@@ -30,6 +30,11 @@ class LoadedModel:
     metadata: dict[str, Any]
     folder: Path
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether it learnt from hidden pixels of noisy images, so that its answer for a pixel is to be had only so."""
+        return bool(self.metadata.get("settings", {}).get("noisy_only"))
+
 
 def find_model(name: str) -> Path:
     """The folder of a model: a study's `best/`, or the folder named. Raises StudyError if none is there."""

@@ -55,8 +55,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 def search_space(config: StudyConfig, channels: int | None) -> SearchSpace:
     """The search space that the settings describe, for images of `channels` channels; None: not known yet.
 
-    A network for manifold learning has skips only where it is residual, behind its code; one for noisy images only has
-    no residual output.
+    A network for manifold learning has skips only where it is residual, behind its code.
     Raises UsageError where the space is not found, or no number of reductions in it gives a code of the size that is
     asked for.
     """
@@ -72,9 +71,7 @@ def search_space(config: StudyConfig, channels: int | None) -> SearchSpace:
             f"--space {config.space} has no network with at most {config.reductions} reductions and a code of "
             f"{config.code_ratio} of the image; allow more --reductions, or a larger --code-ratio"
         )
-    # Where the median of its neighbours stands for a hidden pixel, what is to be taken off it is next to nothing. A
-    # network that predicts that takes next to nothing off the pixels that it sees, and leaves their noise.
-    residual = (False,) if config.noisy_only or (is_manifold and not _has_transform(config)) else template.residual
+    residual = (False,) if is_manifold and not _has_transform(config) else template.residual
     has_skips = not is_manifold or True in residual
     return replace(
         template,

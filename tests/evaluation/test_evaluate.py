@@ -445,7 +445,7 @@ def test_scores_do_not_depend_on_how_many_images_are_scored_at_once(images: Imag
     noisy, clean = (torch.cat([x] * 12) for x in inputs_and_targets(images, "cpu", 3, "val", NOISE))
     at_once, one_by_one = score(network, noisy, clean), score(network, noisy, clean, n_parts=1000)
     for name in ("mse", "psnr_db", "psnr_pooled_db", "ssim"):
-        assert getattr(one_by_one, name) == pytest.approx(getattr(at_once, name), rel=1e-6)
+        assert getattr(one_by_one, name) == pytest.approx(getattr(at_once, name), rel=1e-5)
 
 
 @needs_gpu

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from denoisers import make_image, make_model
+from skimage.restoration import estimate_sigma
 from torch import nn
 
 from evoae_cli.errors import ImageError
+from evoae_cli.evaluation.blindspot import cleaned
 from evoae_cli.report.apply import denoise_array
 
 
@@ -49,6 +51,30 @@ def test_pieces_that_see_as_far_as_the_network_change_nothing(genotype: str, red
     model = make_model(genotype=genotype, reductions=reductions)
     image = make_image((301, 60, 3), "float64")
     assert np.abs(denoise_array(model, image, tile=256) - denoise_array(model, image)).max() < 1e-5
+
+
+BLIND = {"settings": {"noisy_only": True}}
+
+
+def test_a_model_that_learnt_from_noisy_images_only_answers_for_pixels_that_it_does_not_see() -> None:
+    model, image = make_model(**BLIND, genotype="3x3conv2d:8/reductions:2/residual"), make_image((40, 32, 3), "float64")
+    signal = (image * 2 - 1).astype(np.float32)
+    variance = float(estimate_sigma(signal, channel_axis=-1, average_sigmas=True)) ** 2
+    with torch.inference_mode():
+        output = cleaned(model.network, torch.from_numpy(signal).permute(2, 0, 1)[None], variance)[0]
+    assert np.abs(denoise_array(model, image) * 2 - 1 - output.permute(1, 2, 0).numpy()).max() < 1e-5
+
+
+def test_pieces_change_nothing_for_it_either() -> None:
+    model = make_model(**BLIND, reductions=1)
+    image = make_image((301, 60, 3), "float64")
+    assert np.abs(denoise_array(model, image, tile=256) - denoise_array(model, image)).max() < 1e-5
+
+
+@pytest.mark.parametrize("size", [(33, 47), (1, 1), (2, 5), (3, 64), (31, 1)])
+def test_images_of_any_size_go_through_it(size: tuple[int, int]) -> None:
+    image = make_image((*size, 3))
+    assert denoise_array(make_model(**BLIND), image).shape == image.shape
 
 
 class Blur(nn.Module):

@@ -13,6 +13,7 @@ import torch
 from test_codes import RESIDUAL, make_model
 
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
+from evoae_cli.evaluation.blindspot import foretold
 from evoae_cli.report.export import _compare, check_installed, export_onnx
 
 SIZES = ((1, 4, 4), (5, 36, 8))
@@ -50,6 +51,17 @@ def test_encoder_and_decoder_are_exported_apart_and_fit_together(genotype: str, 
         with torch.inference_mode():
             assert np.abs(code - model.network.encode(image).numpy()).max() < 1e-4
             assert np.abs(run(tmp_path / "d.onnx", code) - model.network(image).numpy()).max() < 1e-4
+
+
+def test_a_model_of_noisy_images_only_is_exported_with_the_hiding_of_pixels(tmp_path: Path) -> None:
+    model = make_model(genotype=RESIDUAL)
+    model.metadata["settings"] = {"noisy_only": True}
+    export_onnx(model, tmp_path / "m.onnx")
+    for n, height, width in SIZES[1:]:
+        image = torch.rand(n, 3, height, width) * 2 - 1
+        with torch.inference_mode():
+            expected = foretold(model.network, image).numpy()
+        assert np.abs(run(tmp_path / "m.onnx", image.numpy()) - expected).max() < 1e-4
 
 
 def test_the_file_names_its_ends_and_says_what_the_model_needs(tmp_path: Path) -> None:

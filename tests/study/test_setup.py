@@ -7,7 +7,7 @@ from PIL import Image
 
 from evoae_cli.bench.small import SMALL
 from evoae_cli.study.resolve import resolve
-from evoae_cli.study.setup import prepare, search_space
+from evoae_cli.study.setup import prepare
 
 
 @pytest.fixture
@@ -35,12 +35,6 @@ def test_colours_are_varied_where_a_finalist_sees_the_same_pixels_again_and_agai
 
 def test_colours_stay_where_the_noise_is_the_images_own(data: Path) -> None:
     assert colours_of(data, final_epochs=80, noisy_only=True) == "off"
-
-
-def test_nothing_predicts_what_to_take_off_where_hidden_pixels_are_learnt(data: Path) -> None:
-    settings: dict[str, Any] = {"data": str(data), "space": "skip"}
-    assert search_space(resolve("denoise", settings), 3).residual == (False, True)
-    assert search_space(resolve("denoise", settings | {"noisy_only": True}), 3).residual == (False,)
 
 
 def test_an_output_is_kept_by_its_full_path(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,54 @@
+"""What a network that learnt from hidden pixels makes of a noisy image.
+
+It answers for pixels that it does not see; those that it sees it may return as they came, noise and all. So each pixel
+is hidden once, as in training. What it then says of a pixel has an error that is independent of the pixel's own noise,
+and two such measurements of one value are best weighed by their variances.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (its usual name)
+from torch import Tensor
+
+from evoae_cli.evaluation.masking import CELL, LEAST_SIDE, hidden_at
+
+_RADIUS = 8
+"""Pixels round each one over which the error is taken. By 27.59 dB with 8, 27.56 with 16, 27.54 with 32 and 27.51 over
+whole images of 96x96, photographs with noise of 25, where hidden pixels alone give 26.64."""
+REACH = 2 + _RADIUS
+"""How much further than through its network alone a result can depend on the image, in pixels."""
+
+
+def foretold(network: Callable[[Tensor], Tensor], noisy: Tensor) -> Tensor:
+    """Each pixel of images [n, C, H, W] on [-1, 1] from those round it, by one pass of `network` for each of 16 places.
+
+    Images of which a side has fewer than 5 pixels are given to the network as they are.
+    """
+    n, _, height, width = noisy.shape
+    if min(height, width) < LEAST_SIDE:
+        return network(noisy)
+    shape = (n, -(-height // CELL), -(-width // CELL))
+    output = torch.zeros_like(noisy)
+    for place in range(CELL * CELL):
+        hidden = hidden_at(noisy, torch.full(shape, place, device=noisy.device))
+        output = torch.where(hidden.mask, network(hidden.given), output)
+    return output
+
+
+def cleaned(network: Callable[[Tensor], Tensor], noisy: Tensor, variance: float | None = None) -> Tensor:
+    """Images [n, C, H, W] on [-1, 1] as `network` foretells them and the pixels themselves, by their variances.
+
+    `variance` is that of the noise, on the same scale; None estimates it, NaN leaves what is foretold. How far pixels
+    lie from what is foretold has both variances in it, so round each pixel what is left is the network's.
+    """
+    if variance is None:
+        # scikit-image takes time and memory that most workers never need.
+        from evoae_cli.evaluation.classical import estimated_std
+
+        variance = (2 * estimated_std(noisy)) ** 2
+    output = foretold(network, noisy)
+    apart = (noisy - output).square().mean(dim=1, keepdim=True)  # [n, 1, H, W]
+    both = F.avg_pool2d(apart, 2 * _RADIUS + 1, stride=1, padding=_RADIUS, count_include_pad=False)
+    own = (1 - variance / both).clamp(0, 1).nan_to_num(0)
+    return torch.lerp(output, noisy, own)
