@@ -71,8 +71,11 @@ def search_space(config: StudyConfig, channels: int | None) -> SearchSpace:
             f"--space {config.space} has no network with at most {config.reductions} reductions and a code of "
             f"{config.code_ratio} of the image; allow more --reductions, or a larger --code-ratio"
         )
-    residual = (False,) if is_manifold and not _has_transform(config) else template.residual
-    has_skips = not is_manifold or True in residual
+    residual, skips = template.residual, template.skips
+    if is_manifold:
+        residual = residual if _has_transform(config) else (False,)
+        # Those that are not residual have none.
+        skips = tuple(dict.fromkeys(("none", *skips))) if True in residual else ("none",)
     return replace(
         template,
         kernels=config.kernels,
@@ -80,7 +83,7 @@ def search_space(config: StudyConfig, channels: int | None) -> SearchSpace:
         dropout=config.dropout,
         max_layers=config.max_layers,
         reductions=reductions,
-        skips=template.skips if has_skips else ("none",),
+        skips=skips,
         residual=residual,
         direct_skips=template.direct_skips and not is_manifold,
     )

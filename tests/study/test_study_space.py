@@ -58,6 +58,16 @@ def test_a_manifold_without_a_linear_code_has_no_skips_at_all(settings: dict[str
     assert (space.skips, space.residual) == (("none",), (False,))
 
 
+def test_a_manifold_in_a_space_of_skips_alone_has_direct_networks_without_any(
+    own_layers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gated_layers
+
+    monkeypatch.setattr(gated_layers, "SPACE", replace(gated_layers.SPACE, skips=("concat",)))
+    space = search_space(resolve("manifold", OWN), 3)
+    assert (space.skips, space.residual) == (("none", "concat"), (False, True))
+
+
 def test_for_a_code_of_some_size_only_reductions_remain_that_can_give_it() -> None:
     # 3 channels after one reduction are 12 values for each one of the code: 1/48 of them is no whole number.
     space = search_space(resolve("manifold", {"space": "skip", "code_ratio": "1/48", "reductions": 3}), 3)
