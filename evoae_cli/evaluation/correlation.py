@@ -17,7 +17,7 @@ from evoae_cli.evaluation.contract import Split
 from evoae_cli.evaluation.imagefile import ImageFile, pixels
 
 CORRELATED = 2.0
-"""Coarse over fine power from which on noise counts as correlated. Measured on sets of 5, 40 and 200 photographs: white
+"""Coarse over fine power from which on noise counts as correlated. Measured on sets of 5 and 40 photographs: white
 noise of standard deviation 5 to 75 (0..255) 1.0 to 1.2, of 2 up to 1.6, where the photographs show through; Poisson,
 speckle and salt-pepper noise 0.9 to 1.2. Noise blurred by 0.5 pixels 2.4, by 0.7 pixels 8 to 12; demosaicked 8 to 10;
 noise that went through JPEG of quality 75 to 95 above 5."""
