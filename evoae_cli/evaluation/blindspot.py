@@ -16,6 +16,9 @@ from evoae_cli.evaluation.masking import CELL, LEAST_SIDE, hidden_at
 _RADIUS = 8
 """Pixels round each one over which the error is taken. Photographs with noise of 25 came to 27.59 dB with 8, 27.56 with
 16, 27.54 with 32 and 27.51 over whole images of 96x96; what was foretold alone had 26.64."""
+_ALIKE = 2.0
+"""Channels whose variances differ by less than this are taken for equally noisy, and weighed together: 27.45 dB where
+each by itself had 27.36."""
 REACH = 2 + _RADIUS
 """How much further than through its network alone a result can depend on the image, in pixels."""
 
@@ -36,19 +39,27 @@ def foretold(network: Callable[[Tensor], Tensor], noisy: Tensor) -> Tensor:
     return output
 
 
-def cleaned(network: Callable[[Tensor], Tensor], noisy: Tensor, variance: float | None = None) -> Tensor:
+def cleaned(network: Callable[[Tensor], Tensor], noisy: Tensor, variance: Tensor | None = None) -> Tensor:
     """Images [n, C, H, W] on [-1, 1] as `network` foretells them and the pixels themselves, by their variances.
 
-    `variance` is that of the noise, on the same scale; None estimates it, NaN leaves what is foretold. How far pixels
-    lie from what is foretold has both variances in it, so round each pixel what is left is the network's.
+    `variance` is that of the noise on the same scale, [C, 1, 1] or [n, C, 1, 1]; None estimates it for each channel of
+    each image, NaN leaves what is foretold. How far pixels lie from what is foretold has both variances in it, so round
+    each pixel what is left is the network's.
     """
-    if variance is None:
-        # scikit-image takes time and memory that most workers never need.
-        from evoae_cli.evaluation.classical import estimated_std
-
-        variance = (2 * estimated_std(noisy)) ** 2
+    variance = _estimated(noisy) if variance is None else variance.to(noisy)
     output = foretold(network, noisy)
-    apart = (noisy - output).square().mean(dim=1, keepdim=True)  # [n, 1, H, W]
+    apart = (noisy - output).square()
+    are_alike = variance.amax(-3, keepdim=True) < _ALIKE * variance.amin(-3, keepdim=True)
+    variance = torch.where(are_alike, variance.mean(-3, keepdim=True), variance)
+    apart = torch.where(are_alike, apart.mean(1, keepdim=True), apart)
     both = F.avg_pool2d(apart, 2 * _RADIUS + 1, stride=1, padding=_RADIUS, count_include_pad=False)
     own = (1 - variance / both).clamp(0, 1).nan_to_num(0)
     return torch.lerp(output, noisy, own)
+
+
+def _estimated(noisy: Tensor) -> Tensor:
+    # scikit-image takes time and memory that most workers never need.
+    from skimage.restoration import estimate_sigma
+
+    stds = [estimate_sigma(image, channel_axis=0) for image in noisy.cpu().numpy()]  # type: ignore[no-untyped-call]
+    return noisy.new_tensor(stds).square()[:, :, None, None]

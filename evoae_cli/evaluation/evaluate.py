@@ -221,7 +221,8 @@ def _found(request: EvaluationRequest, device: str, progress: Progress) -> tuple
 def _attempt(request: EvaluationRequest, resident: Resident, exam: Exam, n_parts: int, progress: Progress) -> _Findings:
     recipe, device = request.recipe, str(resident.device)
 
-    # Weights are drawn on the CPU, so every device starts from the same ones.
+    # Weights are drawn on the CPU, so every device starts from the same ones, but for a linear code: that begins with
+    # blocks which are drawn on the device.
     with seeded(derive_seed(request.seed, "weights"), "cpu"):
         network = build(genotype_of(request.genotype, request.network), request.network)
     if request.weights_in is not None:

@@ -40,10 +40,11 @@ def smallest_genotypes(space: SearchSpace) -> list[Genotype]:
     """
     skips: tuple[Skip, ...] = ("none",) if "none" in space.skips else space.skips
     return [
-        Genotype((layer,), reductions, min(space.repeats), (skip,) * (reductions or 0), space.residual[0])
+        Genotype((layer,), reductions, min(space.repeats), (skip,) * (reductions or 0), is_residual)
         for layer in space.choices
         for reductions in space.reductions or (None,)
         for skip in skips
+        for is_residual in space.residual
     ]
 
 

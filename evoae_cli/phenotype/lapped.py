@@ -20,7 +20,7 @@ they begin where they are good already. At 1/8 of the values, 15 epochs of one n
 class LappedTransform(nn.Module):
     """Images [n, C, H, W] -> code [n, k, H/b, W/b] -> images; windows of 2b x 2b pixels, b apart, are seen and made.
 
-    Always in float32: a code in half precision would lose what there is to gain.
+    Float32 also where the rest computes in half precision, in which a code would lose what there is to gain.
     """
 
     def __init__(self, channels: int, plan: Transform) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evoae_cli.errors import EvoaeError, ImageError
-from evoae_cli.report.noisecheck import read_noise
+from evoae_cli.report.noisecheck import noise_stds
 from evoae_cli.report.tiles import blended_rows, tiling_for
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ def _cleaned_rows(model: "LoadedModel", image: Pixels, scale: Scale, tile: int) 
             piece = np.broadcast_to(piece, (*piece.shape[:2], n_wanted))
         signal = scale.to_signal(piece)  # [h, w, c]
         if n_wanted == 1:
-            output = np.concatenate([forward(signal[:, :, [c]]) for c in range(n_channels)], axis=2)
+            output = np.concatenate([forward(signal[:, :, [c]], slice(c, c + 1)) for c in range(n_channels)], axis=2)
         else:
-            output = forward(signal)
+            output = forward(signal, slice(None))
         values = scale.to_values(output)
         return values if n_channels == values.shape[2] else values.mean(axis=2, keepdims=True)
 
@@ -146,17 +146,30 @@ def as_dtype(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
     return values.astype(dtype)
 
 
-def _way_through(model: "LoadedModel", image: Pixels, scale: Scale) -> tuple[Callable[[Floats], Floats], int]:
-    """How pieces [h, w, c] of `image` become clean, and how far in pixels a result can depend on the image."""
+_Forward = Callable[[Floats, slice], Floats]
+"""Pieces [h, w, c] of some channels of an image on the model's scale -> what they become."""
+
+
+def _way_through(model: "LoadedModel", image: Pixels, scale: Scale) -> tuple[_Forward, int]:
+    """How pieces of `image` become clean, and how far in pixels a result can depend on the image.
+
+    Of a model that learnt from noisy images only, the mirror image of a pixel stays in view beside an edge that had to
+    be padded.
+    """
     network = model.network
     device = next(network.parameters()).device
     if not model.is_blind:
-        return partial(_forward, network, device), network.reach
+        return lambda signal, channels: _forward(network, device, signal), network.reach
+    import torch
+
     from evoae_cli.evaluation import blindspot
 
-    std = read_noise(image, scale.to_signal).std / 127.5
-    clean = partial(blindspot.cleaned, network, variance=std**2)
-    return partial(_forward, clean, device), network.reach + blindspot.REACH
+    variance = torch.from_numpy(noise_stds(image, scale.to_signal)).square()[:, None, None]  # [C, 1, 1]
+
+    def forward(signal: Floats, channels: slice) -> Floats:
+        return _forward(partial(blindspot.cleaned, network, variance=variance[channels]), device, signal)
+
+    return forward, network.reach + blindspot.REACH
 
 
 def _forward(clean: "Callable[[Tensor], Tensor]", device: "torch.device", signal: Floats) -> Floats:

@@ -40,7 +40,9 @@ def export_onnx(model: "LoadedModel", path: str | Path, part: Part = "whole", *,
 
     `whole` takes `image` [n, C, H, W] on [-1, 1] and gives `reconstruction` of the same shape; `encoder` takes `image`
     and gives `code` [n, c, h, w]; `decoder` takes `code` and gives `reconstruction`. All are float32. n, H and W are
-    free, as long as H and W are multiples of the model's step. What the model is stands in the file's metadata.
+    free, as long as H and W are multiples of the model's step. What the model is stands in the file's metadata. The
+    whole of a model that learnt from noisy images only foretells each pixel from those round it (see `blindspot`), of
+    images with sides of 5 at least.
 
     Raises UsageError if a package is missing or the file cannot be written as asked, StudyError for the decoder of a
     model with skip connections, EvoaeError if PyTorch cannot export the model or the file computes something else.

@@ -60,15 +60,22 @@ def read_noise(pixels: Pixels, to_signal: Callable[[Pixels], Pixels]) -> Reading
 
     The estimate is the median of the finest diagonal wavelet coefficients; fine texture raises it, clipping lowers it.
     """
+    part = to_signal(_mosaic(pixels))
+    return Reading(float(_stds(part).mean()) * 127.5, is_clipped=bool(np.abs(part).max() <= 1 + 1e-6))
+
+
+def noise_stds(pixels: Pixels, to_signal: Callable[[Pixels], Pixels]) -> Pixels:
+    """As `read_noise`, the standard deviation of each channel on the [-1, 1] scale, [C]; NaN where there is none."""
+    return _stds(to_signal(_mosaic(pixels)))
+
+
+def _stds(part: Pixels) -> Pixels:
     from skimage.restoration import estimate_sigma
 
-    part = to_signal(_mosaic(pixels))
-    is_clipped = bool(np.abs(part).max() <= 1 + 1e-6)
     if min(part.shape[:2]) < 2:
         # No coefficient is left of a line.
-        return Reading(float("nan"), is_clipped)
-    std = estimate_sigma(part, channel_axis=-1, average_sigmas=True)  # type: ignore[no-untyped-call]
-    return Reading(float(std) * 127.5, is_clipped)
+        return np.full(part.shape[2], np.nan)
+    return np.asarray(estimate_sigma(part, channel_axis=-1))  # type: ignore[no-untyped-call]
 
 
 def fits(reading: Reading, trained: Trained) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from evoae_cli.errors import GenotypeError, UsageError
+from evoae_cli.evaluation.contract import Objective
 from evoae_cli.genome.genotype import Genotype, parse_genotype
 from evoae_cli.genome.layers import CONVOLUTIONS
 from evoae_cli.genome.space import SearchSpace
@@ -13,16 +14,24 @@ _N_SHOWN = 60
 """Characters of a genotype that an error repeats."""
 
 
-def read_architecture(text: str, space: str, reductions: int | None) -> Genotype:
+def has_linear_code(genotype: Genotype, objective: Objective) -> bool:
+    """Whether the study's reductions are those of a linear code, and the genotype's those of the network behind it."""
+    return objective == "manifold" and genotype.is_residual
+
+
+def read_architecture(text: str, space: str, objective: Objective, reductions: int | None) -> Genotype:
     """The genotype in `text`, for the search space of that name, with its reductions written out where they are a gene.
 
-    `reductions` are those that are asked for beside the text; without any there, they are the fewest.
+    `reductions` are those that are asked for beside the text; without any there, they are the fewest. With a linear
+    code they are not the genotype's.
 
     Raises UsageError for text that describes none, and where text and `reductions` disagree.
     """
     template = named_space(space)
     try:
         genotype = parse_genotype(text, further=template.further)
+        if has_linear_code(genotype, objective):
+            return template.completed(genotype)
         if reductions is not None and genotype.reductions not in (None, reductions):
             raise UsageError(
                 f"--reductions {reductions} contradicts reductions:{genotype.reductions} of --genotype "
@@ -54,6 +63,9 @@ def check_architecture(genotype: Genotype, space: SearchSpace, config: StudyConf
             f"{what} reductions:{genotype.reductions} is not possible with --code-ratio {config.code_ratio}, "
             f"--reductions {config.reductions} and {of_space}; use {', '.join(map(str, space.reductions))}"
         )
+    if genotype.skips and not genotype.is_residual and not space.direct_skips:
+        why = "manifold lets nothing pass by the code" if config.objective == "manifold" else f"not in {of_space}"
+        raise UsageError(f"{what} skips without residual: {why}; leave skips out, or write /residual behind them")
     genes = (
         (f"repeats:{genotype.repeats}", [genotype.repeats], space.repeats),
         (f"skips:{','.join(genotype.skips)}", genotype.skips or ("none",), space.skips),
@@ -62,15 +74,19 @@ def check_architecture(genotype: Genotype, space: SearchSpace, config: StudyConf
     for gene, values, allowed in genes:
         if set(values) <= set(allowed):
             continue
-        if config.objective == "manifold" and genotype.is_residual and True not in space.residual:
-            remedy = "in manifold it needs --space skip, a --code-ratio and at most 4 --reductions"
-            raise UsageError(f"{what} {gene} is not possible; {remedy}")
+        if gene == "residual":
+            raise UsageError(f"{what} {_about_residual(genotype, config)}")
         remedy = "use --space skip" if config.space == "paper" else f"it has {', '.join(map(str, allowed))}"
         raise UsageError(f"{what} {gene} is not in {of_space}; {remedy}")
-    if genotype.skips and not genotype.is_residual and not space.direct_skips:
-        raise UsageError(
-            f"{what} manifold lets nothing pass by the code; leave skips out, or write /residual behind them"
-        )
+
+
+def _about_residual(genotype: Genotype, config: StudyConfig) -> str:
+    """Why a genotype may not be residual here, or has to be."""
+    if not genotype.is_residual:
+        return f"all networks of --space {config.space} are residual; write /residual behind it"
+    if config.objective == "manifold" and config.space != "paper":
+        return "residual is not possible; in manifold it needs a --code-ratio and at most 4 --reductions"
+    return f"residual is not in --space {config.space}; use --space skip"
 
 
 def _shown(text: str) -> str:

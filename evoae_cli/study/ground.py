@@ -10,6 +10,7 @@ import msgspec
 
 from evoae_cli.errors import EvoaeError, StudyError
 from evoae_cli.evaluation.contract import NetworkSpec
+from evoae_cli.genome.spaces import SPACES
 from evoae_cli.strategy.search import Search
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.locate import DATABASE, SETTINGS, START, is_study
@@ -133,17 +134,22 @@ def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, cha
 
 
 def _check_space(config: StudyConfig, before: dict[str, list[Any]] | None) -> None:
-    """Raise StudyError where the search space is not what it was; None: of a study that does not say."""
-    if before is None:
+    """Raise StudyError where the search space is not what it was; None: of a study that does not say.
+
+    The training of one architecture draws nothing from a space.
+    """
+    if before is None or config.is_training:
         return
     now = search_space(config, None).described()
     for name, values in before.items():
         if values != now[name]:
             gone = [f"without {value}" for value in values if value not in now[name]]
             come = [f"with {value}" for value in now[name] if value not in values]
+            is_own = config.space not in SPACES
+            remedy = "bring back the old one" if is_own else "go on with the version of evoae that began it"
             raise StudyError(
                 f"--space {config.space} has changed since the study began: {name.replace('_', ' ')} "
-                f"{', '.join([*gone, *come]) or 'in another order'}; bring back the old one or start a new study"
+                f"{', '.join([*gone, *come]) or 'in another order'}; {remedy} or start a new study"
             )
 
 

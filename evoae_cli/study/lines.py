@@ -92,7 +92,7 @@ def residual_warning(residual: Residual) -> str:
     if residual.share is not None and residual.share < _LEAST_SHARE:
         return (
             f"the model takes away only {residual.share:.0%} of the noise that the validation images seem to have: "
-            "the rest stays; train longer (--final-epochs), or search another --space"
+            "the rest stays; train longer (--final-epochs), or with more --filters"
         )
     found = []
     if residual.neighbours > _MAX_NEIGHBOURS:

@@ -8,7 +8,7 @@ import msgspec
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
-from evoae_cli.study.architecture import read_architecture
+from evoae_cli.study.architecture import has_linear_code, read_architecture
 from evoae_cli.study.checks import option_name
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.resolve import EARLIER, resolve
@@ -67,9 +67,9 @@ def resolve_training(
     text = genotype if genotype is not None else str(stored["genotype"])
     settings = resolve(chosen, base, given)
     if settings.from_model is None:
-        read = read_architecture(text, settings.space, given.get("reductions"))
+        read = read_architecture(text, settings.space, chosen, given.get("reductions"))
         text = read.text
-        if read.reductions is not None:
+        if read.reductions is not None and not has_linear_code(read, chosen):
             given["reductions"] = read.reductions
     return _with_epochs(resolve(chosen, base, given, {"genotype": text}), "epochs" in base or "epochs" in given)
 

@@ -8,6 +8,8 @@ import msgspec
 
 from evoae_cli.errors import StudyError, UsageError
 from evoae_cli.evaluation.contract import NetworkSpec
+from evoae_cli.genome.spaces import genotype_of
+from evoae_cli.phenotype.layout import layout
 from evoae_cli.study.locate import BEST, START, find_study
 from evoae_cli.study.lock import lock_holder
 from evoae_cli.study.store import Store
@@ -85,7 +87,9 @@ def read_start_weights(folder: Path, genotype: str, network: NetworkSpec, images
             f"the model of {folder} takes images of {own.channels} channels, those of {images.source} have "
             f"{network.channels}; name others with --data"
         )
-    if own != network:
+    # What their descriptions say may differ where it makes no difference to this network.
+    read = genotype_of(genotype, own)
+    if layout(read, own) != layout(read, network):
         raise StudyError(f"the model of {folder} is another network than its study's settings say; name another study")
     content = save(loaded.network.state_dict())
     return StartWeights(content, hashlib.sha256(content).hexdigest(), loaded.metadata["images"]["fingerprint"])

@@ -14,6 +14,11 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
+def same(variance: float) -> Tensor:
+    """Noise of one variance in all channels, [1, 1, 1]."""
+    return torch.full((1, 1, 1), variance)
+
+
 def answering(result: Tensor) -> Callable[[Tensor], Tensor]:
     """A network that answers with `result`, whatever it is given."""
     return lambda given: result
@@ -47,36 +52,46 @@ def test_two_independent_measurements_are_weighed_by_their_variances() -> None:
     clean, own, network_s = torch.zeros(2, 3, 64, 64), 0.4, 0.2
     noisy = own * noise(2, 3, 64, 64)
     network = answering(network_s * noise(2, 3, 64, 64, seed=1))
-    error = float((cleaned(network, noisy, own**2) - clean).square().mean())
+    error = float((cleaned(network, noisy, same(own**2)) - clean).square().mean())
     best = 1 / (1 / own**2 + 1 / network_s**2)
-    assert best < error < 1.02 * best < network_s**2
+    assert best < error < 1.04 * best < network_s**2
+
+
+def test_channels_and_images_are_weighed_each_by_its_own_noise() -> None:
+    stds = torch.tensor([[0.4, 0.02], [0.02, 0.4]])[:, :, None, None]
+    noisy, network = stds * noise(2, 2, 64, 64), answering(0.1 * noise(2, 2, 64, 64, seed=1))
+    best = 1 / (1 / stds.square() + 1 / 0.1**2)
+    for variance in (None, stds.square()):
+        error = cleaned(network, noisy, variance).square().mean((2, 3), keepdim=True)
+        assert (error < 1.2 * best).all()
 
 
 def test_where_the_network_is_wrong_the_pixels_count_more_than_elsewhere() -> None:
     noisy, answer = 0.1 * noise(1, 3, 48, 96), torch.zeros(1, 3, 48, 96)
     answer[..., 48:] = 0.5
-    output = cleaned(answering(answer), noisy, 0.1**2)
+    output = cleaned(answering(answer), noisy, same(0.1**2))
     assert float(output[..., :36].square().mean()) < 0.003
     assert float((output - noisy)[..., 60:].square().mean()) < 0.001
 
 
 def test_noise_that_nothing_is_known_of_leaves_what_is_foretold_and_no_noise_leaves_the_image() -> None:
     noisy, answer = noise(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
-    assert torch.equal(cleaned(answering(answer), noisy, math.nan), answer)
-    assert torch.allclose(cleaned(answering(answer), noisy, 0.0), noisy)
+    assert torch.equal(cleaned(answering(answer), noisy, same(math.nan)), answer)
+    assert torch.allclose(cleaned(answering(answer), noisy, same(0.0)), noisy)
     # An answer that is exactly the image has no variance to divide by.
-    assert torch.equal(cleaned(answering(noisy), noisy, 0.0), noisy)
+    assert torch.equal(cleaned(answering(noisy), noisy, same(0.0)), noisy)
 
 
 def test_without_a_variance_it_is_that_which_the_images_seem_to_have() -> None:
     noisy, answer = 0.3 * noise(2, 3, 64, 64), torch.zeros(2, 3, 64, 64)
-    assert torch.allclose(cleaned(answering(answer), noisy), cleaned(answering(answer), noisy, 0.09), atol=0.02)
+    found, told = cleaned(answering(answer), noisy), cleaned(answering(answer), noisy, same(0.09))
+    assert float((found - told).square().mean()) < 0.01 * 0.09
 
 
 def test_nothing_depends_on_pixels_beyond_the_reach() -> None:
     images = noise(1, 1, 64, 64)
     changed = images.clone()
     changed[..., 32, 32] += 50
-    before, after = (cleaned(nn.Identity(), each, 0.5) for each in (images, changed))
+    before, after = (cleaned(nn.Identity(), each, same(0.5)) for each in (images, changed))
     rows, columns = torch.nonzero((before != after)[0, 0], as_tuple=True)
     assert REACH / 2 < int(max((rows - 32).abs().max(), (columns - 32).abs().max())) <= REACH

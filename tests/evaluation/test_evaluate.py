@@ -440,11 +440,29 @@ def test_images_that_do_not_fit_are_no_fault_of_the_candidate(
     assert found.count("\n") == 1
 
 
+def test_a_residual_manifold_begins_with_the_principal_components_of_the_training_images(images: ImagesRef) -> None:
+    network = NetworkSpec(channels=3, reductions=3, code_channels=3, decoder="same", is_manifold=True)
+    text = "3x3conv2d:8/reductions:1/skips:add/residual"
+    asked = request(images, text, objective="manifold", noise=None, network=network)
+    barely = msgspec.structs.replace(asked, recipe=msgspec.structs.replace(RECIPE, lr=1e-9))
+    found, trained = (evaluate(each, "cpu") for each in (barely, asked))
+    # The gradients have one constant and two slopes in each channel.
+    assert found.scores is not None
+    assert found.code_values == 3 * 4 * 4
+    clean = inputs_and_targets(images, "cpu", 3, "val", None)[1]
+    blocks = clean.unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 1, 4, 5).flatten(0, 2).flatten(1)
+    left_out = torch.linalg.svdvals(blocks - blocks.mean(0))[3:].square().sum() / blocks.numel()
+    assert float(left_out) < found.scores.mse < 0.01 < float(clean.var())
+    assert same_science(trained, evaluate(asked, "cpu"))
+    assert trained.fitness != found.fitness
+
+
 def test_scores_do_not_depend_on_how_many_images_are_scored_at_once(images: ImagesRef) -> None:
     network = build(parse_genotype("3x3conv2d:8,2x2conv2d:4"), request(images).network)
     noisy, clean = (torch.cat([x] * 12) for x in inputs_and_targets(images, "cpu", 3, "val", NOISE))
     at_once, one_by_one = score(network, noisy, clean), score(network, noisy, clean, n_parts=1000)
     for name in ("mse", "psnr_db", "psnr_pooled_db", "ssim"):
+        # Kernels for other numbers of images add up in another order.
         assert getattr(one_by_one, name) == pytest.approx(getattr(at_once, name), rel=1e-5)
 
 

@@ -59,7 +59,7 @@ BLIND = {"settings": {"noisy_only": True}}
 def test_a_model_that_learnt_from_noisy_images_only_answers_for_pixels_that_it_does_not_see() -> None:
     model, image = make_model(**BLIND, genotype="3x3conv2d:8/reductions:2/residual"), make_image((40, 32, 3), "float64")
     signal = (image * 2 - 1).astype(np.float32)
-    variance = float(estimate_sigma(signal, channel_axis=-1, average_sigmas=True)) ** 2
+    variance = torch.tensor(estimate_sigma(signal, channel_axis=-1)).square()[:, None, None]
     with torch.inference_mode():
         output = cleaned(model.network, torch.from_numpy(signal).permute(2, 0, 1)[None], variance)[0]
     assert np.abs(denoise_array(model, image) * 2 - 1 - output.permute(1, 2, 0).numpy()).max() < 1e-5
@@ -69,6 +69,15 @@ def test_pieces_change_nothing_for_it_either() -> None:
     model = make_model(**BLIND, reductions=1)
     image = make_image((301, 60, 3), "float64")
     assert np.abs(denoise_array(model, image, tile=256) - denoise_array(model, image)).max() < 1e-5
+
+
+@pytest.mark.parametrize(("n_model", "n_image"), [(3, 1), (1, 3)])
+def test_grey_and_colour_go_through_it_as_through_others(n_model: int, n_image: int) -> None:
+    model, image = make_model(**BLIND, channels=n_model), make_image((36, 32, n_image), "float64")
+    output = denoise_array(model, image)
+    for channel in range(n_image):
+        alone = denoise_array(model, image[:, :, [channel]])
+        assert np.abs(output[:, :, [channel]] - alone).max() < 1e-5
 
 
 @pytest.mark.parametrize("size", [(33, 47), (1, 1), (2, 5), (3, 64), (31, 1)])

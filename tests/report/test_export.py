@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import denoisers
 import numpy as np
 import onnx
 import onnxruntime
@@ -16,6 +17,7 @@ from evoae_cli.errors import EvoaeError, StudyError, UsageError
 from evoae_cli.evaluation.blindspot import foretold
 from evoae_cli.report.export import _compare, check_installed, export_onnx
 
+UNET = "3x3conv2d:8/reductions:2/skips:concat,add/residual"
 SIZES = ((1, 4, 4), (5, 36, 8))
 
 
@@ -54,8 +56,7 @@ def test_encoder_and_decoder_are_exported_apart_and_fit_together(genotype: str, 
 
 
 def test_a_model_of_noisy_images_only_is_exported_with_the_hiding_of_pixels(tmp_path: Path) -> None:
-    model = make_model(genotype=RESIDUAL)
-    model.metadata["settings"] = {"noisy_only": True}
+    model = denoisers.make_model(genotype=UNET, settings={"noisy_only": True})
     export_onnx(model, tmp_path / "m.onnx")
     for n, height, width in SIZES[1:]:
         image = torch.rand(n, 3, height, width) * 2 - 1

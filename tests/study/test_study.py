@@ -367,6 +367,18 @@ def test_manifold_learns_through_an_honest_bottleneck(tmp_path: Path) -> None:
     assert network.encode(torch.zeros(1, 3, 32, 32)).numel() == best["code_values"]
 
 
+def test_a_search_for_a_manifold_finds_and_resumes_networks_behind_a_linear_code(tmp_path: Path) -> None:
+    settings = SMALL | {"space": "skip", "reductions": 2, "generations": 1, "finalists": 1, "seed": 1}
+    results = [
+        search("manifold", study=tmp_path / name, progress=False, workers=n, **settings)
+        for name, n in (("one", 1), ("two", 2))
+    ]
+    best, same = (result.summary["best"] for result in results)
+    assert best == same
+    assert best["genotype"].endswith("/residual")
+    assert load(tmp_path / "one").decode(torch.zeros(1, 12, 8, 8)).shape == (1, 3, 32, 32)
+
+
 def test_bad_images_leave_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(EvoaeError):
         created(tmp_path / "study", data=str(tmp_path / "nowhere"))

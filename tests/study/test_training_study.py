@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import torch
 from scripted import RUNNER, Script
 
 import evoae_cli
@@ -21,6 +22,8 @@ from evoae_cli import load, resume, train
 from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
 from evoae_cli.study.ground import old_ground
+from evoae_cli.study.model import save_model
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.settings import OF_SEARCH
 from evoae_cli.study.settingsfile import read_settings
 from evoae_cli.study.setup import prepare
@@ -243,3 +246,40 @@ def test_a_study_from_before_there_were_trainings_still_resumes(finished_study: 
 def test_search_takes_no_architecture_to_train() -> None:
     with pytest.raises(UsageError, match=r"use evoae_cli\.train"):
         evoae_cli.search("denoise", genotype=GENOTYPE, progress=False)
+
+
+MANIFOLD = SETTINGS | {"space": "skip", "reductions": 3, "code_ratio": "1/8"}
+RESIDUAL = "3x3conv2d:8/reductions:2/skips:add,none/residual"
+
+
+def test_a_residual_manifold_is_trained_with_the_code_of_a_search_and_further(tmp_path: Path) -> None:
+    begun = train("manifold", genotype=RESIDUAL, study=tmp_path / "first", progress=False, **MANIFOLD)
+    first = begun.summary["best"]
+    assert first["genotype"] == RESIDUAL
+    # Blocks of 8x8 pixels, however often the network behind them halves.
+    assert load(begun.folder).encode(torch.zeros(1, 3, 32, 32)).shape == (1, 24, 4, 4)
+    further = train(from_model=begun.folder, study=tmp_path / "further", progress=False, epochs=1).summary
+    assert further["start"]["mse"] == first["mse"]
+    assert further["best"]["parameters"] == first["parameters"]
+
+
+def test_the_file_of_a_search_gives_a_residual_manifold_the_network_that_the_search_gave_it() -> None:
+    config = resolve("manifold", {"preset": "quick", "code_ratio": "1/8"})
+    file = msgspec.to_builtins(config)
+    training = resolve_training("manifold", {}, genotype="3x3conv2d:8/reductions:2/residual", file=file)
+    assert (training.reductions, training.code_ratio) == (config.reductions, "1/8") == (3, "1/8")
+    assert resolve_training("manifold", {"reductions": 4}, genotype=RESIDUAL).reductions == 4
+    # Without a linear code the reductions are the network's own.
+    assert resolve_training("manifold", {}, genotype="3x3conv2d:8/reductions:2", file=file).reductions == 2
+
+
+def test_a_model_described_before_there_were_linear_codes_is_trained_further(tmp_path: Path) -> None:
+    genotype = "3x3conv2d:8/reductions:2"
+    begun = train(
+        "manifold", genotype=genotype, study=tmp_path / "first", progress=False, **MANIFOLD | {"reductions": 2}
+    )
+    described = evoae_cli.load_model(begun.folder).metadata
+    del described["network"]["is_manifold"]
+    save_model(begun.folder / "best", begun.folder / "best" / "model.safetensors", described)
+    further = train(from_model=begun.folder, study=tmp_path / "further", progress=False, epochs=1).summary
+    assert further["start"]["mse"] == begun.summary["best"]["mse"]
