@@ -257,7 +257,7 @@ CASES = (
         "resume of a study whose search space has changed",
         "resume mine -q",
         "layers without 9x9gone:8",
-        "bring back the old one",
+        "go on with the version of evoae that began it",
         prepare=several(
             study, sql(_DB, "UPDATE meta SET value=json_insert(value, '$.layers[#]', '9x9gone:8') WHERE key='space'")
         ),

@@ -118,7 +118,8 @@ def test_what_is_out_when_it_is_stopped_at_once_is_trained_first_when_it_goes_on
     study = created(folder, **ASYNC)
 
     def kill(event: Any) -> None:
-        if event.kind == "evaluated" and len(told(folder)) == 5:
+        # Results that come together are stored together, so the fifth may not be seen by itself.
+        if event.kind == "evaluated" and len(told(folder)) >= 5:
             study.kill()
 
     assert study.run(kill).state == "interrupted"
