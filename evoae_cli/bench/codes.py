@@ -26,7 +26,7 @@ from evoae_cli.bench.report import Report, formatted, one_line_errors, options
 from evoae_cli.bench.results import TIMES, Results, Row, case_text, grouped, mean_text, times_of
 from evoae_cli.bench.scored import ready
 from evoae_cli.errors import UsageError
-from evoae_cli.evaluation.components import components_of
+from evoae_cli.evaluation.components import Components, components_of
 from evoae_cli.evaluation.imagefile import ImageFile
 from evoae_cli.evaluation.metrics import scores
 from evoae_cli.evaluation.resident import Resident
@@ -73,6 +73,7 @@ class Codings:
         self._images = images
         self._clean = clean
         self._shape = (clean.shape[2], clean.shape[3], clean.shape[1])
+        self._fitted = functools.cache(self._components_for)
         self._model = functools.lru_cache(maxsize=1)(self._searched)
 
     def run(self, name: str, ratio: str, seed: int | None) -> Row:
@@ -90,12 +91,15 @@ class Codings:
         n_values = Fraction(ratio) * BLOCK * BLOCK * self._shape[2]
         if n_values.denominator != 1:
             raise UsageError(f"--ratios {ratio} gives {float(n_values):g} values for a block of {BLOCK}x{BLOCK} pixels")
-        resident = Resident(self._images, "cpu", self._plan.patch, n_val=1, n_test=1, study_seed=0)
-        components = components_of(resident, BLOCK, int(n_values), study_seed=0)
+        components = self._fitted(int(n_values))
         pca = BlockPCA(components)
         # What has to be known to decode.
         about["parameters"] = sum(part.numel() for part in components)
         return self._coded(pca.encode(self._clean), pca.decode, about)
+
+    def _components_for(self, n_values: int) -> Components:
+        resident = Resident(self._images, "cpu", self._plan.patch, n_val=1, n_test=1, study_seed=0)
+        return components_of(resident, BLOCK, n_values, study_seed=0)
 
     def _evolved(self, ratio: str, seed: int, about: dict[str, Any]) -> Row:
         found = self._model(ratio, seed)

@@ -6,11 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet, estimate_sigma
+from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
 from torch import Tensor
 
 from evoae_cli.evaluation.contract import Scores
 from evoae_cli.evaluation.metrics import psnr_by_image, scores
+from evoae_cli.evaluation.noiselevel import channel_stds
 
 Pixels = NDArray[np.float32]
 """One image, [H, W, C] on [0, 1], not clipped."""
@@ -82,11 +83,7 @@ def on_unit_scale(images: Tensor) -> NDArray[np.float32]:
 
 def estimated_std(images: Tensor) -> float:
     """Standard deviation on [0, 1] that the noise of [n, C, H, W] images on [-1, 1] seems to have: mean of all."""
-    sigmas = [
-        estimate_sigma(image, channel_axis=-1, average_sigmas=True)  # type: ignore[no-untyped-call]  # as above
-        for image in on_unit_scale(images)
-    ]
-    return float(np.mean(sigmas))
+    return float(np.mean([channel_stds(image).mean() for image in on_unit_scale(images)]))
 
 
 def wavelet(image: Pixels, std: float, strength: float) -> Pixels:

@@ -34,7 +34,8 @@ def distinct_genotypes(n: int, space: SearchSpace, rng: Generator) -> list[Genot
 def smallest_genotypes(space: SearchSpace) -> list[Genotype]:
     """Each layer by itself with each number of reductions, and with the other genes at what costs least.
 
-    That is the fewest repeats, and no skips; where the space has no such choice, one kind of skip at all stages. More
+    That is the fewest repeats, and no skips; where the space has no such choice, one kind of skip at all stages. What
+    residual output costs depends on the objective, so both are there. More
     reductions make the code smaller and all else larger, so none of them is the smallest in every way. Of one-layer
     networks of the built-in layers, one of these has the fewest parameters, operations or code values.
     """

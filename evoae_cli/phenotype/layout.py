@@ -45,7 +45,6 @@ class Layout:
 
     transform: Transform | None
     """What comes before all others: the image goes through this code, and they get what comes back."""
-
     layers: tuple[Layer, ...]
     """Of each encoder stage."""
     decoder_layers: tuple[Layer, ...]
@@ -120,6 +119,11 @@ def layout(genotype: Genotype, spec: NetworkSpec) -> Layout:
     )
 
 
+def has_linear_code(genotype: Genotype, *, is_manifold: bool) -> bool:
+    """Whether the study's reductions are those of a linear code, and the genotype's those of the network behind it."""
+    return is_manifold and genotype.is_residual
+
+
 def width_after(layers: tuple[Layer, ...], n_in: int) -> int:
     """Channels behind `layers` for `n_in` channels."""
     return reduce(lambda width, layer: layer.n_out(width), layers, n_in)
@@ -132,7 +136,7 @@ def halved(filters: int) -> int:
 
 def _transform(genotype: Genotype, spec: NetworkSpec) -> Transform | None:
     """In a residual network for manifold learning: what it takes its output off has to come from the code."""
-    if not (spec.is_manifold and genotype.is_residual):
+    if not has_linear_code(genotype, is_manifold=spec.is_manifold):
         return None
     if spec.code_channels is None:
         raise UsageError(f"{genotype.text}: residual needs a code of some size; leave it out, or give --code-ratio")

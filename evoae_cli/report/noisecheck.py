@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.noise import parse_noise
+from evoae_cli.evaluation.noiselevel import channel_stds
 
 Pixels = npt.NDArray[Any]
 
@@ -56,26 +57,14 @@ def trained_noise(metadata: dict[str, Any]) -> Trained | None:
 
 
 def read_noise(pixels: Pixels, to_signal: Callable[[Pixels], Pixels]) -> Reading:
-    """The noise of an image [H, W, C], which `to_signal` brings to the [-1, 1] scale of a model.
-
-    The estimate is the median of the finest diagonal wavelet coefficients; fine texture raises it, clipping lowers it.
-    """
+    """The noise of an image [H, W, C], which `to_signal` brings to the [-1, 1] scale of a model."""
     part = to_signal(_mosaic(pixels))
-    return Reading(float(_stds(part).mean()) * 127.5, is_clipped=bool(np.abs(part).max() <= 1 + 1e-6))
+    return Reading(float(channel_stds(part).mean()) * 127.5, is_clipped=bool(np.abs(part).max() <= 1 + 1e-6))
 
 
 def noise_stds(pixels: Pixels, to_signal: Callable[[Pixels], Pixels]) -> Pixels:
-    """As `read_noise`, the standard deviation of each channel on the [-1, 1] scale, [C]; NaN where there is none."""
-    return _stds(to_signal(_mosaic(pixels)))
-
-
-def _stds(part: Pixels) -> Pixels:
-    from skimage.restoration import estimate_sigma
-
-    if min(part.shape[:2]) < 2:
-        # No coefficient is left of a line.
-        return np.full(part.shape[2], np.nan)
-    return np.asarray(estimate_sigma(part, channel_axis=-1))  # type: ignore[no-untyped-call]
+    """As `read_noise`, the standard deviation of each channel on the [-1, 1] scale, [C]."""
+    return channel_stds(to_signal(_mosaic(pixels)))
 
 
 def fits(reading: Reading, trained: Trained) -> bool:

@@ -8,15 +8,11 @@ from evoae_cli.genome.genotype import Genotype, parse_genotype
 from evoae_cli.genome.layers import CONVOLUTIONS
 from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.spaces import named_space
+from evoae_cli.phenotype.layout import has_linear_code
 from evoae_cli.study.config import StudyConfig
 
 _N_SHOWN = 60
 """Characters of a genotype that an error repeats."""
-
-
-def has_linear_code(genotype: Genotype, objective: Objective) -> bool:
-    """Whether the study's reductions are those of a linear code, and the genotype's those of the network behind it."""
-    return objective == "manifold" and genotype.is_residual
 
 
 def read_architecture(text: str, space: str, objective: Objective, reductions: int | None) -> Genotype:
@@ -30,7 +26,7 @@ def read_architecture(text: str, space: str, objective: Objective, reductions: i
     template = named_space(space)
     try:
         genotype = parse_genotype(text, further=template.further)
-        if has_linear_code(genotype, objective):
+        if has_linear_code(genotype, is_manifold=objective == "manifold"):
             return template.completed(genotype)
         if reductions is not None and genotype.reductions not in (None, reductions):
             raise UsageError(

@@ -76,7 +76,7 @@ def loss_line(loss: WorkerLoss) -> str:
     return f"{line}; {loss.task} is run again (attempt {loss.attempt + loss.has_begun})"
 
 
-_MAX_NEIGHBOURS, _MAX_EDGES = 0.25, 0.3
+_MAX_NEIGHBOURS, _MAX_EDGES = 0.15, 0.3
 """Largest correlations that are taken for noise. Measured on photographs: after 12 epochs under noise of 25
 `5x5conv2d:32/reductions:1/skips:concat/residual` has -0.09 between neighbours and 0.02 with edges, and
 `5x5conv2d:32,3x3conv2d:16` 0.15 and -0.21; this one after one epoch 0.34, under noise of 10 also 0.34, and 0.62 where

@@ -111,8 +111,8 @@ PRESETS: dict[Preset, dict[str, Any]] = {
 
 # Where a preset's settings are other ones for a search space than those above, which suit the paper's.
 _OF_SPACE: dict[tuple[Preset, str], dict[str, Any]] = {
-    # Networks with skips gain from longer training. 32 filters leave no time for that: with
-    # them one search had not ended after six minutes. The two best go to the end together, on two cores.
+    # Networks with skips gain from longer training. 32 filters leave no time for that: with them one search had not
+    # ended after six minutes. The two best go to the end together, on two cores.
     ("quick", "skip"): {
         "reductions": 3,
         "kernels": (3, 5),

@@ -8,7 +8,8 @@ import msgspec
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
-from evoae_cli.study.architecture import has_linear_code, read_architecture
+from evoae_cli.phenotype.layout import has_linear_code
+from evoae_cli.study.architecture import read_architecture
 from evoae_cli.study.checks import option_name
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.resolve import EARLIER, resolve
@@ -69,7 +70,7 @@ def resolve_training(
     if settings.from_model is None:
         read = read_architecture(text, settings.space, chosen, given.get("reductions"))
         text = read.text
-        if read.reductions is not None and not has_linear_code(read, chosen):
+        if read.reductions is not None and not has_linear_code(read, is_manifold=chosen == "manifold"):
             given["reductions"] = read.reductions
     return _with_epochs(resolve(chosen, base, given, {"genotype": text}), "epochs" in base or "epochs" in given)
 

@@ -157,9 +157,40 @@ GENES = SearchSpace(
 
 
 def real_costs(genotype: Genotype) -> Costs:
-    network = NetworkSpec(channels=3, reductions=1, code_channels=None, decoder="same", space=None)
+    return costs_in(genotype, NetworkSpec(channels=3, reductions=1, code_channels=None, decoder="same", space=None))
+
+
+def costs_in(genotype: Genotype, network: NetworkSpec) -> Costs:
     found = cost(genotype, network, 32)
     return Costs(parameters=found.parameters, operations=found.operations, code=found.code_values)
+
+
+@pytest.mark.parametrize("reductions", [1, 3])
+def test_of_a_manifold_the_smallest_may_or_may_not_be_residual(reductions: int) -> None:
+    code_channels = 4**reductions // 4
+    network = NetworkSpec(
+        channels=1, reductions=reductions, code_channels=code_channels, decoder="same", is_manifold=True
+    )
+    space = replace(
+        GENES,
+        kinds=("sepconv",),
+        filters=(8,),
+        reductions=(reductions,),
+        repeats=(1,),
+        dropout=False,
+        direct_skips=False,
+    )
+    every = [
+        Genotype((layer,), reductions, 1, (), is_residual) for layer in space.choices for is_residual in (False, True)
+    ]
+    least = min(every, key=lambda genotype: costs_in(genotype, network).parameters)
+    # Small blocks have a cheap linear code, large ones a dear one.
+    assert least.is_residual == (reductions == 1)
+    limit = costs_in(least, network).parameters
+    limits = Limits(lambda genotype: costs_in(genotype, network), parameters=limit)
+    for seed in range(20):
+        search = make(Evolution, Aims(limits=limits), space=space, seed=seed)
+        assert least in [proposal.genotype for proposal in search.ask()]
 
 
 @pytest.mark.parametrize("skips", [("none", "add", "concat"), ("add", "concat"), ("concat",)])

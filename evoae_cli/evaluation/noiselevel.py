@@ -1,0 +1,20 @@
+"""How much noise an image seems to have, by scikit-image's `estimate_sigma`."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def channel_stds(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Standard deviation of the noise in each channel of an image [H, W, C], on the scale of the image, [C].
+
+    It is the median of the finest diagonal wavelet coefficients; fine texture raises it, clipping lowers it. NaN where
+    a side is one pixel, which leaves no coefficient.
+    """
+    # scikit-image takes time and memory that most workers never need.
+    from skimage.restoration import estimate_sigma
+
+    if min(image.shape[:2]) < 2:
+        return np.full(image.shape[2], np.nan)
+    return np.asarray(estimate_sigma(image, channel_axis=-1))  # type: ignore[no-untyped-call]
