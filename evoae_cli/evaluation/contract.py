@@ -68,6 +68,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     precision: Precision
     """Of the forward pass in training (autocast for bfloat16); evaluation is float32 always."""
     channels_last: bool
+    clip_gradients: bool = False
+    """Whether a gradient much longer than usual is shortened (see `Adam`)."""
 
 
 class ImagesRef(msgspec.Struct, frozen=True, kw_only=True):

@@ -109,7 +109,7 @@ def train(
     micro_batch = math.ceil(recipe.batch_size / n_parts)
     generator = torch.Generator(device).manual_seed(derive_seed(seed, "crops and noise"))
     sampler = images.sampler(recipe.crop, recipe.augmentation, generator)
-    adam = Adam(network)
+    adam = Adam(network, clip=recipe.clip_gradients)
     half = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
     memory_format = torch.channels_last if recipe.channels_last else torch.contiguous_format
     network.train()

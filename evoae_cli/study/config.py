@@ -228,6 +228,10 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     batch_size: Annotated[int, _field("crops in one step", panel="Training", ge=1, le=65_536)]
     lr: Annotated[float, _field("peak learning rate of Adam", panel="Training", gt=0, le=1)]
     schedule: Annotated[Schedule, _field("of the learning rate: constant, or cosine (with warm-up)", panel="Training")]
+    clip_gradients: Annotated[
+        bool,
+        _field("shorten a gradient that is much longer than usual, which could end all learning", panel="Training"),
+    ]
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
         _field("of training: float32, bfloat16, or auto (bfloat16 where the hardware is fast at it)", panel="Training"),

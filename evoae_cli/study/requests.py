@@ -76,6 +76,7 @@ class Requests:
             schedule=config.schedule,
             precision=self.precision,
             channels_last=config.channels_last,
+            clip_gradients=config.clip_gradients,
         )
 
     def search(self, genotype: str, keep_above: float) -> EvaluationRequest:

@@ -16,7 +16,7 @@ from evoae_cli.study.settings import field_names, field_type
 _RIVALS_OF_PAIRS = ("data", "noise", "sigma2", "noisy_only")
 """Settings that say where images or noise come from, as pairs do."""
 
-EARLIER: Mapping[str, Any] = {"space": "paper", "colours": "off"}
+EARLIER: Mapping[str, Any] = {"space": "paper", "colours": "off", "clip_gradients": False}
 """What studies did that are older than these settings, and so do not name them."""
 
 

@@ -53,6 +53,53 @@ def test_gradients_of_several_backward_passes_add_up_and_are_forgotten_by_the_st
     assert not any(p.grad.any() for p in net.parameters() if p.grad is not None)
 
 
+def gradient(net: Autoencoder) -> torch.Tensor:
+    return torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
+
+
+def steps_of(net: Autoencoder, adam: Adam, scales: list[float]) -> torch.Tensor:
+    """Take steps with one random gradient per scale; the parameters after them."""
+    for number, scale in enumerate(scales):
+        generator = torch.Generator().manual_seed(number)
+        for p in net.parameters():
+            assert p.grad is not None
+            p.grad.copy_(scale * torch.randn(p.shape, generator=generator))
+        adam.step(0.01)
+    return flat(net)
+
+
+def test_a_clipped_gradient_is_at_most_twice_as_long_as_usual() -> None:
+    clipped, shortened = network(torch.contiguous_format), network(torch.contiguous_format)
+    usual = [1.0] * 20
+    with_clip = steps_of(clipped, Adam(clipped, clip=True), [*usual, 100.0, *usual])
+    # Random gradients of as many values differ in length by some per cent.
+    by_hand = steps_of(shortened, Adam(shortened), [*usual, 2.0, *usual])
+    assert torch.allclose(with_clip, by_hand, atol=2e-3)
+    unclipped = network(torch.contiguous_format)
+    assert not torch.allclose(with_clip, steps_of(unclipped, Adam(unclipped), [*usual, 100.0, *usual]), atol=2e-2)
+
+
+@pytest.mark.parametrize("scales", [[1.0, 1.5, 0.5, 1.8, 0.1], [0.0, 0.0, 0.0]])
+def test_gradients_of_usual_length_are_not_clipped(scales: list[float]) -> None:
+    one, other = network(torch.contiguous_format), network(torch.contiguous_format)
+    assert torch.equal(steps_of(one, Adam(one, clip=True), scales), steps_of(other, Adam(other), scales))
+
+
+def test_clipping_follows_gradients_that_grow() -> None:
+    net = network(torch.contiguous_format)
+    adam = Adam(net, clip=True)
+    start = steps_of(net, adam, [1.0] * 10)
+    assert torch.isfinite(steps_of(net, adam, [10.0] * 500)).all()
+    assert not torch.allclose(flat(net), start, atol=1e-2)
+
+
+def test_clipping_hides_no_gradient_that_is_no_number() -> None:
+    net = network(torch.contiguous_format)
+    adam = Adam(net, clip=True)
+    assert torch.isfinite(steps_of(net, adam, [1.0, 1.0])).all()
+    assert not torch.isfinite(steps_of(net, adam, [float("inf")])).any()
+
+
 def test_parameters_keep_their_memory_format() -> None:
     net = network(torch.channels_last)
     strides = [p.stride() for p in net.parameters()]
