@@ -82,7 +82,9 @@ PRESETS: dict[Preset, dict[str, Any]] = {
     # layers at 17.5 dB, where they start. Crops of 24 bring no more, and batches of 4 not what they cost. At such peaks
     # a gradient a hundred times the usual one leaves deep residual networks at the noisy image, unless it is clipped:
     # `5x5conv2d:32/reductions:2/repeats:3/skips:add,concat/residual` has 20.5 dB under noise of 25 after 1,500 steps,
-    # and 28.8 dB with clipping. Shallow networks are what they are without it.
+    # and 28.8 dB with clipping. Of eight others, five were within 0.3 dB of what they were without it after 3 and after
+    # 12 epochs, two deep residual ones gained 0.6 and 4.5 after 12, and one of four layers lost 2.1 after 3 (and gained
+    # 0.3 after 12). It takes some 30 microseconds of a step.
     "quick": _COMMON
     | {
         "data": "photographs",
