@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from evoae_cli.version import __version__
 
 if TYPE_CHECKING:
-    from evoae_cli.interface import load, resume, search, train
+    from evoae_cli.interface import load, random_baseline, resume, search, train
     from evoae_cli.report.apply import denoise_array as denoise
     from evoae_cli.report.codes import decode_array as decode
     from evoae_cli.report.codes import encode_array as encode
@@ -31,6 +31,7 @@ __all__ = [
     "export_onnx",
     "load",
     "load_model",
+    "random_baseline",
     "resume",
     "search",
     "train",
@@ -43,6 +44,7 @@ _HOMES = {
     "export_onnx": ("report.export", "export_onnx"),
     "load": ("interface", "load"),
     "load_model": ("study.model", "load_model"),
+    "random_baseline": ("interface", "random_baseline"),
     "resume": ("interface", "resume"),
     "search": ("interface", "search"),
     "train": ("interface", "train"),

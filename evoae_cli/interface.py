@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evoae_cli.baseline.begin import BASELINE_SETTINGS
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.report.delivery import delivery
@@ -17,6 +18,7 @@ from evoae_cli.study.settings import OF_TRAINING, SEARCH_SETTINGS, field_type
 from evoae_cli.study.trainsettings import TRAIN_SETTINGS, refuse_limit, resolve_training
 
 if TYPE_CHECKING:
+    from evoae_cli.baseline.summary import BaselineSummary
     from evoae_cli.phenotype.autoencoder import Autoencoder
     from evoae_cli.study.study import Study, StudyResult
 
@@ -124,6 +126,65 @@ def resume(
     return _delivered(_run(opened, progress, limit_s), opened.config, is_forced=force, is_resumed=True)
 
 
+def random_baseline(
+    objective: Objective | None = None,
+    *,
+    against: str | Path | None = None,
+    samples: int | None = None,
+    protocols: Sequence[str] | None = None,
+    seeds: int | None = None,
+    references: Sequence[str] | None = None,
+    study: str | Path | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> "BaselineSummary":
+    """Train random architectures, and compare a search with them.
+
+    Args:
+        objective: `denoise` or `manifold`; by default that of `against`.
+        against: name or folder of a search that has ended, whose settings chance then gets.
+        samples: architectures of the paper's protocol; by default 30.
+        protocols: some of `paper`, `uniform`, `lengths` and `one-layer`; by default all with `against`, else `paper`.
+        seeds: how many pairs of a search and its fair comparisons there are; by default 1.
+        references: hand-made networks to train as long as the finalist was: some of `dncnn` and `unet`.
+        study: name or folder of the comparison, or of one that was stopped, which goes on then.
+        progress: whether tqdm shows progress.
+        settings: any setting of `StudyConfig` that does not concern evolution, by its name.
+
+    Raises what `search` raises; KeyboardInterrupt leaves what was found in the folder.
+    """
+    from evoae_cli.baseline.begin import abandon, begin, new_plan
+    from evoae_cli.baseline.plan import named_baseline, read_plan
+    from evoae_cli.baseline.rivals import Measurements
+    from evoae_cli.baseline.studies import open_part
+    from evoae_cli.baseline.summary import baseline_summary, is_ended
+
+    name = None if study is None else str(study)
+    folder = named_baseline(name)
+    if folder is None:
+        plan = new_plan(
+            objective,
+            settings,
+            against=None if against is None else str(against),
+            n_samples=samples,
+            protocols=protocols,
+            n_pairs=seeds,
+            references=references,
+        )
+        folder = begin(plan, name)
+    try:
+        plan = read_plan(folder)
+        for part in plan.parts:
+            if not is_ended(folder, part):
+                _run(open_part(folder, plan, part, warn=_warn), progress, None)
+        with Measurements(folder, plan, warn=_warn) as measurements:
+            for due in measurements.due:
+                measurements.measure(due)
+    finally:
+        abandon(folder)
+    return baseline_summary(folder)
+
+
 def load(model: str | Path) -> "Autoencoder":
     """The trained network of a study, its `best/`, or a folder with a model: a torch module in evaluation mode.
 
@@ -196,5 +257,8 @@ def _signature(function: Callable[..., Any], names: Sequence[str]) -> inspect.Si
     return inspect.Signature([*own, *settings])
 
 
+random_baseline.__signature__ = _signature(  # type: ignore[attr-defined]  # as below
+    random_baseline, BASELINE_SETTINGS
+)
 train.__signature__ = _signature(train, TRAIN_SETTINGS)  # type: ignore[attr-defined]  # as below
 search.__signature__ = _signature(search, SEARCH_SETTINGS)  # type: ignore[attr-defined]  # functions take it, their type does not say so

@@ -24,7 +24,19 @@ FLOORS = (
         "phenotype",
         "evaluation",
     ),
-    *("broker", "engine.protocol", "hosts", "worker", "engine", "study", "report", "interface", "bench", "app"),
+    *(
+        "broker",
+        "engine.protocol",
+        "hosts",
+        "worker",
+        "engine",
+        "study",
+        "report",
+        "baseline",
+        "interface",
+        "bench",
+        "app",
+    ),
     *("__init__", "__main__"),
 )
 SCIENCE = {"genome", "strategy", "phenotype", "evaluation", "evaluation.noise", "evaluation.contract"}

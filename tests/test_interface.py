@@ -3,12 +3,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from evoae_cli import search, train
+from evoae_cli import random_baseline, search, train
+from evoae_cli.baseline.begin import BASELINE_SETTINGS
 from evoae_cli.bench.small import SMALL
-from evoae_cli.errors import UsageError
+from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.study.settings import SEARCH_SETTINGS
 from evoae_cli.study.summary import history
 from evoae_cli.study.trainsettings import TRAIN_SETTINGS
@@ -30,6 +32,29 @@ def test_search_takes_every_setting_by_name() -> None:
 def test_train_takes_every_setting_by_name_that_concerns_no_search() -> None:
     taken = set(inspect.signature(train).parameters)
     assert taken == {"objective", "genotype", "from_model", "study", "progress", "force", *TRAIN_SETTINGS}
+
+
+def test_random_baseline_takes_every_setting_by_name_that_concerns_no_evolution() -> None:
+    taken = set(inspect.signature(random_baseline).parameters)
+    own = {"objective", "against", "samples", "protocols", "seeds", "references", "study", "progress"}
+    assert taken == own | set(BASELINE_SETTINGS)
+    assert not {"generations", "population", "epochs"} & taken
+
+
+def test_a_random_baseline_says_how_much_better_evolution_is(finished_study: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"against": finished_study, "protocols": ["one-layer"], "study": tmp_path / "b"}
+    found = random_baseline(**asked, progress=False)
+    (verdict,) = found.verdicts
+    assert verdict.line.startswith(f"evolution is {abs(verdict.difference.mean):.2f} dB ")
+    assert {row.name for row in found.rivals} > {"evolution", "modules of one layer", "wavelet"}
+    # Called again with its name, it goes on: there is nothing left to do.
+    assert random_baseline(study=tmp_path / "b", progress=False) == found
+
+
+def test_a_random_baseline_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(EvoaeError):
+        random_baseline("denoise", data=str(tmp_path / "none"), study=tmp_path / "b", progress=False)
+    assert not (tmp_path / "b").exists()
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

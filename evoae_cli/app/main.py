@@ -11,7 +11,22 @@ import typer
 from rich.console import Console
 from typer.main import get_command
 
-from evoae_cli.app import decode, denoise, doctor, encode, export, listing, resume, search, show, stop, train, workers
+from evoae_cli.app import (
+    decode,
+    denoise,
+    doctor,
+    encode,
+    export,
+    listing,
+    random_baseline,
+    resume,
+    scale_benchmark,
+    search,
+    show,
+    stop,
+    train,
+    workers,
+)
 from evoae_cli.app.common import Session
 from evoae_cli.app.console import ResultStream, fill_streams, let_go, say, stderr_console
 from evoae_cli.app.helptext import PlainCommand, PlainGroup, show_help
@@ -29,6 +44,8 @@ app = typer.Typer(
 )
 app.command("search", cls=PlainCommand)(search.search)
 app.command("train", cls=train.TrainCommand)(train.train)
+app.command("random-baseline", cls=PlainCommand)(random_baseline.random_baseline)
+app.command("scale-benchmark", cls=PlainCommand)(scale_benchmark.scale_benchmark)
 app.command("resume", cls=PlainCommand)(resume.resume)
 app.command("show", cls=PlainCommand)(show.show)
 app.command("list", cls=PlainCommand)(listing.list_)

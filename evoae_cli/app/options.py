@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 
 from evoae_cli.app.helptext import show_help
+from evoae_cli.baseline.begin import BASELINE_SETTINGS
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import one_of, option_name
@@ -35,6 +36,11 @@ def with_train_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command` an option for every setting of a training, and `--help-all`; like `with_settings`."""
     options = [_option(name, text=_IN_TRAINING.get(name)) for name in TRAIN_SETTINGS]
     return _extended(command, TRAIN_SETTINGS, [*options, _help_all()])
+
+
+def with_baseline_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` an option for every setting of random architectures, and `--help-all`; like `with_settings`."""
+    return _extended(command, BASELINE_SETTINGS, [*map(_option, BASELINE_SETTINGS), _help_all()])
 
 
 _IN_TRAINING = {

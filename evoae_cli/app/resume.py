@@ -1,5 +1,6 @@
 """`evoae resume [STUDY]`: continue an interrupted study, or give a finished one more generations."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,11 @@ from evoae_cli.app.common import Debug, Json, MoreTime, Quiet, StudyName, chosen
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.delivering import Force, deliverer
 from evoae_cli.app.options import with_changes
+from evoae_cli.app.random_baseline import run_baseline
 from evoae_cli.app.running import Show, run_study
+from evoae_cli.baseline.plan import named_baseline
+from evoae_cli.errors import UsageError
+from evoae_cli.study.checks import option_name
 from evoae_cli.study.resolve import resolve
 from evoae_cli.study.trainsettings import refuse_limit
 
@@ -33,6 +38,8 @@ def resume(
     resolve("denoise", {name: value for name, value in settings.items() if name != "output"})
     limit_s = limit_seconds(time_limit)
     show = Show(stderr_console(), quiet, as_json)
+    if (compared := named_baseline(study)) is not None:
+        raise typer.Exit(_resume_baseline(compared, show, limit_s, retry_failed, settings))
     folder = chosen_study(study, show.console)
     check_readable(folder)
     refuse_limit(folder, limit_s)
@@ -42,3 +49,15 @@ def resume(
         opened = Study.open(folder, warn=show.warn, is_retrying=retry_failed, **settings)
     deliver = deliverer(opened.config, show, is_forced=force, is_resumed=True)
     raise typer.Exit(run_study(opened, show, limit_s, deliver))
+
+
+def _resume_baseline(
+    folder: Path, show: Show, limit_s: float | None, is_retrying: bool, changes: dict[str, Any]
+) -> int:
+    """Go on with a comparison, of which only how it runs can change."""
+    for name in ("generations", "output"):
+        if name in changes:
+            raise UsageError(f"{option_name(name)}: {folder} is a comparison, which has none; leave it out")
+    if limit_s is not None:
+        raise UsageError(f"--for bounds a search, and {folder} is a comparison; leave it out")
+    return run_baseline(folder, show, is_retrying=is_retrying, changes=changes)

@@ -73,19 +73,9 @@ def run_study(study: "Study", show: Show, limit_s: float | None, deliver: Delive
 
     `deliver` is what remains to be done with its model, unless it was interrupted.
     """
-    is_live = not show.is_quiet and can_redraw(show.console)
-    screen: AbstractContextManager[None] = nullcontext()
-    narrator: Narrator | None = None
-    if is_live:
-        screen = live_screen(show.console, study.snapshot)
-    elif not show.is_quiet:
-        narrator = Narrator(show.console, study.snapshot)
-        narrator.tick(0)
-        screen = ticking(narrator.tick)
     delivered = None
     with interruptible(study.request_stop, study.kill) as interruption:
-        with screen:
-            result = study.run(_listener(show, narrator), limit_s=limit_s)
+        result = shown(study, show, limit_s)
         # Until the result is out, a late Ctrl-C must not tear it.
         _say_end(result, show)
         if deliver is not None and result.model is not None and result.state != "interrupted":
@@ -95,6 +85,21 @@ def run_study(study: "Study", show: Show, limit_s: float | None, deliver: Delive
         # `evoae stop` acts as Ctrl-C.
         return exit_code(interruption.signum or signal.SIGINT)
     return 1 if result.state == "failed" or (delivered is not None and delivered.has_failures) else 0
+
+
+def shown(study: "Study", show: Show, limit_s: float | None = None) -> "StudyResult":
+    """Run `study` to its end, and show it while it runs."""
+    is_live = not show.is_quiet and can_redraw(show.console)
+    screen: AbstractContextManager[None] = nullcontext()
+    narrator: Narrator | None = None
+    if is_live:
+        screen = live_screen(show.console, study.snapshot)
+    elif not show.is_quiet:
+        narrator = Narrator(show.console, study.snapshot)
+        narrator.tick(0)
+        screen = ticking(narrator.tick)
+    with screen:
+        return study.run(_listener(show, narrator), limit_s=limit_s)
 
 
 def _listener(show: Show, narrator: Narrator | None) -> "Callable[[StudyEvent], None]":

@@ -12,6 +12,9 @@ from rich.console import Console
 
 from evoae_cli.app.common import Debug, Json, StudyName, chosen_study
 from evoae_cli.app.console import can_redraw, result_width, say, stderr_console
+from evoae_cli.app.random_baseline import say_baseline
+from evoae_cli.baseline.plan import named_baseline, read_plan
+from evoae_cli.errors import UsageError
 from evoae_cli.study.snapshot import OVER
 
 _LOOK_EVERY_S = 1.0
@@ -31,6 +34,12 @@ def show(
 ) -> None:
     """Show a study: its best architecture, scores, finalists and counts."""
     errors = stderr_console()
+    if (compared := named_baseline(study)) is not None:
+        if history or watch:
+            one = read_plan(compared).parts[0].name
+            raise UsageError(f"{compared} is a comparison of studies; name one of them, as {compared / one}")
+        say_baseline(compared, is_json=as_json)
+        return
     folder = chosen_study(study, errors)
     if watch:
         watch_study(folder, errors, time.sleep)

@@ -91,7 +91,7 @@ def study_lines(summary: dict[str, Any], folder: Path, width: int | None = None)
         lines += _printed(printed)
     proposed = "" if is_training(summary) else f"{counts['proposed']:,} proposed, "
     lines += ["", f"{proposed}{became_text(summary)}, {clock(summary['active_s'])}"]
-    return [part for line in lines for part in (wrapped(line, width) if width is not None else [line])]
+    return [part for line in lines for part in wrapped(line, width)]
 
 
 def workers_lines(workers: Sequence[WorkerView], width: int | None = None) -> list[str]:

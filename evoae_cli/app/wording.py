@@ -17,9 +17,9 @@ def shorten(text: str, width: int) -> str:
     return text[: width - 1 - tail] + ELLIPSIS + text[len(text) - tail :]
 
 
-def wrapped(line: str, width: int) -> list[str]:
-    """A line as lines of at most `width` columns, broken between words; a longer word stays whole."""
-    if len(line) <= width:
+def wrapped(line: str, width: int | None) -> list[str]:
+    """A line as lines of at most `width` columns, broken between words; a longer word stays whole. None: as it is."""
+    if width is None or len(line) <= width:
         return [line]
     return textwrap.wrap(line, max(width, 20), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 

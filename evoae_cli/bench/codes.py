@@ -20,16 +20,17 @@ import torch
 from torch import Tensor
 
 from evoae_cli.bench.comparison import Common, add_options, tell_row
-from evoae_cli.bench.compression import BLOCK, BlockPCA, in_bytes, jpeg
 from evoae_cli.bench.evolved import Evolved, evolved, timed_settings
 from evoae_cli.bench.report import Report, formatted, one_line_errors, options
 from evoae_cli.bench.results import TIMES, Results, Row, case_text, grouped, mean_text, times_of
 from evoae_cli.bench.scored import ready
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.components import Components, components_of
+from evoae_cli.evaluation.compression import BLOCK, BlockPCA, jpeg
 from evoae_cli.evaluation.imagefile import ImageFile
 from evoae_cli.evaluation.metrics import scores
 from evoae_cli.evaluation.resident import Resident
+from evoae_cli.report.codebytes import in_bytes
 from evoae_cli.study.resolve import resolve
 
 _RATIOS = ("1/4", "1/8")

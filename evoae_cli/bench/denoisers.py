@@ -15,7 +15,7 @@ from evoae_cli.bench.denoisers_plan import ARCHITECTURE, NAMES, NOISES, Plan, ta
 from evoae_cli.bench.denoisers_rows import Comparison
 from evoae_cli.bench.report import Report, formatted, one_line_errors, options, tell
 from evoae_cli.bench.results import TIMES, Results, Row, case_text, grouped, mean_text, times_of
-from evoae_cli.bench.rivals import DNCNN_DEPTH, DNCNN_FILTERS, UNET_FILTERS
+from evoae_cli.evaluation.handmade import DNCNN_DEPTH, DNCNN_FILTERS, UNET_FILTERS
 from evoae_cli.study.resolve import resolve
 
 

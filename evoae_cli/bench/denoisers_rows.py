@@ -13,11 +13,11 @@ from evoae_cli.bench.denoisers_plan import EVOLVED, RIVALS, Plan, Task
 from evoae_cli.bench.evolved import evolved
 from evoae_cli.bench.report import tell
 from evoae_cli.bench.results import Results, Row
-from evoae_cli.bench.rivals import DnCNN, Lessons, UNet, train_for
 from evoae_cli.bench.scored import Scored, ready, scored
 from evoae_cli.errors import EvoaeError, UsageError
-from evoae_cli.evaluation.classical import METHODS, Level, Method, Pixels, apply, tuned
+from evoae_cli.evaluation.classical import METHODS, Level, Method, apply, bm3d, tuned
 from evoae_cli.evaluation.contract import Augmentation, derive_seed
+from evoae_cli.evaluation.handmade import DnCNN, Lessons, UNet, train_for
 from evoae_cli.evaluation.objective import corrupt, fixed_noisy
 from evoae_cli.evaluation.reproducible import reproducible, seeded
 from evoae_cli.evaluation.resident import Resident
@@ -162,15 +162,6 @@ class Comparison:
                 f"{task.noise}, seed {task.seed}; add it to --only, or give --train-for SECONDS"
             )
         return finalist.train_s
-
-
-def bm3d(image: Pixels, std: float, strength: float) -> Pixels:
-    """BM3D (Dabov et al. 2007) of Mäkinen, Azzari and Foi 2020: standard profile, colour in opponent channels."""
-    # Loaded here: it is no dependency.
-    from bm3d import bm3d, bm3d_rgb
-
-    cleaned: Pixels = (bm3d_rgb if image.shape[-1] == 3 else bm3d)(image, strength * std)
-    return cleaned
 
 
 def _applied(method: Method, std: float, strength: float, noisy: Tensor) -> Tensor:

@@ -3,10 +3,8 @@
 import contextlib
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -20,9 +18,7 @@ from evoae_cli.evaluation.metrics import scores
 from evoae_cli.evaluation.pixelscale import to_signal
 from evoae_cli.evaluation.readers import read_image
 from evoae_cli.evaluation.reproducible import reproducible
-
-_N_WARM = 2
-"""Runs before the clock counts: the first ones allocate memory, and choose and load what they compute with."""
+from evoae_cli.evaluation.rivals import timed
 
 
 class Scored(NamedTuple):
@@ -66,15 +62,9 @@ def fingerprint(images: Tensor) -> str:
 
 def scored(method: Callable[[Tensor], Tensor], given: Tensor, clean: Tensor) -> Scored:
     """Run `method`, [1, C, H, W] -> [1, C, H, W], over each of [n, C, H, W] images on one core."""
-    taken, outputs = [], []
-    with reproducible(threads=1), on_one_core(), torch.inference_mode():
-        for number in [*[0] * _N_WARM, *range(len(given))]:
-            begun = time.perf_counter()
-            output = method(given[number : number + 1])
-            taken.append(time.perf_counter() - begun)
-            outputs.append(output)
-        found = scores(torch.cat(outputs[_N_WARM:]), clean)
-    return Scored(found, 1e3 * median(taken[_N_WARM:]))
+    with reproducible(threads=1), on_one_core():
+        found = timed(lambda image, number: method(image), given)
+        return Scored(scores(found.output, clean), 1e3 * found.image_s)
 
 
 def ready(network: nn.Module) -> nn.Module:

@@ -1,5 +1,7 @@
 """The classical denoisers where there are only noisy images: calibrated on them, and scored at the hidden pixels."""
 
+from typing import NamedTuple
+
 import numpy as np
 from skimage.restoration import calibrate_denoiser
 from torch import Tensor
@@ -9,6 +11,7 @@ from evoae_cli.evaluation.classical import (
     Method,
     Pixels,
     apply,
+    bm3d,
     estimated_std,
     non_local_means,
     on_unit_scale,
@@ -31,19 +34,40 @@ def references(exam: Exam, training: Tensor) -> dict[str, Scores]:
     By the same principle as the networks learn: J-invariance (Batson and Royer 2019). Images are [n, C, H, W] on
     [-1, 1].
     """
-    noisy = list(on_unit_scale(training))
+    found = {name: calibrated(name, training) for name in METHODS}
+    return {name: exam_scores(one.apply(exam.given), exam) for name, one in found.items()}
+
+
+class Calibrated(NamedTuple):
+    """A classical method that is ready for images with noise like that of the training images."""
+
+    method: Method
+    std: float
+    """Of the noise, on [0, 1], as far as it can be estimated."""
+    strength: float
+
+    def apply(self, images: Tensor) -> Tensor:
+        """[n, C, H, W] on [-1, 1] cleaned."""
+        return apply(self.method, images, 2 * self.std, self.strength)
+
+
+def calibrated(name: str, training: Tensor) -> Calibrated:
+    """The method of this name, calibrated on noisy crops [n, C, H, W]; one without strengths only knows the noise."""
     std = max(estimated_std(training), LEAST_STD)
-    return {
-        name: exam_scores(apply(method, exam.given, 2 * std, _calibrated(method, strengths, std, noisy)), exam)
-        for name, method, strengths in (
-            ("wavelet", wavelet, _WAVELET_STRENGTHS),
-            ("total variation", total_variation, _TV_STRENGTHS),
-            ("non-local means", non_local_means, _NLM_STRENGTHS),
-        )
-    }
+    method, strengths = METHODS.get(name, (bm3d, (1.0,)))
+    strength = strengths[0] if len(strengths) == 1 else _best(method, strengths, std, list(on_unit_scale(training)))
+    return Calibrated(method, std, strength)
 
 
-def _calibrated(method: Method, strengths: tuple[float, ...], std: float, noisy: list[Pixels]) -> float:
+METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
+    "wavelet": (wavelet, _WAVELET_STRENGTHS),
+    "total variation": (total_variation, _TV_STRENGTHS),
+    "non-local means": (non_local_means, _NLM_STRENGTHS),
+}
+"""By name: the method, and the strengths that are tried."""
+
+
+def _best(method: Method, strengths: tuple[float, ...], std: float, noisy: list[Pixels]) -> float:
     """The strength with the least self-supervised loss over all images."""
 
     def denoise(image: Pixels, *, strength: float, channel_axis: int) -> Pixels:

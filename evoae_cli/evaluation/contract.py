@@ -211,9 +211,57 @@ class References(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Scores
     methods: dict[str, Scores]
     """Classical method -> its scores: `wavelet`, `total variation`, `non-local means` (tuned on training images)."""
+    constant: Scores | None = None
+    """The mean colour of the training images everywhere: what is no better has learnt nothing. None where that is the
+    baseline."""
 
 
-Request = EvaluationRequest | ReferencesRequest
+Rival = Literal[
+    "wavelet", "total variation", "non-local means", "BM3D", "DnCNN", "U-Net", "block PCA", "JPEG", "network"
+]
+"""What a model is compared with. `network` is an architecture with its weights: a model itself."""
+
+
+class RivalRequest(msgspec.Struct, frozen=True, kw_only=True, tag="rival"):
+    """One thing to compare with: tuned, fitted or trained on the training images, and scored on the test images."""
+
+    rival: Rival
+    objective: Objective
+    study_seed: int
+    images: ImagesRef
+    noise: Noise | None
+    noisy_only: bool = False
+    threads: int
+    recipe: Recipe | None = None
+    """Of what is trained; how many crops is decided by `train_s`."""
+    train_s: float = 0.0
+    """About how long it is trained, in seconds."""
+    n_values: int = 0
+    """Values that block PCA keeps of a block."""
+    n_bytes: float = 0.0
+    """The most that a JPEG may take."""
+    genotype: str = ""
+    """Of a `network` ..."""
+    network: NetworkSpec | None = None
+    weights_in: str | None = None
+    """... and its weights (safetensors)."""
+
+
+class RivalFound(msgspec.Struct, frozen=True, kw_only=True):
+    """How good a rival is on the test images, and how fast."""
+
+    rival: Rival
+    scores: Scores
+    image_s: float
+    """Seconds for one image of `patch` x `patch`, one at a time: the median."""
+    parameters: int | None = None
+    train_s: float | None = None
+    """Seconds that it was trained."""
+    n_bytes: float | None = None
+    """Mean size of the JPEG files."""
+
+
+Request = EvaluationRequest | ReferencesRequest | RivalRequest
 """What a worker takes; the tag tells which."""
 
 

@@ -1,13 +1,21 @@
 """What a denoiser or compressor has to beat: the images as they come, a constant image, the classical methods."""
 
 import torch
+from torch import Tensor
 
 from evoae_cli.evaluation.calibrated import references as calibrated_references
 from evoae_cli.evaluation.classical import Level
 from evoae_cli.evaluation.classical import references as classical_references
-from evoae_cli.evaluation.contract import Augmentation, References, ReferencesRequest, derive_seed
+from evoae_cli.evaluation.contract import (
+    Augmentation,
+    References,
+    ReferencesRequest,
+    RivalRequest,
+    Scores,
+    derive_seed,
+)
 from evoae_cli.evaluation.evaluate import exam_for, resident_for
-from evoae_cli.evaluation.metrics import exam_scores, scores
+from evoae_cli.evaluation.metrics import Exam, exam_scores
 from evoae_cli.evaluation.objective import halves, noise_levels
 from evoae_cli.evaluation.reproducible import reproducible
 from evoae_cli.evaluation.resident import Resident
@@ -30,41 +38,62 @@ def measure_references(request: ReferencesRequest) -> References:
 
 
 def _measure(request: ReferencesRequest) -> References:
-    images = request.images
-    resident = resident_for(images, "cpu", request.study_seed)
+    resident = resident_for(request.images, "cpu", request.study_seed)
     exam = exam_for(request, "cpu", request.split)
-    generator = torch.Generator().manual_seed(derive_seed(request.study_seed, "tuning of the classical methods"))
     if request.objective == "manifold":
-        training = resident.sampler(_MEAN_SIDE, Augmentation(), generator).crops(_N_MEAN)
-        constant = training.mean(dim=(0, 2, 3), keepdim=True).expand_as(exam.target)
-        return References(baseline_name="constant image", baseline=scores(constant, exam.target), methods={})
+        constant = _constant(resident, exam, _tuning_generator(request))
+        return References(baseline_name="constant image", baseline=constant, methods={})
+    # From a stream of its own, so that the methods are tuned on the crops that they always were.
+    constant = _constant(resident, exam, _generator(request.study_seed, "mean colour"))
+    baseline = exam_scores(exam.given, exam)
     if request.noisy_only:
-        training = resident.sampler(images.patch, Augmentation(), generator).crops(_N_TUNING)
         # What stands in for the hidden pixels is the least that can be made of those round them.
-        baseline = exam_scores(exam.given, exam)
-        return References(
-            baseline_name="local median", baseline=baseline, methods=calibrated_references(exam, training)
-        )
-    return References(
-        baseline_name="noisy",
-        baseline=exam_scores(exam.given, exam),
-        methods=classical_references(exam.target, exam.given, _levels(resident, request, generator)),
-    )
+        methods = calibrated_references(exam, tuning_noisy(request))
+        return References(baseline_name="local median", baseline=baseline, methods=methods, constant=constant)
+    methods = classical_references(exam.target, exam.given, tuning_levels(request))
+    return References(baseline_name="noisy", baseline=baseline, methods=methods, constant=constant)
 
 
-def _levels(resident: Resident, request: ReferencesRequest, generator: torch.Generator) -> list[Level]:
+def _constant(resident: Resident, exam: Exam, generator: torch.Generator) -> Scores:
+    """Scores of the training images' mean colour; of pairs, that of the clean ones."""
+    crops = resident.sampler(_MEAN_SIDE, Augmentation(), generator).crops(_N_MEAN)
+    training = halves(crops)[1] if resident.is_paired else crops
+    return exam_scores(training.mean(dim=(0, 2, 3), keepdim=True).expand_as(exam.target), exam)
+
+
+def _generator(study_seed: int, purpose: str) -> torch.Generator:
+    return torch.Generator().manual_seed(derive_seed(study_seed, purpose))
+
+
+def tuning_noisy(request: ReferencesRequest | RivalRequest) -> Tensor:
+    """Noisy training crops [n, C, H, W], where there are no clean ones."""
+    return _tuning_crops(request, _N_TUNING, _tuning_generator(request))
+
+
+def tuning_levels(request: ReferencesRequest | RivalRequest) -> list[Level]:
     """Training images for each strength of the noise; of pairs there is one, which is measured on them."""
-    sampler = resident.sampler(request.images.patch, Augmentation(), generator)
+    generator = _tuning_generator(request)
     if request.noise is None:
-        noisy, clean = halves(sampler.crops(_N_TUNING))
+        noisy, clean = halves(_tuning_crops(request, _N_TUNING, generator))
+        resident = resident_for(request.images, "cpu", request.study_seed)
         return [Level(clean, noisy, _std_of_pairs(resident, request.study_seed))]
     n_strengths = len(request.noise.strengths)
     n_tuning = -(-_N_TUNING // n_strengths) * n_strengths
-    return [Level(*level) for level in noise_levels(sampler.crops(n_tuning), request.noise, generator)]
+    crops = _tuning_crops(request, n_tuning, generator)
+    return [Level(*level) for level in noise_levels(crops, request.noise, generator)]
+
+
+def _tuning_crops(request: ReferencesRequest | RivalRequest, n: int, generator: torch.Generator) -> Tensor:
+    resident = resident_for(request.images, "cpu", request.study_seed)
+    return resident.sampler(request.images.patch, Augmentation(), generator).crops(n)
+
+
+def _tuning_generator(request: ReferencesRequest | RivalRequest) -> torch.Generator:
+    return _generator(request.study_seed, "tuning of the classical methods")
 
 
 def _std_of_pairs(resident: Resident, study_seed: int) -> float:
     """Standard deviation of noisy less clean over the training pairs, on the [-1, 1] scale."""
-    generator = torch.Generator().manual_seed(derive_seed(study_seed, "noise of the pairs"))
+    generator = _generator(study_seed, "noise of the pairs")
     noisy, clean = halves(resident.sampler(_NOISE_SIDE, Augmentation(), generator).crops(_N_NOISE))
     return max(float((noisy - clean).std()), _LEAST_STD)

@@ -109,6 +109,11 @@ def parse_genotype(text: str, space: "SearchSpace | None" = None, *, further: It
     return genotype
 
 
+def n_layers(text: str) -> int:
+    """Layers in the module of the genotype that `text` describes, without looking at what they are."""
+    return text.partition("/")[0].count(",") + 1
+
+
 def _parse(text: str, further: Iterable[Layer]) -> Genotype:
     module, *genes = text.split("/")
     if not module.strip():

@@ -1,14 +1,24 @@
 """Between the study and its engine: requests go out under task ids, results come back to whoever asked."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
 from evoae_cli.broker.task import Task, TaskResult
 from evoae_cli.engine.protocol import Engine, WorkerLoss
 from evoae_cli.errors import EvoaeError
-from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, References, ReferencesRequest
+from evoae_cli.evaluation.contract import (
+    Evaluation,
+    EvaluationRequest,
+    References,
+    ReferencesRequest,
+    RivalFound,
+    RivalRequest,
+)
 from evoae_cli.outcome import Outcome
+
+Found = TypeVar("Found")
 
 
 class Desk:
@@ -48,14 +58,11 @@ class Desk:
         self, request: ReferencesRequest, name: str, then: Callable[[References | str, TaskResult], None]
     ) -> None:
         """Send a measurement of the classical methods out; `then` gets it, or one line that says why there is none."""
+        self._measure(request, name, References, then)
 
-        def finish(result: TaskResult) -> None:
-            self._n_measuring -= 1
-            ok = result.outcome is Outcome.OK
-            then(msgspec.msgpack.decode(result.payload, type=References) if ok else result.reason, result)
-
-        self._n_measuring += 1
-        self._submit(Task(id=self._next_id(), payload=_encoded(request), name=name), finish)
+    def rival(self, request: RivalRequest, name: str, then: Callable[[RivalFound | str, TaskResult], None]) -> None:
+        """Send out what a model is compared with; `then` gets what was found, or one line that says why not."""
+        self._measure(request, name, RivalFound, then)
 
     def receive(self) -> int:
         """Wait for a result, hand on all that have come, and say how many; 0 when the engine was woken instead.
@@ -82,6 +89,21 @@ class Desk:
         """Expect nothing more: what was taken back gives no result."""
         self._open.clear()
         self._n_measuring = 0
+
+    def _measure(
+        self,
+        request: ReferencesRequest | RivalRequest,
+        name: str,
+        kind: type[Found],
+        then: Callable[[Found | str, TaskResult], None],
+    ) -> None:
+        def finish(result: TaskResult) -> None:
+            self._n_measuring -= 1
+            ok = result.outcome is Outcome.OK
+            then(msgspec.msgpack.decode(result.payload, type=kind) if ok else result.reason, result)
+
+        self._n_measuring += 1
+        self._submit(Task(id=self._next_id(), payload=_encoded(request), name=name), finish)
 
     def _next_id(self) -> int:
         self._n_tasks += 1

@@ -4,7 +4,7 @@ import errno
 
 import msgspec
 
-from evoae_cli.evaluation.contract import EvaluationRequest, Progress, Request
+from evoae_cli.evaluation.contract import EvaluationRequest, Progress, Request, RivalRequest
 from evoae_cli.outcome import Outcome
 from evoae_cli.worker.process import Run
 
@@ -15,7 +15,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 def start(device: str, threads: int) -> tuple[str, Run]:
     """Load what evaluations on `device` need, once per worker; give the hardware's model and the function to run tasks.
 
-    The function takes a msgpack `Request` and gives a msgpack `Evaluation` or `References`. It raises
+    The function takes a msgpack `Request` and gives a msgpack `Evaluation`, `References` or `RivalFound`. It raises
     `msgspec.ValidationError` for a payload that is no request, and lets an EvoaeError or OSError through: an image file
     that is gone or another study's, weights that cannot be written. Those are the host's failures, not the candidate's.
     """
@@ -40,7 +40,11 @@ def start(device: str, threads: int) -> tuple[str, Run]:
                     error.filename = request.weights_out
                 raise
             return evaluation.outcome, encoder.encode(evaluation), evaluation.reason
-        # Only now: scikit-image takes a second to import, and few workers ever measure references.
+        # Only now: scikit-image takes a second to import, and few workers ever measure what is no architecture.
+        if isinstance(request, RivalRequest):
+            from evoae_cli.evaluation.rivals import measure_rival
+
+            return Outcome.OK, encoder.encode(measure_rival(request, device)), ""
         from evoae_cli.evaluation.references import measure_references
 
         return Outcome.OK, encoder.encode(measure_references(request)), ""

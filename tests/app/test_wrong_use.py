@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import wrong_baselines
 import wrong_codes
 import wrong_images
+import wrong_scaling
 import wrong_settings
 import wrong_studies
 import wrong_training
@@ -19,7 +21,15 @@ from wrong_use_kit import Case, Kit, changes, contents, study
 
 from evoae_cli.app.main import run
 
-CASES = (*wrong_settings.CASES, *wrong_images.CASES, *wrong_codes.CASES, *wrong_studies.CASES, *wrong_training.CASES)
+CASES = (
+    *wrong_settings.CASES,
+    *wrong_images.CASES,
+    *wrong_codes.CASES,
+    *wrong_studies.CASES,
+    *wrong_training.CASES,
+    *wrong_baselines.CASES,
+    *wrong_scaling.CASES,
+)
 ROOT = Path(__file__).parents[2]
 RUN = "from evoae_cli.app.main import run; run()"
 

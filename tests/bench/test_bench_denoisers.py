@@ -11,8 +11,8 @@ import torch
 
 from evoae_cli.bench.denoisers import main, measure
 from evoae_cli.bench.denoisers_plan import NAMES, Plan, tasks_of
-from evoae_cli.bench.denoisers_rows import bm3d
 from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.classical import bm3d
 from evoae_cli.evaluation.metrics import psnr_by_image
 
 Refusal = Callable[..., str]

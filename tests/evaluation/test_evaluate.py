@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from gradients import gradients
 
 from evoae_cli.errors import GenotypeError, UsageError
 from evoae_cli.evaluation.contract import (
@@ -54,17 +55,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> ImagesRef:
-    """Colour gradients of 40x48 pixels: three for training, two each for val and test."""
-    rng = np.random.default_rng(0)
-    rows, columns = np.mgrid[0:40, 0:48] / 48
-    labelled = []
-    for number, split in enumerate(("train",) * 3 + ("val",) * 2 + ("test",) * 2):
-        slopes = rng.uniform(0, 120, (2, 3))
-        pixels = rows[..., None] * slopes[0] + columns[..., None] * slopes[1]
-        labelled.append(LabelledImage(f"gradient {number}", split, pixels.astype(np.uint8)))
-    cache = tmp_path_factory.mktemp("cache")
-    file = write_image_file(labelled, low=(0.0,) * 3, high=(255.0,) * 3, source="gradients", cache=cache)
-    return ImagesRef(path=str(file.path), fingerprint=file.fingerprint, patch=32, n_val=4, n_test=4)
+    return gradients(tmp_path_factory.mktemp("cache"))
 
 
 def request(images: ImagesRef, text: str = "3x3conv2d:8", **changes: object) -> EvaluationRequest:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from evoae_cli.bench.compression import BLOCK, BlockPCA
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.components import Components, principal_components
+from evoae_cli.evaluation.compression import BLOCK, BlockPCA
 from evoae_cli.evaluation.contract import NetworkSpec
 from evoae_cli.genome.genotype import parse_genotype
 from evoae_cli.phenotype.autoencoder import Autoencoder, build

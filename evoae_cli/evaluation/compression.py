@@ -1,10 +1,8 @@
 """What a small code is compared with: principal components of blocks, and JPEG. Images are [n, C, H, W] on [-1, 1]."""
 
 import io
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +14,11 @@ from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.components import Components
 from evoae_cli.evaluation.metrics import psnr_by_image
 from evoae_cli.evaluation.pixelscale import to_bytes, to_signal
-from evoae_cli.report.codefile import CodedImage, CodeFile, read_codes, to_npz
 
 BLOCK = 8
 _QUALITIES = range(1, 96)
 """Pillow's documentation advises against higher ones, which only make the file larger."""
 _SUBSAMPLINGS = ("4:4:4", "4:2:0")
-_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -51,20 +47,6 @@ class BlockPCA:
     @property
     def _directions(self) -> Tensor:
         return self.components.directions.flatten(1)  # [k, C * BLOCK**2]
-
-
-def in_bytes(codes: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, float]:
-    """Codes [n, c, h, w] of images of `shape` (H, W, C) as they come back from a file with 8 bits for each value.
-
-    Also the bytes of that file for each image: it is what `evoae encode --bits 8` writes, compressed without loss.
-    """
-    images = [CodedImage(f"{number}.png", code.numpy(), shape, "uint8") for number, code in enumerate(codes)]
-    content = to_npz(CodeFile(images, "0" * 64), bits=_BITS)
-    with tempfile.TemporaryDirectory(prefix="evoae-bench-") as folder:
-        path = Path(folder, "codes.npz")
-        path.write_bytes(content)
-        back = [torch.from_numpy(image.code) for image in read_codes(path).images]
-    return torch.stack(back), len(content) / len(codes)
 
 
 def jpeg(images: Tensor, n_bytes: float) -> tuple[Tensor, float]:

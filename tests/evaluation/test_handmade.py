@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import pytest
 import torch
+from gradients import gradients
 from torch import nn
 
-from evoae_cli.bench.rivals import DnCNN, Lessons, UNet, train_for
 from evoae_cli.evaluation.contract import Augmentation, Recipe
-from evoae_cli.evaluation.imagefile import ImageFile
+from evoae_cli.evaluation.handmade import DnCNN, Lessons, UNet, train_for
+from evoae_cli.evaluation.imagefile import open_image_file
 from evoae_cli.evaluation.noise import gaussian
 from evoae_cli.evaluation.resident import Resident
 
@@ -53,8 +56,8 @@ def test_dncnn_predicts_what_is_to_be_taken_off() -> None:
     assert torch.equal(network(x), x)
 
 
-def test_training_takes_about_the_time_given_and_learns(training_images: ImageFile) -> None:
-    images = Resident(training_images, "cpu", 32, n_val=1, n_test=1, study_seed=0)
+def test_training_takes_about_the_time_given_and_learns(tmp_path: Path) -> None:
+    images = Resident(open_image_file(gradients(tmp_path).path), "cpu", 32, n_val=1, n_test=1, study_seed=0)
     torch.manual_seed(0)
     network = UNet(3, 4, 1)
     before = [parameter.detach().clone() for parameter in network.parameters()]

@@ -89,8 +89,11 @@ class Lessons(NamedTuple):
     images: Resident
     recipe: Recipe
     """Its number of crops is replaced by what the time allows."""
-    noise: Noise
+    noise: Noise | None
+    """None where the images bring their own."""
     seed: int
+    noisy_only: bool = False
+    """Whether hidden pixels are learnt."""
 
 
 def train_for(network: nn.Module, lessons: Lessons, seconds: float) -> float:
@@ -121,6 +124,7 @@ def _timed_training(network: nn.Module, lessons: Lessons, n_steps: int) -> float
         lessons.images,
         recipe,
         noise=lessons.noise,
+        noisy_only=lessons.noisy_only,
         seed=lessons.seed,
         device=str(lessons.images.device),
         n_parts=1,

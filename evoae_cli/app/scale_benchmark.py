@@ -1,0 +1,289 @@
+"""`evoae scale-benchmark`: how many candidates this machine evaluates with more and more workers."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import msgspec
+import typer
+
+from evoae_cli.app.beforehand import check_writable
+from evoae_cli.app.common import Debug, Json, Quiet
+from evoae_cli.app.console import stderr_console
+from evoae_cli.app.options import completion
+from evoae_cli.app.running import Show
+from evoae_cli.app.tables import columns
+from evoae_cli.errors import UsageError
+from evoae_cli.study.checks import one_of
+from evoae_cli.study.config import MAX_WORKERS, StudyConfig
+from evoae_cli.study.resolve import resolve
+from evoae_cli.wholefile import write_whole
+
+if TYPE_CHECKING:
+    from evoae_cli.bench.executors import Throughput
+    from evoae_cli.bench.scale import Mode, Reading
+
+_MODES = ("generational", "async", "both")
+_FILES = ("scaling.json", "scaling.png")
+_N_TASKS, _CHUNK, _COMPARED_WAIT_S = 5000, 64, 0.01
+# Enough layer choices for large generations of different candidates.
+_SIMULATED_SPACE: dict[str, Any] = {
+    "space": "paper",
+    "kernels": (1, 2, 3, 4, 5, 6, 7, 9),
+    "filters": tuple(range(1, 97)),
+    "max_layers": 10,
+}
+
+
+def scale_benchmark(
+    workers: Annotated[
+        str | None,
+        typer.Option("--workers", metavar="N,N,...", help="Numbers of workers (1, 2, 4, ... to one per core or GPU)."),
+    ] = None,
+    mode: Annotated[
+        str,
+        typer.Option(
+            "--mode", metavar="KIND", help="generational, async, or both.", autocompletion=completion(list(_MODES))
+        ),
+    ] = "generational",
+    generations: Annotated[int, typer.Option("--generations", metavar="N", help="How many are measured.")] = 5,
+    population: Annotated[
+        int | None,
+        typer.Option(
+            "--population",
+            metavar="N",
+            help="Of the searches (twice the most workers, at least 6): about two candidates for each in a generation.",
+            show_default=False,
+        ),
+    ] = None,
+    simulate: Annotated[
+        float | None,
+        typer.Option(
+            "--simulate",
+            metavar="MEAN_S",
+            help="Wait so many seconds on average in place of each training.",
+            show_default=False,
+        ),
+    ] = None,
+    cv: Annotated[
+        float | None,
+        typer.Option(
+            "--cv",
+            metavar="CV",
+            help="Coefficient of variation of the times to wait, which are log-normal (0).",
+            show_default=False,
+        ),
+    ] = None,
+    fail_rate: Annotated[
+        float, typer.Option("--fail-rate", metavar="P", help="Kill the worker in this share of the evaluations.")
+    ] = 0.0,
+    device: Annotated[str, typer.Option("--device", metavar="TEXT", help="auto, cpu, cuda, or a list.")] = "auto",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Fixes candidates, waits and kills.")] = 0,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", metavar="", help="Also send tasks through ProcessPoolExecutor, and Ray and Dask if installed."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Write scaling.json and scaling.png.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Overwrite these files.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Measure how a search scales with its workers on this machine (the paper's Figure 7).
+
+    Searches train real candidates, the same ones with each number of workers. `--simulate` has them wait instead, so
+    that more workers than cores can be tried.
+    """
+    counts = _counts(workers, device)
+    modes = _modes(mode)
+    _check(generations, population, simulate, cv, fail_rate)
+    config = _config(counts, generations, population, simulate, device, seed)
+    if out is not None:
+        _check_out(out, force)
+    show = Show(stderr_console(), quiet, as_json)
+    readings = list(_readings(config, counts, modes, simulate, cv or 0.0, fail_rate, show))
+    compared = list(_compared(counts[-1], show)) if compare else []
+    found = _as_json(config, readings, compared)
+    if out is not None:
+        _write(out, found, readings)
+    text = json.dumps(found) if as_json else "\n".join(_lines(readings, compared))
+    sys.stdout.write(text + "\n")
+
+
+def _counts(text: str | None, device: str) -> list[int]:
+    """The numbers of workers to measure, in order; one worker is always among them."""
+    if text is None:
+        from evoae_cli.evaluation.hardware import devices
+
+        most = len(devices(device))
+        powers = [2**exponent for exponent in range(most.bit_length()) if 2**exponent <= most]
+        return sorted({*powers, most})
+    counts = []
+    for part in text.split(","):
+        if not part.strip().isdigit() or not 1 <= int(part) <= MAX_WORKERS:
+            raise UsageError(f"--workers {part.strip()!r} is no number of workers; use 1 to {MAX_WORKERS}, as 1,2,4")
+        counts.append(int(part))
+    return sorted({1, *counts})
+
+
+def _modes(mode: str) -> list["Mode"]:
+    from evoae_cli.bench.scale import Mode
+
+    if mode not in _MODES:
+        raise UsageError(f"--mode {mode!r} is unknown; use {one_of(_MODES)}")
+    return [known for known in get_args(Mode) if mode in (known, "both")]
+
+
+def _check(
+    generations: int, population: int | None, simulate: float | None, cv: float | None, fail_rate: float
+) -> None:
+    if not 1 <= generations <= 1000:
+        raise UsageError(f"--generations {generations} is out of range; use 1 to 1000")
+    if population is not None and not 2 <= population <= 10_000:
+        raise UsageError(f"--population {population} is out of range; use 2 to 10000")
+    if simulate is not None and not 0 < simulate <= 3600:
+        raise UsageError(f"--simulate {simulate:g} is out of range; use above 0, and at most 3600 seconds")
+    if cv is not None and simulate is None:
+        raise UsageError(f"--cv {cv:g} is of the times to wait; give --simulate SECONDS too")
+    if cv is not None and not 0 <= cv <= 10:
+        raise UsageError(f"--cv {cv:g} is out of range; use 0 to 10")
+    if not 0 <= fail_rate <= 0.9:
+        raise UsageError(f"--fail-rate {fail_rate:g} is out of range; use 0 to 0.9")
+
+
+def _config(
+    counts: Sequence[int], generations: int, population: int | None, simulate: float | None, device: str, seed: int
+) -> StudyConfig:
+    settings: dict[str, Any] = {
+        "generations": generations,
+        "population": population or max(6, 2 * counts[-1]),
+        "finalists": 1,
+        "device": "cpu" if simulate is not None else device,
+        "seed": seed,
+        # What is drawn must not depend on how many copies of one there are.
+        "keep_duplicates": False,
+    }
+    return resolve("denoise", _SIMULATED_SPACE if simulate is not None else {}, settings)
+
+
+def _check_out(out: Path, is_forced: bool) -> None:
+    check_writable(out)
+    there = [name for name in _FILES if (out / name).exists()]
+    if there and not is_forced:
+        raise UsageError(f"--out {out / there[0]} exists; add --force to overwrite it, or name another folder")
+
+
+def _readings(
+    config: StudyConfig,
+    counts: Sequence[int],
+    modes: Sequence["Mode"],
+    simulate: float | None,
+    cv: float,
+    fail_rate: float,
+    show: Show,
+) -> Iterator["Reading"]:
+    with show.preparing("loading PyTorch"):
+        from evoae_cli.bench.scale import measure
+        from evoae_cli.bench.scaled import Orders
+
+    def orders(folder: str) -> Orders:
+        return Orders(folder=folder, seed=config.seed, wait_s=simulate, cv=cv, fail_rate=fail_rate)
+
+    with tempfile.TemporaryDirectory(prefix="evoae-scale-") as folder:
+        for mode in modes:
+            for count in counts:
+                own = msgspec.structs.replace(config, mode=mode, workers=count)
+                with show.preparing(f"{mode} search with {count} worker{'s' * (count > 1)}"):
+                    yield measure(own, orders, Path(folder), show.warn)
+
+
+def _compared(n_workers: int, show: Show) -> Iterator["Throughput"]:
+    from evoae_cli.bench.executors import available, throughput
+
+    for wait_s, chunk in ((0.0, 1), (_COMPARED_WAIT_S, 1), (0.0, _CHUNK)):
+        n_tasks = _N_TASKS if not wait_s else max(1, n_workers) * 100
+        for name in available():
+            with show.preparing(f"{n_tasks:,} tasks through {name}"):
+                yield throughput(name, n_workers=n_workers, n_tasks=n_tasks, wait_s=wait_s, chunk=chunk)
+
+
+def _times(readings: Sequence["Reading"]) -> list[float]:
+    """Rates as multiples of one worker's in the same mode."""
+    of_one = {reading.mode: reading.rate for reading in readings if reading.workers == 1}
+    return [reading.rate / of_one[reading.mode] for reading in readings]
+
+
+def _as_json(config: StudyConfig, readings: Sequence["Reading"], compared: Sequence["Throughput"]) -> dict[str, Any]:
+    from evoae_cli.bench.report import this_machine
+
+    rows = [
+        msgspec.to_builtins(reading) | {"times_one_worker": times}
+        for reading, times in zip(readings, _times(readings), strict=True)
+    ]
+    return {
+        "machine": msgspec.to_builtins(this_machine()),
+        "settings": msgspec.to_builtins(config),
+        "readings": rows,
+        "compared": [msgspec.to_builtins(one) for one in compared],
+    }
+
+
+def _write(out: Path, found: dict[str, Any], readings: Sequence["Reading"]) -> None:
+    from evoae_cli.bench.scale_figure import scaling_png
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / _FILES[0], (json.dumps(found, indent=2) + "\n").encode())
+    write_whole(out / _FILES[1], scaling_png(list(zip(readings, _times(readings), strict=True))))
+
+
+def _lines(readings: Sequence["Reading"], compared: Sequence["Throughput"]) -> list[str]:
+    gap, recovery = ("gap, ms", "95 %"), ("recovery, s", "95 %")
+    rows = [["search", "workers", "per minute", "times one", "busy", *gap, "killed", *recovery]]
+    for reading, times in zip(readings, _times(readings), strict=True):
+        rows.append(
+            [
+                reading.mode,
+                str(reading.workers),
+                f"{60 * reading.rate:,.1f}",
+                f"{times:.2f}",
+                f"{reading.busy:.1%}",
+                _number(reading.gap_median_s, 1000),
+                _number(reading.gap_p95_s, 1000),
+                str(reading.n_killed),
+                _number(reading.recovery_median_s, 1),
+                _number(reading.recovery_p95_s, 1),
+            ]
+        )
+    lines = columns(rows, tuple(range(1, 10)))
+    if compared:
+        lines += ["", *_compared_lines(compared)]
+    return lines
+
+
+def _compared_lines(compared: Sequence["Throughput"]) -> list[str]:
+    of_evoae = {(one.wait_s, one.chunk): one.tasks_per_s for one in compared if one.executor == "evoae"}
+    rows = [["tasks", "handed over", "through", "workers", "per second", "evoae's are so many times"]]
+    for one in compared:
+        rows.append(
+            [
+                f"wait {1000 * one.wait_s:g} ms" if one.wait_s else "do nothing",
+                "one by one" if one.chunk == 1 else f"{one.chunk} together",
+                one.executor,
+                str(one.workers),
+                f"{one.tasks_per_s:,.0f}",
+                f"{of_evoae[one.wait_s, one.chunk] / one.tasks_per_s:.2f}",
+            ]
+        )
+    return columns(rows, (3, 4, 5))
+
+
+def _number(value: float | None, factor: float) -> str:
+    return "-" if value is None else f"{factor * value:.2f}"

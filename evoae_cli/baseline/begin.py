@@ -1,0 +1,136 @@
+"""A new comparison: from what a person asks for to a plan on disk."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import msgspec
+
+from evoae_cli.baseline.plan import PLAN, Plan, is_baseline, write_plan
+from evoae_cli.baseline.protocols import FAIR, HAND_MADE, MOST_LAYERS, N_SAMPLES, PROTOCOLS, Protocol
+from evoae_cli.baseline.spent import spent_of
+from evoae_cli.errors import EvoaeError, StudyError, UsageError
+from evoae_cli.evaluation.contract import Objective
+from evoae_cli.study.checks import one_of, option_name
+from evoae_cli.study.locate import find_study, new_study_folder
+from evoae_cli.study.resolve import EARLIER, resolve
+from evoae_cli.study.settings import SEARCH_SETTINGS
+from evoae_cli.study.store import Store
+
+_OF_EVOLUTION = (
+    *("population", "generations", "mode", "keep_duplicates", "objectives", "start_from", "epochs", "finalists"),
+    "output",
+)
+BASELINE_SETTINGS = tuple(name for name in SEARCH_SETTINGS if name not in _OF_EVOLUTION)
+"""What may be set for random architectures: all but what concerns evolution."""
+_OF_MACHINE = ("workers", "device", "timeout", "heartbeat_interval_s", "heartbeat_timeout_s", "start_timeout_s")
+"""What may be set beside a search that all other settings come from: none of it changes a result."""
+_MOST_SAMPLES, _MOST_SEEDS = 10_000, 100
+
+
+def new_plan(
+    objective: str | None,
+    settings: Mapping[str, Any],
+    *,
+    against: str | None,
+    n_samples: int | None,
+    protocols: Sequence[str] | None,
+    n_pairs: int | None,
+    references: Sequence[str] | None = None,
+) -> Plan:
+    """A comparison as it was asked for. Raises UsageError or StudyError in one line."""
+    if objective is not None and objective not in get_args(Objective):
+        raise UsageError(f"{objective!r} is nothing to search for; choose denoise or manifold")
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name in given:
+        if name in _OF_EVOLUTION:
+            raise UsageError(
+                f"{option_name(name)} concerns evolution, and random architectures have none; leave it out"
+            )
+    if against is None:
+        if objective is None:
+            raise UsageError("say for what: evoae random-baseline denoise, or manifold; or give --against STUDY")
+        # The paper's random modules are longer than those that a quick search begins with.
+        config = resolve(cast(Objective, objective), {"max_layers": MOST_LAYERS}, given)
+        folder = None
+    else:
+        folder, config = _compared(against, objective, given)
+    chosen = _protocols(protocols, folder)
+    return Plan(
+        objective=config.objective,
+        settings=msgspec.to_builtins(config),
+        protocols=chosen,
+        n_samples=_number("--samples", n_samples, N_SAMPLES, 2, _MOST_SAMPLES),
+        against=None if folder is None else str(folder.absolute()),
+        n_pairs=_pairs(n_pairs, folder),
+        references=_references(references, config.objective),
+    )
+
+
+def begin(plan: Plan, name: str | None) -> Path:
+    """The folder of a new comparison, with its plan in it. Raises StudyError or EvoaeError where it cannot be."""
+    folder = new_study_folder(name, "random-baseline")
+    if is_baseline(folder):
+        raise StudyError(f"{folder} holds a comparison; continue it: evoae resume {folder}, or choose another --study")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_plan(folder, plan)
+    except OSError as error:
+        raise EvoaeError(f"cannot write to {folder}: {error.strerror}; make room or choose another --study") from error
+    return folder
+
+
+def abandon(folder: Path) -> None:
+    """Remove a comparison in which nothing has begun; leave any other as it is."""
+    if [path.name for path in folder.iterdir()] == [PLAN]:
+        (folder / PLAN).unlink()
+        folder.rmdir()
+
+
+def _compared(name: str, objective: str | None, given: Mapping[str, Any]) -> tuple[Path, Any]:
+    """The search that is compared with, and its settings."""
+    for setting in given:
+        if setting not in _OF_MACHINE:
+            raise UsageError(f"{option_name(setting)} cannot be set with --against: it is the search's; leave it out")
+    folder, _ = find_study(name)
+    spent_of(folder)
+    store = Store.read(folder)
+    try:
+        stored = store.meta("settings")
+    finally:
+        store.close()
+    if objective is not None and stored["objective"] != objective:
+        raise UsageError(f"--against {name} is for {stored['objective']}, not {objective}; leave {objective} out")
+    return folder, resolve(stored["objective"], EARLIER, stored, given)
+
+
+def _protocols(given: Sequence[str] | None, search: Path | None) -> tuple[Protocol, ...]:
+    if given is None:
+        return PROTOCOLS if search is not None else ("paper",)
+    for name in given:
+        if name not in PROTOCOLS:
+            raise UsageError(f"--protocols {name!r} is unknown; use {one_of(PROTOCOLS)}")
+        if name in FAIR and search is None:
+            raise UsageError(f"--protocols {name} needs a search to be fair to; give --against STUDY")
+    return tuple(name for name in PROTOCOLS if name in given)
+
+
+def _pairs(given: int | None, search: Path | None) -> int:
+    if given is not None and given > 1 and search is None:
+        raise UsageError(f"--seeds {given} repeats a search and its comparisons; give --against STUDY")
+    return _number("--seeds", given, 1, 1, _MOST_SEEDS)
+
+
+def _references(given: Sequence[str] | None, objective: Objective) -> tuple[str, ...]:
+    for name in given or ():
+        if name not in HAND_MADE:
+            raise UsageError(f"--references {name!r} is unknown; use {one_of(tuple(HAND_MADE))}")
+        if objective != "denoise":
+            raise UsageError(f"--references {name} is a denoiser, and this is for {objective}; leave it out")
+    return tuple(name for name in HAND_MADE if name in (given or ()))
+
+
+def _number(option: str, given: int | None, default: int, least: int, most: int) -> int:
+    if given is not None and not least <= given <= most:
+        raise UsageError(f"{option} {given} is out of range; use {least} to {most}")
+    return default if given is None else given

@@ -1,0 +1,166 @@
+"""What a comparison has come to so far: figures of its studies, and what they say about evolution. Free of torch."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import msgspec
+
+from evoae_cli.baseline.intervals import Difference, difference
+from evoae_cli.baseline.plan import Part, Plan
+from evoae_cli.baseline.protocols import FAIR, TITLES, Protocol
+from evoae_cli.study.locate import is_study
+from evoae_cli.study.store import Store
+from evoae_cli.study.summary import summary
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """How good architectures are that nobody has chosen, on val. A failed training counts as fitness 0."""
+
+    n: int
+    fitness_mean: float
+    fitness_sd: float | None
+    """Standard deviation; None of a single one."""
+    fitness_best: float
+    psnr_mean_db: float | None
+    """Over those that did not fail; None with noisy images only, and where all failed."""
+    psnr_best_db: float | None
+    failed: float
+    """Share of the trainings that failed ..."""
+    collapsed: float
+    """... of those that are no better than a constant image, failed ones among them ..."""
+    worse_than_noisy: float | None
+    """... and of those worse than the image as it came; None for manifold, which has no such image."""
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One study of a comparison."""
+
+    part: Part
+    study: str
+    state: str
+    n_candidates: int
+    """Architectures trained before one was chosen."""
+    epochs: int
+    """Of each of them."""
+    genotype: str | None
+    """Of the best, once it is known."""
+    parameters: int | None
+    val_db: float | None
+    test_db: float | None
+    """Of the best, in decibels: PSNR, or with noisy images only 10 log10 of the fitness."""
+    test_fitness: float | None
+    test_ssim: float | None
+
+    @property
+    def epochs_in_all(self) -> int:
+        """Of all candidates together."""
+        return self.n_candidates * self.epochs
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Evolution less random, best against best, on test."""
+
+    protocol: Protocol
+    difference: Difference
+    """In dB; above 0 where evolution is better."""
+
+    @property
+    def line(self) -> str:
+        """For people, as plain when evolution is not better."""
+        found, other = self.difference, TITLES[self.protocol]
+        better = f"evolution is {abs(found.mean):.2f} dB {'better' if found.mean > 0 else 'worse'} than {other}"
+        if found.low is None or found.high is None:
+            return f"{better}, in one pair; --seeds 5 tells how sure that is"
+        interval = f"95 % interval {found.low:+.2f} to {found.high:+.2f} dB, {found.n} pairs"
+        return f"{better} ({interval})" if found.is_sure else f"{better}, which may be chance ({interval})"
+
+
+def decibels(scores: Mapping[str, Any] | None) -> float | None:
+    """The PSNR of scores as `show --json` has them, or with noisy images only 10 log10 of the fitness."""
+    if not scores or "fitness" not in scores or not scores["fitness"]:
+        return None
+    psnr_db: float | None = scores["psnr_db"]
+    return 10 * math.log10(scores["fitness"]) if psnr_db is None else psnr_db
+
+
+def side_of(part: Part, folder: Path) -> Side | None:
+    """What the study of `part` in `folder` has come to; None where there is none yet."""
+    if not is_study(folder):
+        return None
+    found = summary(folder)
+    best = found["best"] or {}
+    test = best.get("test") or {}
+    return Side(
+        part=part,
+        study=str(folder),
+        state=found["state"],
+        n_candidates=found["counts"]["trained"],
+        epochs=found["settings"]["epochs"],
+        genotype=best.get("genotype"),
+        parameters=best.get("parameters"),
+        val_db=decibels(best),
+        test_db=decibels(test),
+        test_fitness=test.get("fitness"),
+        test_ssim=test.get("ssim"),
+    )
+
+
+def sides_of(folder: Path, plan: Plan) -> list[Side]:
+    """All studies of a comparison that have begun, the search that it is about first."""
+    first = plan.settings["seed"]
+    named = [] if plan.against is None else [(Part(protocol="evolution", seed=first), Path(plan.against))]
+    named += [(part, folder / part.name) for part in plan.parts]
+    return [side for part, place in named if (side := side_of(part, place)) is not None]
+
+
+def verdicts(sides: Sequence[Side]) -> list[Verdict]:
+    """For each fair protocol what the pairs that are complete say."""
+    best = {(side.part.protocol, side.part.seed): side.test_db for side in sides if side.test_db is not None}
+    found = []
+    for protocol in FAIR:
+        pairs = [
+            best["evolution", seed] - value
+            for (other, seed), value in best.items()
+            if other == protocol and ("evolution", seed) in best
+        ]
+        if pairs:
+            found.append(Verdict(protocol=protocol, difference=difference(pairs)))
+    return found
+
+
+def spread_of(folder: Path) -> Spread | None:
+    """How good the architectures of the study in `folder` are on val; None before the first was trained."""
+    store = Store.read(folder)
+    try:
+        found = [record.evaluation for record in store.records("search")]
+        references = store.meta("references_val") or {}
+    finally:
+        store.close()
+    if not found:
+        return None
+    fitness = [evaluation.fitness for evaluation in found]
+    psnrs = [one.scores.psnr_db for one in found if one.scores is not None and one.scores.psnr_db is not None]
+    constant, baseline = references.get("constant"), references.get("baseline")
+    is_manifold = references.get("baseline_name") == "constant image"
+    return Spread(
+        n=len(found),
+        fitness_mean=fmean(fitness),
+        fitness_sd=stdev(fitness) if len(found) > 1 else None,
+        fitness_best=max(fitness),
+        psnr_mean_db=fmean(psnrs) if psnrs else None,
+        psnr_best_db=max(psnrs) if psnrs else None,
+        failed=_share(value == 0 for value in fitness),
+        collapsed=_share(value <= _fitness(baseline if is_manifold else constant) for value in fitness),
+        worse_than_noisy=None if is_manifold else _share(value < _fitness(baseline) for value in fitness),
+    )
+
+
+def _fitness(scores: Mapping[str, Any] | None) -> float:
+    return 0.0 if not scores or not scores["mse"] else 1 / scores["mse"]
+
+
+def _share(answers: Any) -> float:
+    return fmean(map(float, answers))

@@ -1,0 +1,35 @@
+"""The file of what a comparison has measured besides its studies: classical methods, hand-made networks, speeds."""
+
+from pathlib import Path
+
+import msgspec
+
+from evoae_cli.errors import StudyError
+from evoae_cli.evaluation.contract import RivalFound
+from evoae_cli.wholefile import write_whole
+
+RIVALS = "rivals.json"
+
+
+class RivalRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One rival under the name that it has in the table; a study's model has its part's title."""
+
+    name: str
+    found: RivalFound
+
+
+def read_rivals(folder: Path) -> list[RivalRow]:
+    """All rows so far. Raises StudyError for a file that is none."""
+    path = folder / RIVALS
+    if not path.is_file():
+        return []
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[RivalRow])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise StudyError(f"{path} cannot be read: {error}; delete it, and resume measures again") from error
+
+
+def add_rival(folder: Path, row: RivalRow) -> None:
+    """Keep one more row."""
+    rows = [*read_rivals(folder), row]
+    write_whole(folder / RIVALS, msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")

@@ -1,0 +1,168 @@
+"""Measures what there is besides random architectures, on the test images of the search or of the paper's protocol.
+
+One at a time on one worker, so that seconds per image mean something.
+"""
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+from evoae_cli.baseline.comparison import sides_of
+from evoae_cli.baseline.plan import Plan
+from evoae_cli.baseline.protocols import HAND_MADE
+from evoae_cli.baseline.rivalfile import RivalRow, add_rival, read_rivals
+from evoae_cli.engine.local import LocalEngine, WorkerSpec
+from evoae_cli.evaluation.compression import BLOCK
+from evoae_cli.evaluation.contract import Rival, RivalFound, RivalRequest
+from evoae_cli.evaluation.evaluate import exam_for
+from evoae_cli.evaluation.hardware import devices
+from evoae_cli.report.codebytes import in_bytes
+from evoae_cli.study.desk import Desk
+from evoae_cli.study.model import WEIGHTS, find_model, load_model
+from evoae_cli.study.requests import Requests
+from evoae_cli.study.resolve import EARLIER, resolve
+from evoae_cli.study.setup import prepare
+from evoae_cli.study.store import Store
+from evoae_cli.study.study import RUNNER
+
+_CLASSICAL: tuple[Rival, ...] = ("wavelet", "total variation", "non-local means", "BM3D")
+
+
+class StoppedMeasuringError(Exception):
+    """The measurements were asked to stop; those that are done are kept."""
+
+
+class Measurements:
+    """What a comparison in `folder` has still to measure, once its studies have ended; a context manager.
+
+    Raises what `prepare` raises, and EvoaeError where no worker starts.
+    """
+
+    def __init__(self, folder: Path, plan: Plan, *, warn: Callable[[str], None], runner: str = RUNNER) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._warn = warn
+        self._home = _home(folder, plan)
+        config = resolve(plan.objective, EARLIER, plan.settings)
+        setup = prepare(config, warn)
+        self._requests: Requests = setup.requests(self._home)
+        self._engine = LocalEngine(
+            [WorkerSpec(device=devices(config.device)[0], threads=config.threads)],
+            runner,
+            heartbeat_interval_s=config.heartbeat_interval_s,
+            heartbeat_timeout_s=config.heartbeat_timeout_s,
+            start_timeout_s=config.start_timeout_s,
+        )
+        self._desk = Desk(self._engine)
+        self._is_stopping = False
+
+    def __enter__(self) -> Self:
+        self._engine.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._engine.stop()
+
+    def stop(self) -> None:
+        """End at once; what is done is kept. Safe in a signal handler."""
+        self._is_stopping = True
+        self._engine.wake()
+
+    @property
+    def due(self) -> list[str]:
+        """Names of what is still to be measured, in their order."""
+        there = {row.name for row in read_rivals(self._folder)}
+        return [name for name, _ in self._all() if name not in there]
+
+    def measure(self, name: str) -> None:
+        """Measure what is due under `name`, and keep it; where that fails, warn.
+
+        Raises StoppedMeasuringError when asked to stop, EvoaeError when the host can run nothing.
+        """
+        make = dict(self._all())[name]
+        found: list[RivalFound | str] = []
+        self._desk.rival(make(), name, lambda one, result: found.append(one))
+        while not found:
+            if self._is_stopping:
+                raise StoppedMeasuringError
+            self._desk.receive()
+        if isinstance(found[0], str):
+            self._warn(f"{name} could not be measured: {found[0]}")
+            return
+        add_rival(self._folder, RivalRow(name=name, found=found[0]))
+
+    def _all(self) -> Iterator[tuple[str, Callable[[], RivalRequest]]]:
+        """Everything that is to be compared with, by name; requests are made when they are needed."""
+        config = self._requests.config
+        for side in sides_of(self._folder, self._plan):
+            if side.part.seed == config.seed and side.test_db is not None:
+                yield side.part.title, lambda study=side.study: self._model(study)  # type: ignore[misc]  # a default
+        if config.objective == "denoise":
+            for rival in (*_CLASSICAL, *(HAND_MADE[name] for name in self._plan.references)):
+                if rival != "BM3D" or find_spec("bm3d") is not None:
+                    yield rival, lambda rival=rival: self._denoiser(rival)  # type: ignore[misc]
+            return
+        ratio = config.code_fraction
+        n_values = None if ratio is None else ratio * BLOCK * BLOCK * self._requests.images.channels
+        if n_values is not None and n_values.denominator == 1 and config.patch % BLOCK == 0:
+            yield "block PCA", lambda: self._request("block PCA", n_values=int(n_values))
+        if self._requests.images.dtype == "uint8" and self._requests.images.channels in (1, 3):
+            yield "JPEG", lambda: self._request("JPEG", n_bytes=self._bytes_of_codes())
+
+    def _denoiser(self, rival: Rival) -> RivalRequest:
+        if rival in _CLASSICAL:
+            return self._request(rival)
+        return self._request(rival, recipe=self._requests.recipe(1), train_s=_train_s(self._home))
+
+    def _model(self, study: str) -> RivalRequest:
+        model = load_model(study)
+        return self._request(
+            "network",
+            genotype=model.metadata["genotype"],
+            network=self._requests.network,
+            weights_in=str((find_model(study) / WEIGHTS).absolute()),
+        )
+
+    def _request(self, rival: Rival, **more: Any) -> RivalRequest:
+        config = self._requests.config
+        return RivalRequest(
+            rival=rival,
+            objective=config.objective,
+            study_seed=config.seed,
+            images=self._requests.images_ref,
+            noise=config.corruption,
+            noisy_only=config.noisy_only,
+            threads=config.threads,
+            **more,
+        )
+
+    def _bytes_of_codes(self) -> float:
+        """What a file with the codes of the test images takes for each, with 8 bits for each value."""
+        images = exam_for(self._request("JPEG"), "cpu", "test").target
+        with torch.inference_mode():
+            codes = torch.cat([load_model(self._home).network.encode(image) for image in torch.split(images, 1)])
+        n_channels, height, width = images.shape[1:]
+        return in_bytes(codes, (height, width, n_channels))[1]
+
+
+def _home(folder: Path, plan: Plan) -> Path:
+    """The study whose test images, settings and model everything is compared with: the search, if there is one."""
+    return Path(plan.against) if plan.against is not None else folder / plan.parts[0].name
+
+
+def _train_s(study: Path) -> float:
+    """How long the delivered model was trained, in seconds."""
+    store = Store.read(study)
+    try:
+        genotype, seed_index = store.meta("winner")
+        record = store.find("final", genotype, seed_index)
+    finally:
+        store.close()
+    assert record is not None
+    return record.evaluation.train_s

@@ -1,0 +1,33 @@
+"""What a search has trained, read from its store."""
+
+from pathlib import Path
+
+from evoae_cli.baseline.protocols import Spent
+from evoae_cli.errors import UsageError
+from evoae_cli.genome.genotype import n_layers
+from evoae_cli.study.store import Store
+from evoae_cli.study.summary import state_of
+
+ENDED = ("done", "exhausted", "time-up")
+
+
+def spent_of(folder: Path) -> Spent:
+    """What the search in `folder` has trained.
+
+    Raises StudyError where there is no study, UsageError for one that has not ended, or that is no search.
+    """
+    store = Store.read(folder)
+    try:
+        settings = store.meta("settings") or {}
+        if settings.get("genotype") is not None:
+            raise UsageError(f"{folder} trains one architecture, without a search; name a study of evoae search")
+        if state_of(folder, store) not in ENDED:
+            raise UsageError(f"the search in {folder} has not ended; finish it first: evoae resume {folder}")
+        candidates = [record for record in store.records("search") if record.generation >= 0]
+        finalists = {record.evaluation.genotype for record in store.records("final")}
+    finally:
+        store.close()
+    if len(candidates) < 2:
+        raise UsageError(f"the search in {folder} trained a single candidate, which is none; give it more time")
+    lengths = tuple(n_layers(record.evaluation.genotype) for record in sorted(candidates, key=lambda one: one.number))
+    return Spent(lengths=lengths, epochs=settings["epochs"], n_finalists=len(finalists))

@@ -1,0 +1,88 @@
+"""Makes and opens the studies of a comparison."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from evoae_cli.baseline.drawing import architectures
+from evoae_cli.baseline.plan import Part, Plan
+from evoae_cli.baseline.protocols import FAIR, Spent, layers_of, settings_of
+from evoae_cli.baseline.spent import spent_of
+from evoae_cli.errors import UsageError
+from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.locate import is_study
+from evoae_cli.study.resolve import EARLIER, resolve
+from evoae_cli.study.setup import limits_of, prepare, search_space
+from evoae_cli.study.store import Store
+from evoae_cli.study.study import RUNNER, Study
+
+_UNSHARED = ("start_from", "output")
+"""Settings of the search that random architectures do not have: they start from nothing, and clean no images."""
+
+
+def open_part(
+    folder: Path,
+    plan: Plan,
+    part: Part,
+    *,
+    warn: Callable[[str], None],
+    runner: str = RUNNER,
+    is_retrying: bool = False,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+) -> Study:
+    """The study of `part` in the comparison in `folder`, made if it is not there; `changes` as `Study.open` takes them.
+
+    Raises UsageError, ImageError or StudyError in one line: for a search that has not ended, and for a space that has
+    not enough architectures.
+    """
+    place = folder / part.name
+    if is_study(place):
+        return Study.open(place, warn=warn, runner=runner, is_retrying=is_retrying, **changes)
+    plan = msgspec.structs.replace(plan, settings={**plan.settings, **changes})
+    if part.protocol == "evolution":
+        return Study.create(_search(plan, part.seed), place, warn=warn, runner=runner)
+    return Study.create(_random(folder, plan, part, warn), place, warn=warn, runner=runner)
+
+
+def _search(plan: Plan, seed: int) -> StudyConfig:
+    """Another search like the first, with as many generations as that one has closed, if its time was up before."""
+    assert plan.against is not None
+    store = Store.read(Path(plan.against))
+    try:
+        n_closed = len(store.best_by_generation())
+    finally:
+        store.close()
+    settings = plan.settings
+    generations = min(settings["generations"], max(0, n_closed - 1))
+    return resolve(plan.objective, EARLIER, settings, {"seed": seed, "generations": generations})
+
+
+def _random(folder: Path, plan: Plan, part: Part, warn: Callable[[str], None]) -> StudyConfig:
+    """The settings of a study that trains random architectures."""
+    assert part.protocol != "evolution"
+    spent: Spent | None = None
+    if part.protocol in FAIR:
+        search = plan.search_of(folder, part.seed)
+        assert search is not None
+        spent = spent_of(search)
+    shared = {name: value for name, value in plan.settings.items() if name not in _UNSHARED} | {"seed": part.seed}
+    wide = resolve(plan.objective, EARLIER, shared, {"max_layers": layers_of(part.protocol, shared["max_layers"])})
+    setup = prepare(wide, warn)
+    limits = limits_of(setup.requests(folder))
+    drawn = architectures(
+        part.protocol,
+        plan.n_samples,
+        spent,
+        search_space(setup.config, setup.images.channels),
+        (lambda genotype: True) if limits is None else limits.admits,
+        part.seed,
+    )
+    if len(drawn) < 2:
+        raise UsageError(
+            f"{part.title}: the search space has {len(drawn)} such architecture within the limits, and two are needed; "
+            "allow more layers, kernels or filters, or raise the limits"
+        )
+    return resolve(plan.objective, EARLIER, settings_of(part.protocol, msgspec.to_builtins(wide), drawn, spent))

@@ -1,0 +1,168 @@
+"""How a search scales with its workers (the paper's Figure 7): candidates per second, and where the rest of it goes.
+
+All is real but, if asked for, the trainings, in whose place workers wait. A generational search proposes the same
+candidates whatever the number of workers, so all of them do the same work.
+"""
+
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from statistics import geometric_mean, quantiles
+from typing import Any, Literal
+
+import msgspec
+
+from evoae_cli.bench import scaled
+from evoae_cli.bench.scaled import Orders, Span, wait_s
+from evoae_cli.errors import EvoaeError
+from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.store import Store
+from evoae_cli.study.study import Study, StudyEvent
+
+Mode = Literal["generational", "async"]
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """A generation, or as long a part of a search without them."""
+
+    n: int
+    """Candidates that were evaluated in it."""
+    took_s: float
+
+    @property
+    def rate(self) -> float:
+        """Candidates per second."""
+        return self.n / self.took_s
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What one search with one number of workers came to."""
+
+    mode: Mode
+    workers: int
+    stretches: tuple[Stretch, ...]
+    rate: float
+    """Candidates per second: the geometric mean over the stretches."""
+    busy: float
+    """Share of the workers' time that went to evaluations, those cut short among them."""
+    gap_median_s: float | None
+    """From a worker's end of one candidate to its beginning of the next, where that one was waiting; None: never."""
+    gap_p95_s: float | None
+    n_killed: int
+    recovery_median_s: float | None
+    """From the death of a worker to the beginning of the candidate it held in another one; None where none died."""
+    recovery_p95_s: float | None
+
+
+def measure(config: StudyConfig, orders: Callable[[str], Orders], folder: Path, warn: Callable[[str], None]) -> Reading:
+    """Search with the workers of `config`, and stop when the candidates are evaluated.
+
+    `orders` makes what the workers are to do from a folder for their notes. The study lies below `folder` meanwhile.
+    Raises EvoaeError where the search fails, or is too short for all workers to take part.
+    """
+    assert config.workers is not None
+    with tempfile.TemporaryDirectory(prefix="evoae-scale-", dir=folder) as inner:
+        spans, generation_of = _search(config, orders, Path(inner), warn)
+    if len(spans) < config.workers:
+        raise EvoaeError(f"only {len(spans)} of {config.workers} workers took part; ask for a larger --population")
+    return reading(config.mode, config.workers, spans, generation_of)
+
+
+def reading(mode: Mode, n_workers: int, spans: Sequence[Sequence[Span]], generation_of: Mapping[str, int]) -> Reading:
+    """What spans, each worker's in order, come to. The first generation, in which workers start, does not count."""
+    everything = [span for own in spans for span in own if span.genotype in generation_of]
+    begin, ends = _stretches(everything, generation_of)
+    counted = [span for span in everything if span.ended > begin]
+    stretches = [
+        Stretch(n=sum(start < span.ended <= end and not span.is_killed for span in counted), took_s=end - start)
+        for start, end in pairwise([begin, *ends])
+    ]
+    gaps = [gap for own in spans for gap in _gaps(own, begin, generation_of if mode == "generational" else {})]
+    recoveries = _recoveries(everything)
+    busy_s = sum(span.ended - max(span.begun, begin) for span in counted)
+    return Reading(
+        mode=mode,
+        workers=n_workers,
+        stretches=tuple(stretches),
+        rate=geometric_mean(stretch.rate for stretch in stretches),
+        busy=busy_s / (n_workers * (ends[-1] - begin)),
+        gap_median_s=_quantile(gaps, 50),
+        gap_p95_s=_quantile(gaps, 95),
+        n_killed=sum(span.is_killed for span in everything),
+        recovery_median_s=_quantile(recoveries, 50),
+        recovery_p95_s=_quantile(recoveries, 95),
+    )
+
+
+def _stretches(spans: Sequence[Span], generation_of: Mapping[str, int]) -> tuple[float, list[float]]:
+    """When the first generation had ended, and each of the others.
+
+    Without a barrier that is when as many candidates had ended as belong to these generations.
+    """
+    ended = sorted(span.ended for span in spans if not span.is_killed)
+    sizes: dict[int, int] = defaultdict(int)
+    for span in spans:
+        sizes[generation_of[span.genotype]] += not span.is_killed
+    n, ends = 0, []
+    for number in sorted(sizes):
+        n += sizes[number]
+        ends.append(ended[n - 1])
+    if len(ends) < 2:
+        raise EvoaeError("the search had a single generation, in which workers start; ask for more --generations")
+    return ends[0], ends[1:]
+
+
+def _gaps(own: Sequence[Span], begin: float, generation_of: Mapping[str, int]) -> list[float]:
+    """A worker's pauses between two candidates; with `generation_of` only within a generation, where one waited."""
+    return [
+        after.begun - before.ended
+        for before, after in pairwise(own)
+        if before.ended >= begin and generation_of.get(before.genotype) == generation_of.get(after.genotype)
+    ]
+
+
+def _recoveries(spans: Sequence[Span]) -> list[float]:
+    """For each killed evaluation, how long it was until its candidate ran again."""
+    of_genotype: dict[str, list[Span]] = defaultdict(list)
+    for span in spans:
+        of_genotype[span.genotype].append(span)
+    found = []
+    for attempts in of_genotype.values():
+        attempts.sort(key=lambda span: span.begun)
+        found += [after.begun - before.ended for before, after in pairwise(attempts) if before.is_killed]
+    return found
+
+
+def _quantile(values: Sequence[float], per_cent: int) -> float | None:
+    if len(values) < 2:
+        return values[0] if values else None
+    return quantiles(values, n=100, method="inclusive")[per_cent - 1]
+
+
+def _search(
+    config: StudyConfig, orders: Callable[[str], Orders], folder: Path, warn: Callable[[str], None]
+) -> tuple[list[list[Span]], dict[str, int]]:
+    """What each worker evaluated, and the generation of each genotype."""
+    notes = folder / "notes"
+    notes.mkdir()
+    told = orders(str(notes))
+    os.environ[scaled.ORDERS] = msgspec.json.encode(told).decode()
+    expected: Any = None if told.wait_s is None else partial(wait_s, orders=told)
+
+    def stop_at_the_first_finalist(event: StudyEvent) -> None:
+        if event.kind == "finalist":
+            study.request_stop()
+
+    try:
+        study = Study.create(config, folder / "study", warn=warn, runner=scaled.RUNNER, expected=expected)
+        study.run(stop_at_the_first_finalist)
+    finally:
+        del os.environ[scaled.ORDERS]
+    store = Store.read(folder / "study")
+    generation_of = {record.evaluation.genotype: record.generation for record in store.records("search")}
+    store.close()
+    return scaled.read_spans(notes), generation_of

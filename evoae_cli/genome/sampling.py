@@ -1,0 +1,68 @@
+"""Random genotypes, drawn without evolution: what it is compared with (section 5, Tables 1 and 2)."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from numpy.random import Generator
+
+from evoae_cli.draws import draw, one_of, sample
+from evoae_cli.genome.genes import random_genes
+from evoae_cli.genome.genotype import Genotype
+from evoae_cli.genome.space import SearchSpace
+
+_N_TRIES = 1000
+"""Draws after which a length is taken to have nothing new: one genotype in a hundred that is new is then missed once
+in 20,000 times."""
+
+Admits = Callable[[Genotype], bool]
+"""Whether a genotype may be trained."""
+
+
+def uniform_lengths(n: int, space: SearchSpace, rng: Generator) -> list[int]:
+    """Numbers of layers of `n` modules, U{1..`max_layers`}: the paper's random search (section 5)."""
+    return [1 + draw(space.max_layers, rng) for _ in range(n)]
+
+
+def random_genotypes(
+    lengths: Iterable[int], space: SearchSpace, rng: Generator, admits: Admits = lambda genotype: True
+) -> list[Genotype]:
+    """One genotype for each of `lengths`: so many layers, each uniform over the space's choices, and random genes.
+
+    No network comes twice, and none that is not admitted. A length of which no more are found has none.
+    """
+    found: dict[str, Genotype] = {}
+    for length in lengths:
+        for _ in range(_N_TRIES):
+            module = tuple(one_of(space.choices, rng) for _ in range(length))
+            genotype = Genotype(module, **random_genes(space, rng))
+            if genotype.key not in found and admits(genotype):
+                found[genotype.key] = genotype
+                break
+    return list(found.values())
+
+
+def one_layer_genotypes(space: SearchSpace) -> list[Genotype]:
+    """Every network of the space whose module has one layer, with all values of the genes; each once."""
+    found: dict[str, Genotype] = {}
+    for layer, genes in itertools.product(space.choices, _all_genes(space)):
+        genotype = Genotype((layer,), **genes)
+        found.setdefault(genotype.key, genotype)
+    return list(found.values())
+
+
+def some_of(genotypes: list[Genotype], n: int, rng: Generator) -> list[Genotype]:
+    """All of them where there are at most `n`, else `n` random ones; in their order."""
+    if len(genotypes) <= n:
+        return genotypes
+    return [genotypes[i] for i in sorted(sample(len(genotypes), n, rng))]
+
+
+def _all_genes(space: SearchSpace) -> Iterator[dict[str, Any]]:
+    """Every set of genes, as arguments of `Genotype`."""
+    for reductions, repeats, is_residual in itertools.product(
+        space.reductions or (None,), space.repeats, space.residual
+    ):
+        choices = space.skips if is_residual or space.direct_skips else ("none",)
+        for skips in itertools.product(choices, repeat=reductions or 0):
+            yield {"reductions": reductions, "repeats": repeats, "skips": skips, "is_residual": is_residual}

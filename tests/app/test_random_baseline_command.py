@@ -1,0 +1,142 @@
+"""`evoae random-baseline` as people run it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evoae_cli.app.baselined import baseline_lines, spread_facts
+from evoae_cli.baseline.comparison import Spread
+from evoae_cli.baseline.summary import baseline_summary
+from evoae_cli.bench.small import SMALL
+from evoae_cli.errors import StudyError
+from evoae_cli.study.checks import option_name
+from evoae_cli.study.summary import read_snapshot
+
+ROOT = Path(__file__).parents[2]
+OWN = ("space", "final_epochs", "train_images", "val_images", "test_images", "patch", "crop", "filters", "kernels")
+
+
+def options() -> list[str]:
+    """The small study's settings as they are written on a command line."""
+    written = []
+    for name in OWN:
+        value = SMALL[name]
+        written += [option_name(name), ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return [*written, "--max-layers", "3", "--workers", "2", "--precision", "float32"]
+
+
+def command(*args: str | Path) -> tuple[list[str], dict[str, Any]]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"}
+    words = [sys.executable, "-c", "from evoae_cli.app.main import run; run()", *map(str, args)]
+    return words, {"env": environment, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
+
+def evoae(*args: str | Path) -> "subprocess.CompletedProcess[str]":
+    words, how = command(*args)
+    return subprocess.run(words, timeout=240, check=False, **how)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
+    """A comparison of the paper's protocol alone, and how its command ended."""
+    folder = tmp_path_factory.mktemp("baselines") / "alone"
+    return folder, evoae("random-baseline", "denoise", "--samples", "3", "--study", folder, *options())
+
+
+def test_it_says_what_chance_finds(alone: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
+    folder, done = alone
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1: random, as the paper" in done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"random baseline of denoise in {folder}: done"
+    assert lines[2].startswith("3 random architectures trained to the final budget, on val: mean fitness ")
+    assert lines[4].endswith("% worse than the noisy images")
+    assert lines[6].split() == ["best", "of", "trained", "epochs", "val", "test", "SSIM", "parameters"]
+    assert lines[7].startswith("random, as the paper        3       6  ")
+    assert lines[9].split() == ["on", "test", "PSNR", "SSIM", "s", "per", "image", "parameters", "trained,", "s"]
+    rows = {line.split("  ")[0] for line in lines[10:]} - {"BM3D"}
+    assert rows == {"random, as the paper", "wavelet", "total variation", "non-local means"}
+
+
+def test_show_says_the_same_later(alone: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
+    folder, done = alone
+    assert evoae("show", folder).stdout == done.stdout
+    found = json.loads(evoae("show", folder, "--json").stdout)
+    assert found == baseline_summary(folder).as_json()
+    assert (found["state"], found["random"]["n"]) == ("done", 3)
+    assert "paper, val" not in evoae("show", folder / "paper-0", "--history").stdout
+
+
+def test_lines_fit_a_narrow_terminal(alone: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
+    folder, _ = alone
+    lines = baseline_lines(baseline_summary(folder), folder, 80)
+    assert max(map(len, lines)) <= 80
+
+
+def test_resume_has_nothing_left_to_do(alone: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
+    folder, _ = alone
+    again = evoae("resume", folder, "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout) == baseline_summary(folder).as_json()
+    assert "1 of 1" not in again.stderr
+
+
+def has_begun(study: Path) -> bool:
+    """Whether a first evaluation is stored, of a study that may still be being made."""
+    with contextlib.suppress(StudyError):
+        return read_snapshot(study).n_done > 0
+    return False
+
+
+def test_an_interrupted_comparison_goes_on_to_the_same_end(
+    alone: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    folder = tmp_path / "stopped"
+    words, how = command("random-baseline", "denoise", "--samples", "3", "--study", folder, *options())
+    process = subprocess.Popen(words, **how)
+    try:
+        until = time.monotonic() + 120
+        while not has_begun(folder / "paper-0"):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130, stderr
+    assert f"Continue with: evoae resume {folder}" in stderr
+    assert evoae("resume", folder).returncode == 0
+    mine, theirs = baseline_summary(folder), baseline_summary(alone[0])
+    assert mine.random == theirs.random
+    assert [side.test_db for side in mine.studies] == [side.test_db for side in theirs.studies]
+
+
+def test_shares_are_said_in_per_cent() -> None:
+    facts = spread_facts(
+        Spread(
+            n=30,
+            fitness_mean=12.3456,
+            fitness_sd=4.0,
+            fitness_best=20.0,
+            psnr_mean_db=18.25,
+            psnr_best_db=22.0,
+            failed=0.1,
+            collapsed=0.4,
+            worse_than_noisy=None,
+        )
+    )
+    assert facts == [
+        "30 random architectures trained to the final budget, on val: mean fitness 12.35, standard deviation 4.00, "
+        "best 20.00",
+        "mean PSNR 18.2 dB, best 22.0 dB",
+        "40% no better than a constant image, 10% failed",
+    ]

@@ -1,0 +1,65 @@
+"""`evoae scale-benchmark` as people run it, with waiting in place of training."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from evoae_cli.bench.executors import available, throughput
+
+ROOT = Path(__file__).parents[2]
+QUICK = ("--simulate", "0.05", "--generations", "1", "--population", "4")
+
+
+def evoae(*args: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"}
+    words = [sys.executable, "-c", "from evoae_cli.app.main import run; run()", "scale-benchmark", *map(str, args)]
+    return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_it_measures_both_modes_and_writes_table_figure_and_json(tmp_path: Path) -> None:
+    asked = ("--workers", "2", "--mode", "both", "--cv", "0.5", "--fail-rate", "0.3", "--out", "there")
+    done = evoae(*QUICK, *asked, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    head, *rows = (line.split() for line in done.stdout.splitlines())
+    assert head[:6] == ["search", "workers", "per", "minute", "times", "one"]
+    # One worker is always among them: all others are measured by it.
+    assert [row[:2] for row in rows] == [[mode, n] for mode in ("generational", "async") for n in ("1", "2")]
+    assert rows[0][3] == rows[2][3] == "1.00"
+    found = json.loads((tmp_path / "there" / "scaling.json").read_text())
+    assert [reading["workers"] for reading in found["readings"]] == [1, 2, 1, 2]
+    assert sum(reading["n_killed"] for reading in found["readings"]) > 0
+    with Image.open(tmp_path / "there" / "scaling.png") as figure:
+        assert figure.size == (960, 660)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["there"]
+
+
+def test_json_has_what_the_file_has(tmp_path: Path) -> None:
+    done = evoae(*QUICK, "--workers", "1", "--json", "-q", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (reading,) = json.loads(done.stdout)["readings"]
+    assert (reading["mode"], reading["workers"], reading["times_one_worker"]) == ("generational", 1, 1.0)
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_there_stay_unless_forced(tmp_path: Path) -> None:
+    (tmp_path / "scaling.png").write_text("mine")
+    done = evoae(*QUICK, "--out", ".", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "scaling.png exists; add --force" in done.stderr
+    assert (tmp_path / "scaling.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize("chunk", [1, 7])
+@pytest.mark.parametrize("wait_s", [0.0, 0.002])
+def test_each_executor_gets_all_tasks_through(chunk: int, wait_s: float) -> None:
+    for name in available():
+        found = throughput(name, n_workers=2, n_tasks=40, wait_s=wait_s, chunk=chunk)
+        assert (found.executor, found.n_tasks, found.chunk) == (name, 40, chunk)
+        # Two workers cannot be faster than their waiting allows.
+        assert 0 < found.tasks_per_s < (float("inf") if not wait_s else 2 / wait_s)

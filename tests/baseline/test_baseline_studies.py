@@ -1,0 +1,208 @@
+"""Comparisons of real trainings, small ones."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from evoae_cli.baseline.begin import begin, new_plan
+from evoae_cli.baseline.comparison import side_of, spread_of, verdicts
+from evoae_cli.baseline.plan import Part, Plan, read_plan
+from evoae_cli.baseline.rivalfile import RIVALS, read_rivals
+from evoae_cli.baseline.rivals import Measurements, StoppedMeasuringError
+from evoae_cli.baseline.spent import spent_of
+from evoae_cli.baseline.studies import open_part
+from evoae_cli.baseline.summary import BaselineSummary, baseline_summary
+from evoae_cli.bench.small import SMALL
+from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.contract import RivalFound
+from evoae_cli.study.store import Store
+from evoae_cli.study.summary import summary
+
+OWN = {name: SMALL[name] for name in SMALL if name not in ("generations", "population", "epochs", "finalists")}
+
+
+def refuse(text: str) -> None:
+    raise AssertionError(f"no warning was expected: {text}")
+
+
+def planned(against: Path | None = None, **changes: Any) -> Plan:
+    given: dict[str, Any] = {"n_samples": 4, "protocols": None, "n_pairs": None} | changes
+    settings = OWN | {"workers": 2, "max_layers": 3} if against is None else {}
+    return new_plan("denoise", settings, against=None if against is None else str(against), **given)
+
+
+def run_all(folder: Path) -> BaselineSummary:
+    plan = read_plan(folder)
+    for part in plan.parts:
+        open_part(folder, plan, part, warn=refuse).run()
+    return baseline_summary(folder)
+
+
+@pytest.fixture(scope="module")
+def compared(finished_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole comparison with two pairs; tests only read it."""
+    folder = begin(planned(finished_study, n_pairs=2), str(tmp_path_factory.mktemp("baselines") / "compared"))
+    run_all(folder)
+    return folder
+
+
+def test_random_architectures_are_trained_to_the_final_budget_and_the_best_is_delivered(tmp_path: Path) -> None:
+    folder = begin(planned(), str(tmp_path / "alone"))
+    found = run_all(folder)
+    assert found.state == "done"
+    assert found.verdicts == ()
+    (side,) = found.studies
+    assert (side.n_candidates, side.epochs, side.part.protocol) == (4, SMALL["final_epochs"], "paper")
+    assert side.test_db is not None
+    assert found.random is not None
+    assert found.random.n == 4
+    assert (folder / "paper-0" / "best" / "model.safetensors").is_file()
+    json.dumps(found.as_json())
+
+
+def test_each_fair_protocol_trains_as_many_epochs_as_the_search(compared: Path, finished_study: Path) -> None:
+    spent = spent_of(finished_study)
+    found = baseline_summary(compared)
+    assert found.state == "done"
+    assert [(side.part.protocol, side.part.seed) for side in found.studies] == [
+        ("evolution", 0),
+        ("paper", 0),
+        *(("uniform", 0), ("lengths", 0), ("one-layer", 0)),
+        ("evolution", 1),
+        *(("uniform", 1), ("lengths", 1), ("one-layer", 1)),
+    ]
+    for side in found.studies:
+        if side.part.seed == 0 and side.part.protocol in ("uniform", "lengths"):
+            assert (side.n_candidates, side.epochs) == (len(spent.lengths), spent.epochs)
+
+
+def test_sides_share_settings_images_and_the_number_of_finalists(compared: Path, finished_study: Path) -> None:
+    theirs = summary(finished_study)
+    for name in ("uniform-0", "lengths-0", "one-layer-0", "paper-0"):
+        own = summary(compared / name)
+        assert own["fingerprint"] == theirs["fingerprint"]
+        for setting in ("data", "sigma2", "lr", "final_epochs", "batch_size", "filters", "patch", "seed"):
+            assert own["settings"][setting] == theirs["settings"][setting]
+    assert len(summary(compared / "uniform-0")["finalists"]) == len(theirs["finalists"])
+    assert summary(compared / "evolution-1")["settings"]["seed"] == 1
+
+
+def test_a_verdict_is_the_mean_difference_of_the_pairs_on_test(compared: Path) -> None:
+    found = baseline_summary(compared)
+    best = {(side.part.protocol, side.part.seed): side.test_db for side in found.studies}
+    assert [verdict.protocol for verdict in found.verdicts] == ["uniform", "lengths", "one-layer"]
+    for verdict in found.verdicts:
+        pairs = [best["evolution", seed] - best[verdict.protocol, seed] for seed in (0, 1)]  # type: ignore[operator]
+        assert verdict.difference.mean == pytest.approx(sum(pairs) / 2)
+        assert verdict.difference.n == 2
+        assert f"{abs(verdict.difference.mean):.2f} dB {'better' if sum(pairs) > 0 else 'worse'}" in verdict.line
+
+
+def test_shares_compare_with_the_constant_image_and_the_noisy_one(compared: Path) -> None:
+    spread = spread_of(compared / "paper-0")
+    store = Store.read(compared / "paper-0")
+    errors = [
+        record.evaluation.scores.mse if record.evaluation.scores else float("inf") for record in store.records("search")
+    ]
+    references = store.meta("references_val")
+    store.close()
+    assert spread is not None
+    constant, noisy = references["constant"]["mse"], references["baseline"]["mse"]
+    assert noisy < 0.4 < 0.5
+    assert spread.collapsed == sum(error >= constant for error in errors) / 4
+    assert spread.worse_than_noisy == sum(error > noisy for error in errors) / 4
+
+
+def test_what_is_there_is_not_trained_again(compared: Path) -> None:
+    plan = read_plan(compared)
+    before = baseline_summary(compared)
+    study = open_part(compared, plan, plan.parts[1], warn=refuse)
+    study.run()
+    assert baseline_summary(compared).studies == before.studies
+
+
+def test_a_study_that_has_not_begun_has_no_side(tmp_path: Path) -> None:
+    assert side_of(Part(protocol="paper", seed=0), tmp_path / "none") is None
+    assert verdicts([]) == []
+
+
+def test_an_unfinished_comparison_says_so(finished_study: Path, tmp_path: Path) -> None:
+    folder = begin(planned(finished_study), str(tmp_path / "new"))
+    found = baseline_summary(folder)
+    assert (found.state, len(found.studies)) == ("interrupted", 1)
+
+
+def test_a_space_without_two_architectures_is_refused(tmp_path: Path) -> None:
+    plan = planned()
+    settings = plan.settings | {"kernels": [1], "filters": [8], "dropout": False, "max_layers": 10}
+    folder = begin(msgspec.structs.replace(plan, settings=settings | {"max_parameters": 10}), str(tmp_path / "new"))
+    with pytest.raises(UsageError, match="two are needed"):
+        open_part(folder, plan=read_plan(folder), part=plan.parts[0], warn=refuse)
+    assert not (folder / "paper-0").exists()
+
+
+def measured(folder: Path) -> dict[str, RivalFound]:
+    with Measurements(folder, read_plan(folder), warn=refuse) as measurements:
+        for name in measurements.due:
+            measurements.measure(name)
+    return {row.name: row.found for row in baseline_summary(folder).rivals}
+
+
+def test_models_and_classical_methods_are_measured_on_the_same_test_images(
+    compared: Path, finished_study: Path
+) -> None:
+    found = measured(compared)
+    assert [name for name in found if name != "BM3D"] == [
+        *(
+            "evolution",
+            "random, as the paper",
+            "random, 1 to 10 layers",
+            "random, same lengths",
+            "modules of one layer",
+        ),
+        *("wavelet", "total variation", "non-local means"),
+    ]
+    theirs = summary(finished_study)
+    for name in ("wavelet", "total variation", "non-local means"):
+        assert found[name].scores.psnr_db == pytest.approx(theirs["references"]["test"]["methods"][name]["psnr_db"])
+    assert found["evolution"].scores.psnr_db == pytest.approx(theirs["best"]["test"]["psnr_db"], abs=1e-3)
+    assert found["evolution"].parameters == theirs["best"]["parameters"]
+    # What is there is not measured again.
+    assert measured(compared) == found
+
+
+def test_hand_made_networks_are_trained_as_long_as_the_finalist(finished_study: Path, tmp_path: Path) -> None:
+    folder = begin(planned(finished_study, protocols=["one-layer"], references=["unet"]), str(tmp_path / "new"))
+    run_all(folder)
+    found = measured(folder)
+    assert found["U-Net"].train_s is not None
+    assert "DnCNN" not in found
+
+
+def test_codes_are_compared_with_components_and_jpeg(tmp_path: Path) -> None:
+    settings = OWN | {"workers": 2, "max_layers": 2, "code_ratio": "1/4", "patch": 32}
+    plan = new_plan("manifold", settings, against=None, n_samples=2, protocols=None, n_pairs=None)
+    folder = begin(plan, str(tmp_path / "new"))
+    run_all(folder)
+    found = measured(folder)
+    assert list(found) == ["random, as the paper", "block PCA", "JPEG"]
+    assert found["JPEG"].n_bytes is not None
+    assert found["JPEG"].n_bytes < 32 * 32 * 3
+
+
+def test_stopping_keeps_what_was_measured(compared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(compared, folder)
+    (folder / RIVALS).unlink(missing_ok=True)
+    with Measurements(folder, read_plan(folder), warn=refuse) as measurements:
+        first, second, *_ = measurements.due
+        measurements.measure(first)
+        measurements.stop()
+        with pytest.raises(StoppedMeasuringError):
+            measurements.measure(second)
+    assert [row.name for row in read_rivals(folder)] == [first]
+    assert second in Measurements(folder, read_plan(folder), warn=refuse).due

@@ -1,0 +1,65 @@
+from typing import Any
+
+import pytest
+
+from evoae_cli.baseline.drawing import architectures
+from evoae_cli.baseline.protocols import FAIR, Protocol, Spent, layers_of, settings_of
+from evoae_cli.genome.genotype import Genotype
+from evoae_cli.genome.space import SearchSpace
+
+PAPER = SearchSpace()
+SPENT = Spent(lengths=(1, 1, 2, 1, 3, 2), epochs=2, n_finalists=3)
+SETTINGS: dict[str, Any] = {"epochs": 2, "final_epochs": 20, "finalists": 9, "max_layers": 3, "lr": 0.5, "seed": 7}
+
+
+def any_(genotype: Genotype) -> bool:
+    return True
+
+
+def drawn(protocol: Protocol, spent: Spent | None = SPENT, seed: int = 0) -> list[Genotype]:
+    return architectures(protocol, 30, spent, PAPER, any_, seed)
+
+
+def test_the_papers_protocol_trains_30_architectures_of_1_to_10_layers_to_the_final_budget() -> None:
+    found = drawn("paper", None)
+    assert len(found) == 30
+    lengths = {len(genotype.module) for genotype in found}
+    assert len(lengths) > 6
+    assert lengths <= set(range(1, 11))
+    settings = settings_of("paper", SETTINGS, found, None)
+    assert (settings["population"], settings["generations"], settings["epochs"]) == (30, 0, 20)
+    assert settings["start_from"] == tuple(genotype.text for genotype in found)
+    assert (settings["finalists"], settings["lr"], settings["seed"]) == (1, 0.5, 7)
+
+
+@pytest.mark.parametrize("protocol", FAIR)
+def test_a_fair_protocol_trains_as_many_candidates_and_finalists_as_the_search(protocol: Protocol) -> None:
+    found = drawn(protocol)
+    assert len(found) == 6
+    settings = settings_of(protocol, SETTINGS, found, SPENT)
+    assert (settings["epochs"], settings["finalists"], settings["final_epochs"]) == (2, 3, 20)
+    assert settings["epochs"] * len(found) == SPENT.total
+
+
+def test_modules_are_as_long_as_those_of_evolution() -> None:
+    assert [len(genotype.module) for genotype in drawn("lengths")] == list(SPENT.lengths)
+
+
+def test_all_modules_of_one_layer_are_trained_the_longer_where_they_are_few() -> None:
+    spent = Spent(lengths=(2,) * 60, epochs=2, n_finalists=3)
+    found = drawn("one-layer", spent)
+    assert len(found) == 17
+    # 120 epochs for 17 of them; as many as a finalist has at the most.
+    assert settings_of("one-layer", SETTINGS, found, spent)["epochs"] == 7
+    assert settings_of("one-layer", SETTINGS | {"final_epochs": 5}, found, spent)["epochs"] == 5
+
+
+def test_protocols_and_seeds_draw_from_streams_of_their_own() -> None:
+    assert drawn("uniform") == drawn("uniform")
+    assert drawn("uniform") != drawn("uniform", seed=1)
+    assert drawn("uniform") != drawn("paper", None)[:6]
+
+
+def test_only_the_papers_distribution_needs_more_layers_than_the_search_has() -> None:
+    assert [layers_of(protocol, 3) for protocol in ("paper", *FAIR)] == [10, 10, 3, 3]
+    assert layers_of("uniform", 12) == 12
