@@ -15,7 +15,7 @@ from evoae_cli.app.common import Debug, Json, Quiet
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.options import completion
 from evoae_cli.app.running import Show
-from evoae_cli.app.tables import columns
+from evoae_cli.app.scaled_lines import scaling_lines, times_of_one
 from evoae_cli.errors import UsageError
 from evoae_cli.study.checks import one_of
 from evoae_cli.study.config import MAX_WORKERS, StudyConfig
@@ -114,7 +114,7 @@ def scale_benchmark(
     found = _as_json(config, readings, compared)
     if out is not None:
         _write(out, found, readings)
-    text = json.dumps(found) if as_json else "\n".join(_lines(readings, compared))
+    text = json.dumps(found) if as_json else "\n".join(scaling_lines(readings, compared))
     sys.stdout.write(text + "\n")
 
 
@@ -215,18 +215,12 @@ def _compared(n_workers: int, show: Show) -> Iterator["Throughput"]:
                 yield throughput(name, n_workers=n_workers, n_tasks=n_tasks, wait_s=wait_s, chunk=chunk)
 
 
-def _times(readings: Sequence["Reading"]) -> list[float]:
-    """Rates as multiples of one worker's in the same mode."""
-    of_one = {reading.mode: reading.rate for reading in readings if reading.workers == 1}
-    return [reading.rate / of_one[reading.mode] for reading in readings]
-
-
 def _as_json(config: StudyConfig, readings: Sequence["Reading"], compared: Sequence["Throughput"]) -> dict[str, Any]:
     from evoae_cli.bench.report import this_machine
 
     rows = [
         msgspec.to_builtins(reading) | {"times_one_worker": times}
-        for reading, times in zip(readings, _times(readings), strict=True)
+        for reading, times in zip(readings, times_of_one(readings), strict=True)
     ]
     return {
         "machine": msgspec.to_builtins(this_machine()),
@@ -241,49 +235,4 @@ def _write(out: Path, found: dict[str, Any], readings: Sequence["Reading"]) -> N
 
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / _FILES[0], (json.dumps(found, indent=2) + "\n").encode())
-    write_whole(out / _FILES[1], scaling_png(list(zip(readings, _times(readings), strict=True))))
-
-
-def _lines(readings: Sequence["Reading"], compared: Sequence["Throughput"]) -> list[str]:
-    gap, recovery = ("gap, ms", "95 %"), ("recovery, s", "95 %")
-    rows = [["search", "workers", "per minute", "times one", "busy", *gap, "killed", *recovery]]
-    for reading, times in zip(readings, _times(readings), strict=True):
-        rows.append(
-            [
-                reading.mode,
-                str(reading.workers),
-                f"{60 * reading.rate:,.1f}",
-                f"{times:.2f}",
-                f"{reading.busy:.1%}",
-                _number(reading.gap_median_s, 1000),
-                _number(reading.gap_p95_s, 1000),
-                str(reading.n_killed),
-                _number(reading.recovery_median_s, 1),
-                _number(reading.recovery_p95_s, 1),
-            ]
-        )
-    lines = columns(rows, tuple(range(1, 10)))
-    if compared:
-        lines += ["", *_compared_lines(compared)]
-    return lines
-
-
-def _compared_lines(compared: Sequence["Throughput"]) -> list[str]:
-    of_evoae = {(one.wait_s, one.chunk): one.tasks_per_s for one in compared if one.executor == "evoae"}
-    rows = [["tasks", "handed over", "through", "workers", "per second", "evoae's are so many times"]]
-    for one in compared:
-        rows.append(
-            [
-                f"wait {1000 * one.wait_s:g} ms" if one.wait_s else "do nothing",
-                "one by one" if one.chunk == 1 else f"{one.chunk} together",
-                one.executor,
-                str(one.workers),
-                f"{one.tasks_per_s:,.0f}",
-                f"{of_evoae[one.wait_s, one.chunk] / one.tasks_per_s:.2f}",
-            ]
-        )
-    return columns(rows, (3, 4, 5))
-
-
-def _number(value: float | None, factor: float) -> str:
-    return "-" if value is None else f"{factor * value:.2f}"
+    write_whole(out / _FILES[1], scaling_png(list(zip(readings, times_of_one(readings), strict=True))))

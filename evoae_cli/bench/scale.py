@@ -4,24 +4,20 @@ All is real but, if asked for, the trainings, in whose place workers wait. A gen
 candidates whatever the number of workers, so all of them do the same work.
 """
 
-import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import geometric_mean, quantiles
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from evoae_cli.bench import scaled
-from evoae_cli.bench.scaled import Orders, Span, wait_s
+from evoae_cli.bench.scaled import Orders, Span
+from evoae_cli.bench.timed_search import timed_search
 from evoae_cli.errors import EvoaeError
 from evoae_cli.study.config import StudyConfig
-from evoae_cli.study.store import Store
-from evoae_cli.study.study import Study, StudyEvent
 
 Mode = Literal["generational", "async"]
 
@@ -66,24 +62,28 @@ def measure(config: StudyConfig, orders: Callable[[str], Orders], folder: Path, 
     """
     assert config.workers is not None
     with tempfile.TemporaryDirectory(prefix="evoae-scale-", dir=folder) as inner:
-        spans, generation_of = _search(config, orders, Path(inner), warn)
+        spans, generation_of = timed_search(config, orders, Path(inner), warn)
     if len(spans) < config.workers:
         raise EvoaeError(f"only {len(spans)} of {config.workers} workers took part; ask for a larger --population")
     return reading(config.mode, config.workers, spans, generation_of)
 
 
 def reading(mode: Mode, n_workers: int, spans: Sequence[Sequence[Span]], generation_of: Mapping[str, int]) -> Reading:
-    """What spans, each worker's in order, come to. The first generation, in which workers start, does not count."""
+    """What spans, each worker's in order, come to. The first generation, in which workers start, does not count.
+
+    Nor does the end of a search without a barrier, when no candidate is left to begin: the longer the search, the less
+    it weighs.
+    """
     everything = [span for own in spans for span in own if span.genotype in generation_of]
-    begin, ends = _stretches(everything, generation_of)
-    counted = [span for span in everything if span.ended > begin]
+    last = max(span.ended if mode == "generational" else span.begun for span in everything)
+    begin, *ends = _ends(everything, generation_of, last)
     stretches = [
-        Stretch(n=sum(start < span.ended <= end and not span.is_killed for span in counted), took_s=end - start)
+        Stretch(n=sum(start < span.ended <= end and not span.is_killed for span in everything), took_s=end - start)
         for start, end in pairwise([begin, *ends])
     ]
     gaps = [gap for own in spans for gap in _gaps(own, begin, generation_of if mode == "generational" else {})]
     recoveries = _recoveries(everything)
-    busy_s = sum(span.ended - max(span.begun, begin) for span in counted)
+    busy_s = sum(max(0.0, min(span.ended, ends[-1]) - max(span.begun, begin)) for span in everything)
     return Reading(
         mode=mode,
         workers=n_workers,
@@ -98,22 +98,22 @@ def reading(mode: Mode, n_workers: int, spans: Sequence[Sequence[Span]], generat
     )
 
 
-def _stretches(spans: Sequence[Span], generation_of: Mapping[str, int]) -> tuple[float, list[float]]:
-    """When the first generation had ended, and each of the others.
+def _ends(spans: Sequence[Span], generation_of: Mapping[str, int], last: float) -> list[float]:
+    """When each generation had ended, of those that did until `last`.
 
     Without a barrier that is when as many candidates had ended as belong to these generations.
     """
-    ended = sorted(span.ended for span in spans if not span.is_killed)
+    ended = sorted(span.ended for span in spans if not span.is_killed and span.ended <= last)
     sizes: dict[int, int] = defaultdict(int)
     for span in spans:
         sizes[generation_of[span.genotype]] += not span.is_killed
-    n, ends = 0, []
+    n, ends = 0, set[float]()
     for number in sorted(sizes):
         n += sizes[number]
-        ends.append(ended[n - 1])
+        ends.add(ended[min(n, len(ended)) - 1])
     if len(ends) < 2:
         raise EvoaeError("the search had a single generation, in which workers start; ask for more --generations")
-    return ends[0], ends[1:]
+    return sorted(ends)
 
 
 def _gaps(own: Sequence[Span], begin: float, generation_of: Mapping[str, int]) -> list[float]:
@@ -141,28 +141,3 @@ def _quantile(values: Sequence[float], per_cent: int) -> float | None:
     if len(values) < 2:
         return values[0] if values else None
     return quantiles(values, n=100, method="inclusive")[per_cent - 1]
-
-
-def _search(
-    config: StudyConfig, orders: Callable[[str], Orders], folder: Path, warn: Callable[[str], None]
-) -> tuple[list[list[Span]], dict[str, int]]:
-    """What each worker evaluated, and the generation of each genotype."""
-    notes = folder / "notes"
-    notes.mkdir()
-    told = orders(str(notes))
-    os.environ[scaled.ORDERS] = msgspec.json.encode(told).decode()
-    expected: Any = None if told.wait_s is None else partial(wait_s, orders=told)
-
-    def stop_at_the_first_finalist(event: StudyEvent) -> None:
-        if event.kind == "finalist":
-            study.request_stop()
-
-    try:
-        study = Study.create(config, folder / "study", warn=warn, runner=scaled.RUNNER, expected=expected)
-        study.run(stop_at_the_first_finalist)
-    finally:
-        del os.environ[scaled.ORDERS]
-    store = Store.read(folder / "study")
-    generation_of = {record.evaluation.genotype: record.generation for record in store.records("search")}
-    store.close()
-    return scaled.read_spans(notes), generation_of

@@ -1,4 +1,4 @@
-"""A runner for `scale-benchmark`: real evaluations or waiting in their place, some of them cut short by a kill.
+"""A runner that times what it does: real evaluations or waiting in their place, some of them cut short by a kill.
 
 Each worker notes what it began and ended; a killed one leaves a beginning and its end. Notes go to the folder that the
 environment names: a file per worker, a line of JSON per entry, on the monotonic clock, which is one for all processes
@@ -42,7 +42,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """Chance of each evaluation that its worker is killed before it has ended."""
 
 
-class Span(msgspec.Struct, frozen=True, kw_only=True):
+class Span(msgspec.Struct, frozen=True):
     """One evaluation of the search in one worker."""
 
     genotype: str
@@ -81,11 +81,12 @@ def kill_share(genotype: str, attempt: int, orders: Orders) -> float | None:
 
 
 def read_spans(folder: Path) -> list[list[Span]]:
-    """What each worker was busy with, in order; what it was ended in the midst of by others is left out."""
+    """What each worker was busy with, in order, of those that evaluated anything; what it was ended in the midst of by
+    others is left out.
+    """
     decode = msgspec.json.Decoder(_Entry).decode
-    return [
-        _spans([decode(line) for line in path.read_bytes().splitlines()]) for path in sorted(folder.glob("*.jsonl"))
-    ]
+    files = (path.read_bytes().splitlines() for path in sorted(folder.glob("*.jsonl")))
+    return [own for lines in files if (own := _spans([decode(line) for line in lines]))]
 
 
 def start(device: str, threads: int) -> tuple[str, Run]:

@@ -9,27 +9,22 @@ each generation takes at least the sum of its evaluations by the number of worke
 asynchronous search waits for nothing but its very end, when no candidates are left to draw.
 """
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import msgspec
 
-from evoae_cli.bench import sleeping
 from evoae_cli.bench.report import Report, formatted, options, this_machine
-from evoae_cli.bench.sleeping import Span, sleep_s
+from evoae_cli.bench.scale import Mode
+from evoae_cli.bench.scaled import Orders, Span
+from evoae_cli.bench.timed_search import timed_search
 from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.study.resolve import resolve
-from evoae_cli.study.store import Store
-from evoae_cli.study.study import Study, StudyEvent
 
-Mode = Literal["generational", "async"]
-
-_MODES: tuple[Mode, ...] = ("generational", "async")
+_MODES: tuple[Mode, ...] = get_args(Mode)
 _GOAL_ASYNC = 0.97
 _GOAL_POINTS = 5
 # Enough layer choices for the first generation, which has one candidate for each at most.
@@ -66,6 +61,10 @@ def measure(*, population: int, n_generations: int, n_workers: int, mean_s: floa
     if n_generations < 1:
         raise UsageError("the first generation is not measured; ask for 1 or more after it")
     found: dict[Mode, list[Share]] = {}
+
+    def orders(notes: str) -> Orders:
+        return Orders(folder=notes, wait_s=mean_s, cv=1.0)
+
     for mode in _MODES:
         settings = {
             "mode": mode,
@@ -75,7 +74,8 @@ def measure(*, population: int, n_generations: int, n_workers: int, mean_s: floa
             "seed": seed,
         }
         with tempfile.TemporaryDirectory(prefix="evoae-bench-", dir=folder) as inner:
-            spans, generation_of = _search(settings, mean_s, Path(inner))
+            config = resolve("denoise", _SETTINGS, settings)
+            spans, generation_of = timed_search(config, orders, Path(inner), _refuse)
         if len(spans) < n_workers or not _has_begun_early(spans):
             raise EvoaeError(f"{n_workers} workers had not all begun before the last candidate; ask for more")
         found[mode] = generational(spans, generation_of) if mode == "generational" else asynchronous(spans)
@@ -156,33 +156,6 @@ def _share(name: str, spans: Sequence[Span], begin: float, end: float, bound: fl
         evaluating=busy_s / (n_workers * (end - begin)),
         bound=bound,
     )
-
-
-def _search(settings: Mapping[str, Any], mean_s: float, folder: Path) -> tuple[list[list[Span]], dict[str, int]]:
-    """What each worker evaluated, and the generation of each genotype."""
-    notes = folder / "notes"
-    notes.mkdir()
-    os.environ |= {sleeping.FOLDER: str(notes), sleeping.MEAN_S: str(mean_s)}
-
-    def stop_at_the_first_finalist(event: StudyEvent) -> None:
-        if event.kind == "finalist":
-            study.request_stop()
-
-    try:
-        study = Study.create(
-            resolve("denoise", _SETTINGS, settings),
-            folder / "study",
-            warn=_refuse,
-            runner=sleeping.RUNNER,
-            expected=partial(sleep_s, mean_s=mean_s),
-        )
-        study.run(stop_at_the_first_finalist)
-    finally:
-        del os.environ[sleeping.FOLDER], os.environ[sleeping.MEAN_S]
-    store = Store.read(folder / "study")
-    generation_of = {record.evaluation.genotype: record.generation for record in store.records("search")}
-    store.close()
-    return sleeping.read_spans(notes), generation_of
 
 
 def _refuse(warning: str) -> None:

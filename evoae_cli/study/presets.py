@@ -126,7 +126,7 @@ _OF_SPACE: dict[tuple[Preset, str], dict[str, Any]] = {
         "filters": (8, 16),
         "max_layers": 2,
         "dropout": False,
-        "final_epochs": 60,
+        "final_epochs": 90,
         "finalists": 2,
     },
 }

@@ -76,7 +76,7 @@ def test_every_setting_has_its_meaning_and_its_value_in_each_preset(name: str) -
 
 def test_settings_whose_value_depends_on_the_objective_name_both() -> None:
     [cells] = [found for found in rows(reference.document(), "--final-epochs") if len(found) > 2]
-    assert cells[2:] == ["`60`", "`20` for denoise, `40` for manifold"]
+    assert cells[2:] == ["`90`", "`20` for denoise, `40` for manifold"]
 
 
 def test_outside_the_repository_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,15 @@ def test_what_was_cut_short_counts_as_work_and_not_as_a_candidate() -> None:
     assert found.busy == pytest.approx((1 + 2 + 1.75 + 1 + 1 + 1) / 12)
 
 
+def test_an_asynchronous_search_is_read_until_its_last_candidate_is_begun() -> None:
+    """From 1 to 5: three candidates have ended, and the first worker waited for 0.5 s."""
+    first = [span("start", 0, 1), span("a", 1, 3), span("c", 3.5, 5), span("e", 5, 9)]
+    second = [span("b", 1, 4), span("d", 4, 6)]
+    found = reading("async", 2, [first, second], GENERATIONS)
+    assert [(stretch.n, stretch.took_s) for stretch in found.stretches] == [(3, 4.0)]
+    assert found.busy == pytest.approx(7.5 / 8)
+
+
 def test_a_single_generation_is_no_reading() -> None:
     with pytest.raises(EvoaeError, match="--generations"):
         reading("generational", 1, [[span("start", 0, 1)]], GENERATIONS)
@@ -60,6 +69,13 @@ def test_times_to_wait_have_the_mean_and_the_variation_that_were_asked_for(cv: f
     times = [wait_s(f"genotype {i}", orders) for i in range(4000)]
     assert statistics.fmean(times) == pytest.approx(2.0, rel=0.06)
     assert statistics.stdev(times) == pytest.approx(2.0 * cv, rel=0.15)
+    assert statistics.median(times) == pytest.approx(2.0 / (1 + cv**2) ** 0.5, rel=0.06)
+
+
+def test_the_time_to_wait_belongs_to_the_genotype_and_grows_with_the_mean() -> None:
+    first, second = (Orders(folder="", wait_s=mean_s, cv=1.0) for mean_s in (0.5, 1.0))
+    assert wait_s("genotype 7", first) == wait_s("genotype 7", first) != wait_s("genotype 8", first)
+    assert wait_s("genotype 7", second) == pytest.approx(2 * wait_s("genotype 7", first))
 
 
 def test_kills_are_as_frequent_as_asked_and_never_end_a_candidate() -> None:

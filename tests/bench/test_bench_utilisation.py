@@ -1,9 +1,8 @@
 from pathlib import Path
-from statistics import fmean, pstdev
 
 import pytest
 
-from evoae_cli.bench.sleeping import Span, sleep_s
+from evoae_cli.bench.scaled import Span
 from evoae_cli.bench.utilisation import asynchronous, generational, measure
 from evoae_cli.errors import EvoaeError, UsageError
 
@@ -30,15 +29,6 @@ def test_too_few_candidates_for_all_workers_are_no_reading(tmp_path: Path) -> No
 def test_a_search_without_a_generation_to_measure_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="ask for 1 or more"):
         measure(population=2, n_generations=0, n_workers=1, mean_s=0.01, seed=0, folder=tmp_path)
-
-
-def test_sleeps_are_log_normal_with_as_much_spread_as_mean_and_belong_to_the_genotype() -> None:
-    times = [sleep_s(f"genotype {number}", 0.5) for number in range(20_000)]
-    assert fmean(times) == pytest.approx(0.5, rel=0.05)
-    assert pstdev(times) / fmean(times) == pytest.approx(1.0, abs=0.1)
-    assert sorted(times)[10_000] == pytest.approx(0.5 / 2**0.5, rel=0.05)
-    assert times[:100] == [sleep_s(f"genotype {number}", 0.5) for number in range(100)]
-    assert sleep_s("genotype 7", 1.0) == pytest.approx(2 * times[7])
 
 
 def test_a_generation_is_held_against_its_sum_and_its_longest() -> None:

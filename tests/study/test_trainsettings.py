@@ -16,7 +16,7 @@ def trained(genotype: str = "3x3conv2d:8", **given: Any) -> StudyConfig:
 
 
 def test_it_is_trained_as_long_as_a_finalist_unless_epochs_are_given() -> None:
-    assert (trained().epochs, trained().final_epochs) == (60, 60)
+    assert (trained().epochs, trained().final_epochs) == (90, 90)
     assert (trained(preset="paper").epochs, trained(epochs=7).final_epochs) == (20, 7)
 
 
