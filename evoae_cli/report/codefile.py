@@ -99,8 +99,10 @@ def read_codes(path: Path) -> CodeFile:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
                 raise UsageError(f"{path} is no NPZ file, or damaged; {_REMEDY}")
-        with np.load(path, allow_pickle=False) as npz:
-            return _checked({name: npz[name] for name in npz.files})
+            file.seek(0)
+            # Opened here: of a damaged file numpy leaves open what it opened itself.
+            with np.load(file, allow_pickle=False) as npz:
+                return _checked({name: npz[name] for name in npz.files})
     except _Refused as reason:
         raise UsageError(f"{path} {reason}; {_REMEDY}") from None
     except OSError as error:
