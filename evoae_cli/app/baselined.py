@@ -1,5 +1,6 @@
 """What `random-baseline` and `show` print of a comparison, as lines."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from evoae_cli.app.tables import columns, genotype_lines
@@ -21,6 +22,13 @@ def baseline_lines(found: BaselineSummary, folder: Path, width: int | None) -> l
     if found.verdicts:
         lines += ["", *(line for verdict in found.verdicts for line in wrapped(verdict.line, width))]
     return lines
+
+
+def baselines_lines(found: Sequence[BaselineSummary], width: int | None) -> list[str]:
+    """One line for each comparison: name, objective, state, how many studies it has, and the search it is about."""
+    rows = [["comparison", "objective", "state", "studies", "against"]]
+    rows += [[one.baseline, one.objective, one.state, str(len(one.studies)), one.against or "-"] for one in found]
+    return columns(rows, (3,), width)
 
 
 def spread_facts(random: Spread) -> list[str]:

@@ -9,7 +9,7 @@ import msgspec
 from evoae_cli.baseline.protocols import FAIR, TITLES, Protocol
 from evoae_cli.errors import StudyError
 from evoae_cli.evaluation.contract import Objective
-from evoae_cli.study.locate import plain_path, study_path
+from evoae_cli.study.locate import folders_in_runs, plain_path, study_path
 from evoae_cli.wholefile import write_whole
 
 PLAN = "baseline.json"
@@ -77,6 +77,11 @@ class _Format(msgspec.Struct):
 def is_baseline(folder: Path) -> bool:
     """Whether a comparison lies in this folder; False also where that may not be looked at."""
     return os.path.isfile(folder / PLAN)
+
+
+def list_baselines() -> list[Path]:
+    """All comparisons in the runs folder, by name. Raises StudyError if it may not be looked at."""
+    return folders_in_runs(is_baseline)
 
 
 def named_baseline(name: str | None) -> Path | None:

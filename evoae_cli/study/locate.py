@@ -1,6 +1,7 @@
 """Where studies lie: names and folders. Free of torch, so that completion, `list` and `show` are quick."""
 
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -48,14 +49,19 @@ def plain_path(name: str) -> Path:
 
 def list_studies() -> list[Path]:
     """All studies in the runs folder, the one started last first. Raises StudyError if it may not be looked at."""
+    studies = folders_in_runs(is_study)
+    return sorted(studies, key=lambda folder: (_started_ns(folder), folder.name), reverse=True)
+
+
+def folders_in_runs(is_wanted: Callable[[Path], bool]) -> list[Path]:
+    """What lies in the runs folder and is wanted, by name. Raises StudyError if it may not be looked at."""
     runs = runs_folder()
     if not os.path.isdir(runs):
         return []
     try:
-        studies = [folder for folder in runs.iterdir() if is_study(folder)]
+        return sorted(folder for folder in runs.iterdir() if is_wanted(folder))
     except OSError as error:
         raise StudyError(f"cannot list {runs} ({error.strerror}); check its permissions") from error
-    return sorted(studies, key=lambda folder: (_started_ns(folder), folder.name), reverse=True)
 
 
 def _started_ns(folder: Path) -> int:

@@ -66,6 +66,20 @@ def test_it_says_what_chance_finds(alone: tuple[Path, "subprocess.CompletedProce
     assert rows == {"random, as the paper", "wavelet", "total variation", "non-local means"}
 
 
+def test_list_names_it_below_the_studies(
+    alone: tuple[Path, "subprocess.CompletedProcess[str]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = alone
+    monkeypatch.setenv("EVOAE_RUNS", str(folder.parent))
+    assert evoae("list").stdout.splitlines()[0].split() == ["comparison", "objective", "state", "studies", "against"]
+    monkeypatch.setenv("EVOAE_RUNS", str(folder))
+    studies, comparisons = evoae("list").stdout.splitlines(), json.loads(evoae("list", "--json").stdout)
+    assert studies[1].split()[:3] == [str(folder / "paper-0"), "denoise", "done"]
+    assert [Path(one["study"]).name for one in comparisons] == ["paper-0"]
+    monkeypatch.setenv("EVOAE_RUNS", str(folder.parent))
+    assert json.loads(evoae("list", "--json").stdout) == [baseline_summary(folder).as_json()]
+
+
 def test_show_says_the_same_later(alone: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
     folder, done = alone
     assert evoae("show", folder).stdout == done.stdout
