@@ -178,7 +178,11 @@ def test_the_python_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: py
         small = {} if "from_model" in settings else {name: SMALL[name] for name in SMALL if name in TRAIN_SETTINGS}
         return real_train(objective, **settings | small | {"epochs": 1, "workers": 1, "progress": False})
 
-    real_resume, real_train = evoae_cli.resume, evoae_cli.train
+    def quiet_baseline(**given: Any) -> Any:
+        return real_baseline(progress=False, **given)
+
+    real_resume, real_train, real_baseline = evoae_cli.resume, evoae_cli.train, evoae_cli.random_baseline
+    monkeypatch.setattr(evoae_cli, "random_baseline", quiet_baseline, raising=False)
     monkeypatch.setattr(evoae_cli, "train", small_train, raising=False)
     monkeypatch.setattr(evoae_cli, "search", small_search, raising=False)
     monkeypatch.setattr(evoae_cli, "resume", small_resume, raising=False)
