@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from evoae_cli.version import __version__
 
 if TYPE_CHECKING:
-    from evoae_cli.interface import load, random_baseline, resume, search, train
+    from evoae_cli.interface import load, random_baseline, report, resume, search, train
     from evoae_cli.report.apply import denoise_array as denoise
     from evoae_cli.report.codes import decode_array as decode
     from evoae_cli.report.codes import encode_array as encode
@@ -32,6 +32,7 @@ __all__ = [
     "load",
     "load_model",
     "random_baseline",
+    "report",
     "resume",
     "search",
     "train",
@@ -45,6 +46,7 @@ _HOMES = {
     "load": ("interface", "load"),
     "load_model": ("study.model", "load_model"),
     "random_baseline": ("interface", "random_baseline"),
+    "report": ("interface", "report"),
     "resume": ("interface", "resume"),
     "search": ("interface", "search"),
     "train": ("interface", "train"),

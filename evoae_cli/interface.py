@@ -185,6 +185,27 @@ def random_baseline(
     return baseline_summary(folder)
 
 
+def report(study: str | Path | Sequence[str | Path] | None = None, *, out: str | Path | None = None) -> Path:
+    """Write a study as one HTML page that needs nothing else, and return where it is.
+
+    Args:
+        study: name or folder of a study, or of a comparison by `random_baseline`; several stand beside each other. By
+            default the newest study.
+        out: the file, ending in `.html`, which may exist; by default `report.html` in the study's folder. Needed for
+            several studies.
+
+    Raises:
+        UsageError: there is no such study, or the file cannot be written there; one line says why.
+        EvoaeError: the disk is full.
+    """
+    from evoae_cli.page.write import found_studies, target_for, write_page
+
+    named = [] if study is None else [study] if isinstance(study, str | Path) else list(study)
+    folders, _ = found_studies([str(name) for name in named])
+    target = target_for(folders, None if out is None else Path(out), is_forced=True)
+    return write_page(folders, target).path
+
+
 def load(model: str | Path) -> "Autoencoder":
     """The trained network of a study, its `best/`, or a folder with a model: a torch module in evaluation mode.
 
@@ -230,7 +251,11 @@ def _run(study: "Study", progress: bool, limit_s: float | None) -> "StudyResult"
 def _delivered(
     result: "StudyResult", config: StudyConfig, *, is_forced: bool, is_resumed: bool = False
 ) -> "StudyResult":
-    """`result`, once the images of a study that has an `output` are in it, cleaned."""
+    """`result`, once its page is written, and the images of a study that has an `output` are in it, cleaned."""
+    if result.model is not None and result.state != "interrupted":
+        from evoae_cli.page.write import renew_page
+
+        renew_page(result.folder, _warn)
     if config.output is None or result.model is None or result.state == "interrupted":
         return result
     from evoae_cli.report.batch import Work, run_jobs

@@ -33,6 +33,7 @@ FLOORS = (
         "study",
         "report",
         "baseline",
+        "page",
         "interface",
         "bench",
         "app",
@@ -41,7 +42,7 @@ FLOORS = (
 )
 SCIENCE = {"genome", "strategy", "phenotype", "evaluation", "evaluation.noise", "evaluation.contract"}
 PLUMBING = {"broker", "hosts"}
-TORCH_FREE = {"genome", "strategy", "broker", "hosts", "study", "app"}
+TORCH_FREE = {"genome", "strategy", "broker", "hosts", "study", "page", "app"}
 FAST = {
     "evaluation.noise",
     "evaluation.contract",

@@ -13,14 +13,15 @@ from evoae_cli.app.genotypes import broken
 from evoae_cli.app.screen import counts_text
 from evoae_cli.app.wording import by_strength_text, clock, wrapped
 from evoae_cli.study.front import front_text
-from evoae_cli.study.locate import BEST, SETTINGS, study_path
+from evoae_cli.study.locate import BEST, SETTINGS, shortest_name
 from evoae_cli.study.snapshot import ArchitectureRow, Counts
 
 _TIME_UP = "its time was up; evoae resume goes on with the search"
 
 
-def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType:
-    """What a finished study came to; `summary` is the object of `evoae show --json`, with a best model.
+def closing(summary: dict[str, Any], folder: Path, width: int, page: Path | None = None) -> RenderableType:
+    """What a finished study came to; `summary` is the object of `evoae show --json`, with a best model, and
+    `page` the study's page, where there is one.
 
     The others are broken between words and between the parts of the genotype. Lines to copy may be longer than `width`
     and must not be broken, so print it with `soft_wrap=True`.
@@ -43,6 +44,7 @@ def closing(summary: dict[str, Any], folder: Path, width: int) -> RenderableType
         Text(f"{summary['objective']}: {_headline(scores)} on {split}", style="bold green"),
         *(Text(line) for fact in facts if fact for line in wrapped(fact, width)),
         Text(f"model: {folder / BEST}"),
+        *([] if page is None else [Text(f"report: {page}")]),
         Text(),
         *[
             Text(f"  {line}", style="cyan")
@@ -124,7 +126,8 @@ def _end(summary: dict[str, Any]) -> str:
 
 def next_lines(objective: str, folder: Path, *, is_alone: bool = False) -> list[str]:
     """Four lines to copy: look closer, use the model, load it in Python, search on; or, without a search, train on."""
-    name = _short(folder)
+    # So that lines with the default name fit 80 columns.
+    name = shortest_name(folder)
     use = command_line("evoae", "denoise", name, "noisy.png", "-o", "clean.png")
     again = command_line("evoae", "train" if is_alone else "search", "--config", folder / SETTINGS, "--seed", "1")
     further = command_line("evoae", "train", objective, "--from", name, "--epochs", "200")
@@ -134,12 +137,6 @@ def next_lines(objective: str, folder: Path, *, is_alone: bool = False) -> list[
         _in_python(name),
         further if is_alone else command_line("evoae", "search", objective, "--data", "FOLDER"),
     ]
-
-
-def _short(folder: Path) -> str:
-    """The study's name where that is enough to find it, so that lines with the default name fit 80 columns."""
-    is_name = not folder.name.startswith("-") and study_path(folder.name) == folder
-    return folder.name if is_name else str(folder)
 
 
 def _in_python(name: str) -> str:

@@ -46,6 +46,7 @@ Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", metavar="", help="No screen and no lines; warnings and errors stay.")
 ]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object on stdout instead.")]
+Open = Annotated[bool, typer.Option("--open", metavar="", help="Open the study's page in the browser at the end.")]
 StudyName = Annotated[
     str | None,
     typer.Argument(

@@ -19,6 +19,7 @@ from evoae_cli.app import (
     export,
     listing,
     random_baseline,
+    report,
     resume,
     scale_benchmark,
     search,
@@ -48,6 +49,7 @@ app.command("random-baseline", cls=PlainCommand)(random_baseline.random_baseline
 app.command("scale-benchmark", cls=PlainCommand)(scale_benchmark.scale_benchmark)
 app.command("resume", cls=PlainCommand)(resume.resume)
 app.command("show", cls=PlainCommand)(show.show)
+app.command("report", cls=PlainCommand)(report.report)
 app.command("list", cls=PlainCommand)(listing.list_)
 app.command("workers", cls=PlainCommand)(workers.workers)
 app.command("stop", cls=PlainCommand)(stop.stop)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from evoae_cli.app.beforehand import check_readable
-from evoae_cli.app.common import Debug, Json, MoreTime, Quiet, StudyName, chosen_study, limit_seconds
+from evoae_cli.app.common import Debug, Json, MoreTime, Open, Quiet, StudyName, chosen_study, limit_seconds
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.delivering import Force, deliverer
 from evoae_cli.app.options import with_changes
@@ -27,6 +27,7 @@ def resume(
         bool, typer.Option("--retry-failed", metavar="", help="Try again what ended as crashed, timeout or oom.")
     ] = False,
     force: Force = False,
+    is_opened: Open = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -48,7 +49,7 @@ def resume(
 
         opened = Study.open(folder, warn=show.warn, is_retrying=retry_failed, **settings)
     deliver = deliverer(opened.config, show, is_forced=force, is_resumed=True)
-    raise typer.Exit(run_study(opened, show, limit_s, deliver))
+    raise typer.Exit(run_study(opened, show, limit_s, deliver, is_opened=is_opened))
 
 
 def _resume_baseline(

@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -52,6 +53,11 @@ class Show:
         """One warning on stderr, always."""
         warn(self.console, text)
 
+    def open_page(self, path: Path) -> None:
+        """Open a page in the browser, or warn that there is none."""
+        if not webbrowser.open(path.absolute().as_uri()):
+            self.warn(f"no browser could be opened; open {path} yourself")
+
 
 @dataclass(frozen=True)
 class Delivered:
@@ -68,19 +74,26 @@ Deliver = Callable[[Path, Callable[[], bool]], Delivered]
 """Takes the folder of the model, and what says whether to stop."""
 
 
-def run_study(study: "Study", show: Show, limit_s: float | None, deliver: Deliver | None = None) -> int:
+def run_study(
+    study: "Study", show: Show, limit_s: float | None, deliver: Deliver | None = None, *, is_opened: bool = False
+) -> int:
     """Run `study` to its end, its time limit or the first Ctrl-C, and print the result. Returns the exit code.
 
-    `deliver` is what remains to be done with its model, unless it was interrupted.
+    Unless it was interrupted, its page is written, and opened if `is_opened`, and `deliver` is what remains to be done
+    with its model.
     """
-    delivered = None
+    delivered, page = None, None
     with interruptible(study.request_stop, study.kill) as interruption:
         result = shown(study, show, limit_s)
         # Until the result is out, a late Ctrl-C must not tear it.
-        _say_end(result, show)
+        if result.model is not None and result.state != "interrupted":
+            page = _page(result.folder, show)
+        _say_end(result, show, page)
         if deliver is not None and result.model is not None and result.state != "interrupted":
             delivered = deliver(result.model, lambda: interruption.signum is not None)
-        _print_result(result, show, delivered)
+        _print_result(result, show, delivered, page)
+    if is_opened and page is not None:
+        show.open_page(page)
     if result.state == "interrupted" or (delivered is not None and not delivered.is_whole):
         # `evoae stop` acts as Ctrl-C.
         return exit_code(interruption.signum or signal.SIGINT)
@@ -114,19 +127,26 @@ def _listener(show: Show, narrator: Narrator | None) -> "Callable[[StudyEvent], 
     return hear
 
 
-def _say_end(result: "StudyResult", show: Show) -> None:
+def _page(folder: Path, show: Show) -> Path | None:
+    from evoae_cli.page.write import renew_page
+
+    return renew_page(folder, show.warn)
+
+
+def _say_end(result: "StudyResult", show: Show, page: Path | None) -> None:
     if result.state == "interrupted":
         resume = command_line("evoae", "resume", result.folder)
         show.say(f"interrupted; all finished evaluations are stored. Continue with: {resume}")
     elif result.model is None:
         say(show.console, f"evoae: no candidate could be trained; see: evoae show {result.folder} --history", "red")
     elif not show.is_quiet:
-        show.console.print(closing(result.summary, result.folder, show.console.width), soft_wrap=True)
+        show.console.print(closing(result.summary, result.folder, show.console.width, page), soft_wrap=True)
 
 
-def _print_result(result: "StudyResult", show: Show, delivered: Delivered | None) -> None:
+def _print_result(result: "StudyResult", show: Show, delivered: Delivered | None, page: Path | None) -> None:
     if show.is_json:
-        more = {} if delivered is None else {"denoised": delivered.report}
+        more: dict[str, Any] = {} if page is None else {"report": str(page)}
+        more |= {} if delivered is None else {"denoised": delivered.report}
         _print(json.dumps(result.summary | more))
     elif result.model is not None and result.state != "interrupted":
         _print(str(result.model))

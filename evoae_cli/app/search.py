@@ -5,7 +5,7 @@ from typing import Annotated, Any, cast, get_args
 
 import typer
 
-from evoae_cli.app.common import Debug, Json, Quiet, TimeLimit, limit_seconds
+from evoae_cli.app.common import Debug, Json, Open, Quiet, TimeLimit, limit_seconds
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.delivering import Force
 from evoae_cli.app.options import completion, with_settings
@@ -34,6 +34,7 @@ def search(
     config: ConfigFile = None,
     time_limit: TimeLimit = None,
     force: Force = False,
+    is_opened: Open = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -49,7 +50,7 @@ def search(
     limit_s = limit_seconds(time_limit)
     if dry_run:
         raise typer.Exit(say_plan(resolved, show, limit_s, is_forced=force))
-    raise typer.Exit(start(resolved, study, show, limit_s, is_forced=force))
+    raise typer.Exit(start(resolved, study, show, limit_s, is_forced=force, is_opened=is_opened))
 
 
 def resolved_config(objective: str | None, file: Path | None, settings: dict[str, Any]) -> StudyConfig:

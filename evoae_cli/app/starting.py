@@ -23,11 +23,17 @@ DryRun = Annotated[bool, typer.Option("--dry-run", metavar="", help="Say what wo
 
 
 def start(
-    config: StudyConfig, name: str | None, show: Show, limit_s: float | None = None, *, is_forced: bool = False
+    config: StudyConfig,
+    name: str | None,
+    show: Show,
+    limit_s: float | None = None,
+    *,
+    is_forced: bool = False,
+    is_opened: bool = False,
 ) -> int:
     """Start a new study of these settings under `name` and run it; returns the exit code. Raises EvoaeError.
 
-    `is_forced` lets it overwrite what is in its `output`.
+    `is_forced` lets it overwrite what is in its `output`; `is_opened` opens the study's page in the browser at the end.
     """
     from evoae_cli.app.beforehand import check_source, check_start, check_writable, workers_at_hand
     from evoae_cli.app.opening import opening
@@ -44,7 +50,8 @@ def start(
         from evoae_cli.study.study import Study
 
         study = Study.create(config, folder, warn=show.warn)
-    return run_study(study, show, limit_s, deliverer(study.config, show, is_forced=is_forced))
+    deliver = deliverer(study.config, show, is_forced=is_forced)
+    return run_study(study, show, limit_s, deliver, is_opened=is_opened)
 
 
 def say_plan(config: StudyConfig, show: Show, limit_s: float | None = None, *, is_forced: bool = False) -> int:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from evoae_cli.app.common import Debug, Json, Quiet, study_names
+from evoae_cli.app.common import Debug, Json, Open, Quiet, study_names
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.delivering import Force
 from evoae_cli.app.helptext import PlainCommand
@@ -60,6 +60,7 @@ def train(
     study: NewStudy = None,
     config: ConfigFile = None,
     force: Force = False,
+    is_opened: Open = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -79,4 +80,4 @@ def train(
     show = Show(stderr_console(), quiet, as_json)
     if dry_run:
         raise typer.Exit(say_plan(resolved, show, is_forced=force))
-    raise typer.Exit(start(resolved, study, show, is_forced=force))
+    raise typer.Exit(start(resolved, study, show, is_forced=force, is_opened=is_opened))

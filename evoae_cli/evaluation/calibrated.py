@@ -1,5 +1,6 @@
 """The classical denoisers where there are only noisy images: calibrated on them, and scored at the hidden pixels."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -28,16 +29,6 @@ _TV_STRENGTHS = (0.3, 0.5, 0.7, 1.0, 1.4, 2.0)
 _NLM_STRENGTHS = (0.3, 0.4, 0.6, 0.8, 1.0, 1.4)
 
 
-def references(exam: Exam, training: Tensor) -> dict[str, Scores]:
-    """Scores at the hidden pixels of each classical method, whose strength is calibrated on `training`, noisy crops.
-
-    By the same principle as the networks learn: J-invariance (Batson and Royer 2019). Images are [n, C, H, W] on
-    [-1, 1].
-    """
-    found = {name: calibrated(name, training) for name in METHODS}
-    return {name: exam_scores(one.apply(exam.given), exam) for name, one in found.items()}
-
-
 class Calibrated(NamedTuple):
     """A classical method that is ready for images with noise like that of the training images."""
 
@@ -49,6 +40,22 @@ class Calibrated(NamedTuple):
     def apply(self, images: Tensor) -> Tensor:
         """[n, C, H, W] on [-1, 1] cleaned."""
         return apply(self.method, images, 2 * self.std, self.strength)
+
+
+def references(
+    exam: Exam, training: Tensor, see: Callable[[str, Calibrated], None] = lambda name, one: None
+) -> dict[str, Scores]:
+    """Scores at the hidden pixels of each classical method, whose strength is calibrated on `training`, noisy crops.
+
+    By the same principle as the networks learn: J-invariance (Batson and Royer 2019). Images are [n, C, H, W] on
+    [-1, 1]. `see` gets the name of each method, and the method when it is ready.
+    """
+    found = {}
+    for name in METHODS:
+        one = calibrated(name, training)
+        found[name] = exam_scores(one.apply(exam.given), exam)
+        see(name, one)
+    return found
 
 
 def calibrated(name: str, training: Tensor) -> Calibrated:

@@ -39,15 +39,25 @@ class Level(NamedTuple):
     """Standard deviation of `noisy - clean`."""
 
 
-def references(clean: Tensor, noisy: Tensor, levels: Sequence[Level]) -> dict[str, Scores]:
+def references(
+    clean: Tensor,
+    noisy: Tensor,
+    levels: Sequence[Level],
+    see: Callable[[str, Tensor], None] = lambda name, output: None,
+) -> dict[str, Scores]:
     """Scores of each classical method on `noisy`, [n, C, H, W] on [-1, 1]; image i has level i modulo their count.
+
+    `see` gets the name of each method and what it makes of all images.
 
     The methods know each image's level, and its standard deviation. What strength suits total variation and non-local
     means there is chosen on the level's training images, as a network's weights are.
     """
-    return {
-        name: scores(_cleaned(method, strengths, noisy, levels), clean) for name, (method, strengths) in METHODS.items()
-    }
+    found = {}
+    for name, (method, strengths) in METHODS.items():
+        output = _cleaned(method, strengths, noisy, levels)
+        found[name] = scores(output, clean)
+        see(name, output)
+    return found
 
 
 def _cleaned(method: Method, strengths: tuple[float, ...], noisy: Tensor, levels: Sequence[Level]) -> Tensor:

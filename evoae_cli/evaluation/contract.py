@@ -200,6 +200,8 @@ class ReferencesRequest(msgspec.Struct, frozen=True, kw_only=True, tag="referenc
     noise: Noise | None
     noisy_only: bool = False
     threads: int
+    pictures_out: str | None = None
+    """Where a few images go as the best of the methods cleans them (see `picturefile`); None: nowhere."""
 
 
 class References(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,12 @@
 """What a denoiser or compressor has to beat: the images as they come, a constant image, the classical methods."""
 
+import contextlib
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
+from evoae_cli.evaluation.calibrated import Calibrated
 from evoae_cli.evaluation.calibrated import references as calibrated_references
 from evoae_cli.evaluation.classical import Level
 from evoae_cli.evaluation.classical import references as classical_references
@@ -17,6 +21,8 @@ from evoae_cli.evaluation.contract import (
 from evoae_cli.evaluation.evaluate import exam_for, resident_for
 from evoae_cli.evaluation.metrics import Exam, exam_scores
 from evoae_cli.evaluation.objective import halves, noise_levels
+from evoae_cli.evaluation.picturefile import Column, PictureFile, shown_numbers, write_pictures
+from evoae_cli.evaluation.picturing import column
 from evoae_cli.evaluation.reproducible import reproducible
 from evoae_cli.evaluation.resident import Resident
 
@@ -46,12 +52,36 @@ def _measure(request: ReferencesRequest) -> References:
     # From a stream of its own, so that the methods are tuned on the crops that they always were.
     constant = _constant(resident, exam, _generator(request.study_seed, "mean colour"))
     baseline = exam_scores(exam.given, exam)
+    shown = [] if request.pictures_out is None else shown_numbers(len(exam.target))
+    columns: dict[str, Column] = {}
     if request.noisy_only:
         # What stands in for the hidden pixels is the least that can be made of those round them.
-        methods = calibrated_references(exam, tuning_noisy(request))
-        return References(baseline_name="local median", baseline=baseline, methods=methods, constant=constant)
-    methods = classical_references(exam.target, exam.given, tuning_levels(request))
-    return References(baseline_name="noisy", baseline=baseline, methods=methods, constant=constant)
+        name, noisy = "local median", exam.target[shown]
+
+        def see_ready(name: str, one: Calibrated) -> None:
+            if shown:
+                columns[name] = column(name, one.apply(noisy))
+
+        methods = calibrated_references(exam, tuning_noisy(request), see_ready)
+    else:
+        name, clean = "noisy", exam.target[shown]
+
+        def see_output(name: str, output: Tensor) -> None:
+            if shown:
+                columns[name] = column(name, output[shown], clean)
+
+        methods = classical_references(exam.target, exam.given, tuning_levels(request), see_output)
+    if request.pictures_out is not None:
+        best = max(methods, key=lambda name: _quality(methods[name]))
+        # A picture that cannot be kept must not end a study.
+        with contextlib.suppress(OSError):
+            write_pictures(Path(request.pictures_out), PictureFile(numbers=tuple(shown), columns=(columns[best],)))
+    return References(baseline_name=name, baseline=baseline, methods=methods, constant=constant)
+
+
+def _quality(scores: Scores) -> float:
+    """What methods are compared by where pictures are shown: the PSNR, or where none can be known the fitness."""
+    return scores.fitness if scores.psnr_db is None else scores.psnr_db
 
 
 def _constant(resident: Resident, exam: Exam, generator: torch.Generator) -> Scores:

@@ -77,6 +77,11 @@ def _transform_steps(transform: Transform, channels: int, side: int) -> Iterator
     yield Step(kind="transposed", parameters=weights, operations=operations, n_in=n_code, n_out=n_image)
 
 
+def n_steps_of(layer: Layer, n_in: int, side: int) -> int:
+    """How many of the operations are one layer's."""
+    return len(_steps_of(layer, n_in, side))
+
+
 def _layers_steps(layers: tuple[Layer, ...], n_in: int, side: int) -> Iterator[Step]:
     for position, layer in enumerate(layers):
         yield from _steps_of(layer, width_after(layers[:position], n_in), side)

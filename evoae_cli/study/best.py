@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from evoae_cli.evaluation.contract import Evaluation
+from evoae_cli.evaluation.contract import Evaluation, Split
+from evoae_cli.evaluation.picturefile import MODEL_PICTURES, PictureFile, shown_numbers, write_pictures
 from evoae_cli.study.locate import BEST
 from evoae_cli.study.model import load_model, save_model
 from evoae_cli.study.pictures import fitness_png, preview_png
@@ -20,7 +21,9 @@ from evoae_cli.study.store import Store
 from evoae_cli.study.summary import score_figures
 from evoae_cli.wholefile import write_whole
 
-_N_PREVIEW = 4
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _PATIENCE_S = 1.0
 
 
@@ -68,6 +71,8 @@ def write_best(
     save_model(target, best.weights, description(requests, best))
     if not is_abandoned():
         write_whole(target / "preview.png", _preview(target, requests))
+    if best.test is not None and not is_abandoned():
+        write_pictures(target / MODEL_PICTURES, _pictures(target, requests))
     if not is_abandoned():
         write_history(folder, store)
 
@@ -96,25 +101,50 @@ def write_history(folder: Path, store: Store) -> None:
 
 def _preview(target: Path, requests: Requests) -> bytes:
     """A few validation images, what the network was given, and what it made of them."""
+    from evoae_cli.evaluation.pixelscale import to_bytes
+
+    shown = _shown(target, requests, "val")
+    return preview_png([(name, to_bytes(images)) for name, images in shown.columns.items()])
+
+
+def _pictures(target: Path, requests: Requests) -> PictureFile:
+    """The same of test images, for the page of the study. To be made once everything has been decided."""
+    from evoae_cli.evaluation.picturing import column
+
+    shown = _shown(target, requests, "test")
+    names, clean = shown.columns, next(iter(shown.columns.values()))
+    reference = None if requests.config.noisy_only else clean
+    columns = [column(name, images, None if images is clean else reference) for name, images in names.items()]
+    return PictureFile(numbers=tuple(shown.numbers), columns=tuple(columns))
+
+
+class _Shown(NamedTuple):
+    """A few images of a split."""
+
+    numbers: list[int]
+    columns: dict[str, "Tensor"]
+    """By name, [n, C, H, W] on [-1, 1]: the clean ones first, where there are any; then what was made of them."""
+
+
+def _shown(target: Path, requests: Requests, split: Split) -> _Shown:
     import torch
 
     from evoae_cli.evaluation.blindspot import cleaned
     from evoae_cli.evaluation.evaluate import inputs_and_targets
-    from evoae_cli.evaluation.pixelscale import to_bytes
 
     config = requests.config
     network = load_model(target).network
-    given, clean = inputs_and_targets(requests.images_ref, "cpu", config.seed, "val", config.corruption)
-    chosen = torch.linspace(0, len(clean) - 1, min(_N_PREVIEW, len(clean))).long()
-    given, clean = given[chosen], clean[chosen]
+    given, clean = inputs_and_targets(requests.images_ref, "cpu", config.seed, split, config.corruption)
+    numbers = shown_numbers(len(clean))
+    given, clean = given[numbers], clean[numbers]
     with torch.inference_mode():
         output = cleaned(network, given) if config.noisy_only else network(given)
-    columns = [("clean", clean), ("noisy", given), ("output", output)]
-    if config.noisy_only:
-        columns = columns[1:]
     if config.objective == "manifold":
-        columns = [("clean", clean), ("reconstruction", output)]
-    return preview_png([(caption, to_bytes(images)) for caption, images in columns])
+        return _Shown(numbers, {"clean": clean, "reconstruction": output})
+    columns = {"clean": clean, "noisy": given, "output": output}
+    if config.noisy_only:
+        del columns["clean"]
+    return _Shown(numbers, columns)
 
 
 class BestWriter:

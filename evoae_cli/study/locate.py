@@ -42,6 +42,12 @@ def study_path(name: str) -> Path:
     return folder
 
 
+def shortest_name(folder: Path) -> str:
+    """The study's name where that is enough to find it, else its folder: for lines to copy."""
+    is_name = not folder.name.startswith("-") and study_path(folder.name) == folder
+    return folder.name if is_name else str(folder)
+
+
 def plain_path(name: str) -> Path:
     """`name` as a path, with a leading `~` replaced where its user is known, and kept as it is elsewhere."""
     return Path(os.path.expanduser(name))

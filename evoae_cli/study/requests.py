@@ -17,9 +17,10 @@ from evoae_cli.evaluation.contract import (
     derive_seed,
 )
 from evoae_cli.evaluation.imagefile import ImageFile
+from evoae_cli.evaluation.picturefile import CLASSICAL_PICTURES
 from evoae_cli.genome.spaces import SPACES
 from evoae_cli.study.config import StudyConfig
-from evoae_cli.study.locate import START
+from evoae_cli.study.locate import BEST, START
 
 
 def weights_file(folder: Path, stage: Stage, genotype: str, seed_index: int) -> Path:
@@ -98,7 +99,7 @@ class Requests:
         return self._request(genotype, "test", seed_index, self.config.final_epochs, weights_in=weights)
 
     def references(self, split: Split) -> ReferencesRequest:
-        """Score the unprocessed images and the classical methods on `split`."""
+        """Score the unprocessed images and the classical methods on `split`; on test, keep a few of their pictures."""
         return ReferencesRequest(
             objective=self.config.objective,
             split=split,
@@ -107,6 +108,7 @@ class Requests:
             noise=self.config.corruption,
             noisy_only=self.config.noisy_only,
             threads=self.config.threads,
+            pictures_out=str(self.folder / BEST / CLASSICAL_PICTURES) if split == "test" else None,
         )
 
     def _request(

@@ -1,0 +1,270 @@
+"""The page of several studies beside each other: of searches, or of a search and random architectures."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from markupsafe import Markup
+
+from evoae_cli.baseline.summary import BaselineSummary
+from evoae_cli.page import charts, howto, paper, pictures, results
+from evoae_cli.page.gather import Facts
+from evoae_cli.page.pictures import Gallery, Picture
+from evoae_cli.page.study_page import Plot, headline_of
+from evoae_cli.page.wording import db, duration, number, setting, whole
+
+_MOST_DRAWN = 8
+"""Studies in one figure: more colours cannot be told apart."""
+_MOST_PICTURED = 4
+_ROOM = 3_000_000
+"""Characters for all pictures."""
+_OF_EXAM = ("objective", "seed", "patch", "noisy_only", "test_images")
+"""Settings that decide which test images, with which noise, a model is scored on; besides noise and images."""
+
+
+class FigureRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure of every study."""
+
+    name: str
+    values: tuple[str, ...]
+    best: int = -1
+    """Which of them is the best; -1 where that means nothing."""
+
+
+class StudyPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of one study by itself."""
+
+    title: str
+    folder: str
+    headline: str
+    gallery: Gallery | None
+    groups: tuple[results.Group, ...]
+    is_noisy_only: bool
+
+
+class ComparisonPage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the template gets."""
+
+    title: str
+    lead: str
+    notes: tuple[str, ...]
+    """What to know before comparing."""
+    verdicts: tuple[str, ...]
+    names: tuple[str, ...]
+    figures: tuple[FigureRow, ...]
+    gallery: Gallery | None
+    """The same test images through each model, where all were scored on the same."""
+    parts: tuple[StudyPart, ...]
+    rivals: results.Group | None
+    courses: Plot | None
+    fronts: Plot | None
+    settings: tuple[FigureRow, ...]
+    lines: tuple[howto.CopyLine, ...]
+    paper: tuple[paper.PaperNumber, ...]
+    own_pooled: tuple[tuple[str, str], ...]
+    is_noisy_only: bool
+
+
+def comparison_page(studies: Sequence[Facts], baseline: BaselineSummary | None = None) -> ComparisonPage:
+    """Work out the page of several studies; `baseline` is the comparison with random search that they are from."""
+    notes = _notes(studies)
+    are_alike = not notes
+    titles = " and ".join(facts.title for facts in studies) if len(studies) < 4 else f"{len(studies)} studies"
+    return ComparisonPage(
+        title="Evolution and random search" if baseline is not None else titles,
+        lead=_lead(studies, baseline),
+        notes=notes,
+        verdicts=() if baseline is None else tuple(verdict.line for verdict in baseline.verdicts),
+        names=tuple(facts.title for facts in studies),
+        figures=_figures(studies, are_alike),
+        gallery=_together(studies) if are_alike else None,
+        parts=tuple(_part(facts, are_alike, len(studies)) for facts in studies),
+        rivals=None if baseline is None else results.random_group(baseline),
+        courses=_courses(studies),
+        fronts=_fronts(studies),
+        settings=_settings(studies),
+        lines=tuple(line for facts in studies[:_MOST_DRAWN] for line in howto.lines_of(facts) if "Load" in line.what),
+        paper=tuple(
+            entry
+            for objective in dict.fromkeys(f.about["objective"] for f in studies)
+            for entry in paper.numbers_for(objective)
+        ),
+        own_pooled=tuple(_pooled(studies)),
+        is_noisy_only=all(facts.is_noisy_only for facts in studies),
+    )
+
+
+def _lead(studies: Sequence[Facts], baseline: BaselineSummary | None) -> str:
+    if baseline is not None:
+        about = f"beside {baseline.against}" if baseline.against else "without a search to compare with"
+        return f"Random architectures for {baseline.objective}, {about}; the comparison is {baseline.state}."
+    tested = [(facts, _test(facts)) for facts in studies]
+    known = [(facts, test) for facts, test in tested if test is not None and test["psnr_db"] is not None]
+    if len(known) < 2 or _notes(studies):
+        return "Each study by its own figures."
+    ranked = sorted(known, key=lambda item: -item[1]["psnr_db"])
+    (first, best), (second, other) = ranked[:2]
+    apart = best["psnr_db"] - other["psnr_db"]
+    return (
+        f"On the same test images {first.title} has {best['psnr_db']:.2f} dB, {apart:.2f} dB more than {second.title}."
+    )
+
+
+def _notes(studies: Sequence[Facts]) -> tuple[str, ...]:
+    """In what the studies' tests differ, so that their figures are not of the same images; empty where in nothing."""
+    differing = [name for name in _OF_EXAM if len({str(facts.settings.get(name)) for facts in studies}) > 1]
+    if len({facts.about["noise"] for facts in studies}) > 1:
+        differing.append("noise")
+    if len({facts.about["fingerprint"] for facts in studies}) > 1:
+        differing.append("images")
+    if not differing:
+        return ()
+    return (
+        f"These studies differ in {', '.join(differing)}, so they were not tested on the same images with the same "
+        "noise: their figures must not be compared as if they were.",
+    )
+
+
+def _test(facts: Facts) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = (facts.about["best"] or {}).get("test")
+    return found
+
+
+def _figures(studies: Sequence[Facts], are_alike: bool) -> tuple[FigureRow, ...]:
+    tests = [_test(facts) or {} for facts in studies]
+    bests = [facts.about["best"] or {} for facts in studies]
+    psnr = [test.get("psnr_db") for test in tests]
+    ssim = [test.get("ssim") for test in tests]
+    fitness = [test.get("fitness") for test in tests]
+    rows = []
+    if any(value is not None for value in psnr):
+        rows.append(FigureRow(name="PSNR on test, dB", values=tuple(map(db, psnr)), best=_best(psnr, are_alike)))
+        rows.append(
+            FigureRow(name="SSIM on test", values=tuple(number(v, 3) for v in ssim), best=_best(ssim, are_alike))
+        )
+    rows += [
+        FigureRow(name="fitness on test", values=tuple(map(number, fitness)), best=_best(fitness, are_alike)),
+        FigureRow(name="fitness on validation", values=tuple(number(best.get("fitness")) for best in bests)),
+        FigureRow(name="parameters", values=tuple(whole(best.get("parameters")) for best in bests)),
+        FigureRow(name="values in the code", values=tuple(whole(best.get("code_values")) for best in bests)),
+        FigureRow(
+            name="architectures trained", values=tuple(f"{facts.about['counts']['trained']:,}" for facts in studies)
+        ),
+        FigureRow(name="epochs of each", values=tuple(setting(facts.settings.get("epochs")) for facts in studies)),
+        FigureRow(
+            name="epochs of finalists", values=tuple(setting(facts.settings.get("final_epochs")) for facts in studies)
+        ),
+        FigureRow(
+            name="epochs of all candidates",
+            values=tuple(
+                f"{facts.about['counts']['trained'] * facts.settings.get('epochs', 0):,}" for facts in studies
+            ),
+        ),
+        FigureRow(name="time", values=tuple(duration(facts.about["active_s"]) for facts in studies)),
+        FigureRow(name="state", values=tuple(facts.about["state"] for facts in studies)),
+        FigureRow(
+            name="best architecture",
+            values=tuple(results.table_text(best["genotype"]) if best else "–" for best in bests),
+        ),
+    ]
+    return tuple(rows)
+
+
+def _best(values: Sequence[float | None], are_alike: bool) -> int:
+    known = [value for value in values if value is not None]
+    return values.index(max(known)) if are_alike and len(known) > 1 else -1
+
+
+def _together(studies: Sequence[Facts]) -> Gallery | None:
+    """Each row one test image: what all got, then what each made of it."""
+    found = [(facts, gallery) for facts in studies[:_MOST_PICTURED] if (gallery := pictures.gallery_of(facts, _ROOM))]
+    if len(found) < 2 or len({gallery.titles for _, gallery in found}) > 1:
+        return None
+    rows: list[tuple[Picture, ...]] = []
+    room = _ROOM
+    for number_ in range(len(found[0][1].rows)):
+        row: list[Picture] = []
+        for facts, gallery in found:
+            for picture in gallery.rows[number_]:
+                if picture.caption in ("output of the network", "reconstruction"):
+                    row.append(msgspec.structs.replace(picture, caption=facts.title))
+                elif picture.caption not in {other.caption for other in row}:
+                    row.append(picture)
+        best = max((picture.psnr_db for picture in row if picture.psnr_db is not None), default=None)
+        marked = tuple(
+            msgspec.structs.replace(picture, is_best=best is not None and picture.psnr_db == best) for picture in row
+        )
+        room -= sum(len(picture.uri) for picture in marked)
+        if room < 0 and rows:
+            break
+        rows.append(marked)
+    titles = found[0][1].titles
+    return Gallery(rows=tuple(rows), titles=titles, n_left_out=len(titles) - len(rows))
+
+
+def _part(facts: Facts, are_alike: bool, n_studies: int) -> StudyPart:
+    is_pictured = not are_alike and n_studies <= _MOST_PICTURED
+    return StudyPart(
+        title=facts.title,
+        folder=str(facts.folder),
+        headline=headline_of(facts),
+        gallery=pictures.gallery_of(facts, _ROOM // n_studies) if is_pictured else None,
+        groups=results.groups_of(msgspec.structs.replace(facts, comparison=None)),
+        is_noisy_only=facts.is_noisy_only,
+    )
+
+
+def _courses(studies: Sequence[Facts]) -> Plot | None:
+    drawn = [
+        (facts.title, charts.course_of(facts.candidates))
+        for facts in studies
+        if len(facts.about["settings"]) and facts.candidates
+    ]
+    drawn = [(title, course) for title, course in drawn if len(course.generations) > 1][:_MOST_DRAWN]
+    if not drawn:
+        return None
+    caption = "The best fitness so far on validation, and dotted the mean of each generation."
+    return Plot(svg=Markup(charts.courses_svg(drawn, "courses")), caption=caption + _short_of(studies))
+
+
+def _fronts(studies: Sequence[Facts]) -> Plot | None:
+    drawn = [(facts.title, facts.candidates) for facts in studies if charts.marks_of(facts.candidates, "parameters")]
+    if not drawn:
+        return None
+    svg = charts.fronts_svg(drawn[:_MOST_DRAWN], "parameters", "fronts")
+    caption = "Candidates on validation, and the front that no other of the same study beats in both."
+    return Plot(svg=Markup(svg), caption=caption + _short_of(studies))
+
+
+def _short_of(studies: Sequence[Facts]) -> str:
+    left_out = len(studies) - _MOST_DRAWN
+    epochs = {facts.settings.get("epochs") for facts in studies}
+    note = f" {left_out} studies are left out." if left_out > 0 else ""
+    return note + (
+        " Candidates of different studies were trained for different numbers of epochs." if len(epochs) > 1 else ""
+    )
+
+
+def _settings(studies: Sequence[Facts]) -> tuple[FigureRow, ...]:
+    """Those that are not the same in all."""
+    names = dict.fromkeys(name for facts in studies for name in facts.settings)
+    rows = [
+        FigureRow(name=name, values=tuple(_shown(facts.settings.get(name)) for facts in studies))
+        for name in names
+        if name != "start_from"
+    ]
+    return tuple(row for row in rows if len(set(row.values)) > 1)
+
+
+def _shown(value: Any) -> str:
+    text = setting(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _pooled(studies: Sequence[Facts]) -> list[tuple[str, str]]:
+    found = [(facts, _test(facts)) for facts in studies]
+    return [
+        (f"{facts.title}, on its own test images", db(test["psnr_pooled_db"]))
+        for facts, test in found
+        if test is not None and test["psnr_pooled_db"] is not None
+    ]

@@ -1,0 +1,311 @@
+"""The page of one study: everything that it shows, worked out, for a template to lay out."""
+
+from typing import Any
+
+import msgspec
+from markupsafe import Markup
+
+from evoae_cli.page import charts, failures, howto, paper, pictures, results
+from evoae_cli.page.charts import Cost, Line
+from evoae_cli.page.diagram import Architecture, chain_svg, read_architecture
+from evoae_cli.page.gather import Facts
+from evoae_cli.page.timeline import Timeline, timeline_of, timeline_svg
+from evoae_cli.page.wording import db, decibels, duration, fitness_of, number, several, short, whole
+
+_COST_OF_OBJECTIVE: dict[str, Cost] = {"parameters": "parameters", "operations": "operations", "code": "code_values"}
+_MOST_OF_FRONT = 25
+_STATES = {
+    "running": "is running; this page shows how far it was",
+    "stopping": "is stopping; this page shows how far it was",
+    "interrupted": "was interrupted; this page shows how far it was",
+    "failed": "has failed; this page shows how far it was",
+    "time-up": "ended as its time was up",
+    "exhausted": "ended as there was nothing left to train",
+    "done": "is done",
+}
+
+
+class Tile(msgspec.Struct, frozen=True, kw_only=True):
+    """One large figure."""
+
+    value: str
+    unit: str
+    what: str
+
+
+class FrontRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One architecture of the front."""
+
+    name: str
+    fitness: str
+    psnr: str
+    parameters: str
+    operations: str
+    code: str
+
+
+class Plot(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure with its caption."""
+
+    svg: Markup
+    caption: str
+
+
+class StudyPage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the template gets."""
+
+    title: str
+    headline: str
+    facts: Facts
+    state: str
+    tiles: tuple[Tile, ...]
+    gallery: pictures.Gallery | None
+    no_gallery: str
+    """Why there are no pictures."""
+    gallery_note: str
+    groups: tuple[results.Group, ...]
+    fitness: Plot | None
+    no_fitness: str
+    chain: Markup | None
+    architecture: Architecture | None
+    no_architecture: str
+    costs: tuple[Plot, ...]
+    front: tuple[FrontRow, ...]
+    n_front_left_out: int
+    timeline: Timeline
+    timeline_plot: Plot | None
+    outcomes: tuple[failures.OutcomeRow, ...]
+    reasons: tuple[failures.Reason, ...]
+    n_reasons_left_out: int
+    lost: tuple[str, ...]
+    warnings: tuple[str, ...]
+    settings: tuple[howto.SettingRow, ...]
+    devices: tuple[howto.DeviceRow, ...]
+    versions: dict[str, str]
+    images: str
+    lines: tuple[howto.CopyLine, ...]
+    paper: tuple[paper.PaperNumber, ...]
+    own_pooled: str
+    """The winner's pooled PSNR on test; empty where there is none."""
+    is_noisy_only: bool
+
+
+def study_page(facts: Facts) -> StudyPage:
+    """Work out the page of one study."""
+    about, best = facts.about, facts.about["best"]
+    found = read_architecture(facts.model) if facts.model is not None else "There is no model yet."
+    drawn = found if isinstance(found, Architecture) else None
+    gallery = pictures.gallery_of(facts)
+    timeline = timeline_of(facts.runs, facts.events)
+    reasons, n_more = failures.reasons_of(facts.runs)
+    level = level_of(about["references"]["val"])
+    test = (best or {}).get("test")
+    return StudyPage(
+        title=facts.title,
+        headline=headline_of(facts),
+        facts=facts,
+        state=_STATES.get(about["state"], about["state"]),
+        tiles=tiles_of(facts),
+        gallery=gallery,
+        no_gallery=_no_gallery(facts),
+        gallery_note=_gallery_note(facts),
+        groups=results.groups_of(facts),
+        fitness=_fitness(facts, level),
+        no_fitness=_no_fitness(facts),
+        chain=None if drawn is None else Markup(chain_svg(drawn, "chain")),
+        architecture=drawn,
+        no_architecture="" if drawn is not None else str(found),
+        costs=_costs(facts, level),
+        front=tuple(_front_row(row) for row in about["front"][:_MOST_OF_FRONT]),
+        n_front_left_out=max(0, len(about["front"]) - _MOST_OF_FRONT),
+        timeline=timeline,
+        timeline_plot=_timeline(timeline),
+        outcomes=failures.outcomes_of(facts.runs),
+        reasons=reasons,
+        n_reasons_left_out=n_more,
+        lost=tuple(text.splitlines()[0] for text in about["lost_workers"][-10:]),
+        warnings=tuple(about["warnings"][-20:]),
+        settings=howto.settings_of(facts),
+        devices=howto.devices_of(facts),
+        versions=dict(facts.record.get("versions", {})),
+        images=str(facts.record.get("images", "")),
+        lines=howto.lines_of(facts),
+        paper=paper.numbers_for(about["objective"]),
+        own_pooled=db(test["psnr_pooled_db"]) if test and test["psnr_pooled_db"] is not None else "",
+        is_noisy_only=facts.is_noisy_only,
+    )
+
+
+def headline_of(facts: Facts) -> str:
+    """What was found, in a sentence that claims no more than there is."""
+    best = facts.about["best"]
+    if best is None:
+        return "Nothing has been trained yet."
+    split = "test" if best.get("test") else "val"
+    own, rivals = best.get("test") or best, facts.about["references"][split]
+    where = "on test images that no decision has seen" if split == "test" else "on validation, so far"
+    if own["psnr_db"] is None:
+        value = f"Fitness {own['fitness']:.1f} at hidden pixels {where}"
+    else:
+        value = f"{own['psnr_db']:.2f} dB {where}"
+    if rivals is None or not rivals["methods"]:
+        return f"{value}."
+    name, scores = best_method(rivals)
+    if own["psnr_db"] is None:
+        there = fitness_of(scores)
+        return f"{value}; {name}, the best classical method, has {number(there, 1)}."
+    apart = own["psnr_db"] - scores["psnr_db"]
+    return f"{value}: {abs(apart):.2f} dB {'above' if apart >= 0 else 'below'} {name}, the best classical method."
+
+
+def best_method(references: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and scores of the classical method that came closest; there must be one."""
+    methods: dict[str, dict[str, Any]] = references["methods"]
+    name = max(methods, key=lambda name: decibels(methods[name]) or 0.0)
+    return name, methods[name]
+
+
+def level_of(references: dict[str, Any] | None) -> Line | None:
+    """The best classical method, or the least that there is, as a line in figures of fitness."""
+    if references is None:
+        return None
+    name, scores = references["baseline_name"], references["baseline"]
+    if references["methods"]:
+        name, scores = best_method(references)
+    fitness = fitness_of(scores)
+    return None if fitness is None else Line(name=name, fitness=fitness)
+
+
+def tiles_of(facts: Facts) -> tuple[Tile, ...]:
+    """The large figures at the top."""
+    about, best = facts.about, facts.about["best"]
+    tiles = []
+    if best is not None:
+        split = "test" if best.get("test") else "val"
+        own = best.get("test") or best
+        where = {"test": "on test", "val": "on validation"}[split]
+        if own["psnr_db"] is None:
+            tiles.append(Tile(value=number(own["fitness"], 1), unit="", what=f"fitness at hidden pixels {where}"))
+        else:
+            tiles.append(Tile(value=db(own["psnr_db"]), unit="dB", what=f"PSNR {where}"))
+            tiles.append(Tile(value=number(own["ssim"], 3), unit="", what=f"SSIM {where}"))
+        tiles.append(Tile(value=short(best["parameters"]), unit="", what="parameters"))
+        tiles.append(Tile(value=short(best["operations"]), unit="", what="multiply-accumulates of one image"))
+        tiles.append(Tile(value=whole(best["code_values"]), unit="", what=_code_text(facts)))
+    n = about["counts"]["trained"]
+    what = "trainings" if facts.is_training else "architectures trained"
+    tiles.append(Tile(value=f"{n:,}", unit="", what=what))
+    tiles.append(Tile(value=duration(about["active_s"]), unit="", what="in all"))
+    return tuple(tiles)
+
+
+def _code_text(facts: Facts) -> str:
+    """How large the code is beside the image."""
+    model, best = facts.model, facts.about["best"]
+    try:
+        height, width = (model or {})["image_size"]
+        share = best["code_values"] / (height * width * (model or {})["network"]["channels"])
+    except (KeyError, TypeError, ValueError):
+        return "values in the code"
+    return f"values in the code, {share:.3g} of the image's"
+
+
+def _no_gallery(facts: Facts) -> str:
+    if facts.about["best"] is None or not facts.about["best"].get("test"):
+        return "Pictures are of test images, which are looked at once the winner is chosen."
+    return (
+        "The study was finished by a version of evoae that kept no pictures for this page; they can be made while its "
+        "images are there: evoae resume."
+    )
+
+
+def _gallery_note(facts: Facts) -> str:
+    if facts.is_noisy_only:
+        return "There are no clean images of these, so nobody can say how close the outputs come; no PSNR is claimed."
+    if facts.is_manifold:
+        return "What comes back from the code alone. The figure is the PSNR of each image in dB."
+    note = "The figure is the PSNR of each image in dB; the best of each row is in bold."
+    if facts.classical is None:
+        return note + " The pictures of the best classical method were not kept when the study ended."
+    return note
+
+
+def _fitness(facts: Facts, level: Line | None) -> Plot | None:
+    if not facts.candidates:
+        return None
+    caption = (
+        f"All {several(len(facts.candidates), 'candidate')} on validation after "
+        f"{several(facts.settings['epochs'], 'epoch')}, the best so far, and the mean of each generation, in which a "
+        "failed one counts as 0."
+    )
+    if facts.settings.get("mode") == "async":
+        caption += " The search has no generations; so many candidates as one would have stand for one."
+    if level is not None:
+        there = (
+            "The dashed line is" if charts.fits(level, facts.candidates) else f"Far above, at {level.fitness:.1f}, is"
+        )
+        caption += f" {there} {level.name}."
+    return Plot(svg=Markup(charts.fitness_svg(facts.candidates, level, "fitness")), caption=caption)
+
+
+def _no_fitness(facts: Facts) -> str:
+    if not facts.is_training:
+        return "No candidate has been evaluated yet."
+    start, best = facts.about["start"], facts.about["best"]
+    if start is not None and best is not None and "fitness" in start:
+        return (
+            f"One architecture was trained further, without a search: its fitness on validation went from "
+            f"{start['fitness']:.2f} to {best['fitness']:.2f}."
+        )
+    return "One architecture was trained, without a search, so there are no generations."
+
+
+def _costs(facts: Facts, level: Line | None) -> tuple[Plot, ...]:
+    costs: list[Cost] = ["parameters"]
+    for objective in facts.settings.get("objectives", ()):
+        cost = _COST_OF_OBJECTIVE.get(objective)
+        if cost is not None and cost not in costs:
+            costs.append(cost)
+    plots = []
+    for cost in costs:
+        marks = charts.marks_of(facts.candidates, cost)
+        if marks:
+            n = len(charts.front(marks))
+            caption = (
+                f"{n:,} of {several(len(marks), 'candidate')} cannot be beaten in both fitness and "
+                f"{charts.COST_LABELS[cost]}. Finalists were trained {facts.settings.get('final_epochs', 0):,} epochs, "
+                f"candidates {facts.settings.get('epochs', 0):,}."
+            )
+            svg = charts.front_svg(facts.candidates, facts.finals, cost, level, f"front-{cost}")
+            plots.append(Plot(svg=Markup(svg), caption=caption))
+    return tuple(plots)
+
+
+def _front_row(row: dict[str, Any]) -> FrontRow:
+    return FrontRow(
+        name=results.table_text(row["genotype"]),
+        fitness=number(row["fitness"]),
+        psnr=db(row["psnr_db"]),
+        parameters=whole(row["parameters"]),
+        operations=whole(row["operations"]),
+        code=whole(row["code_values"]),
+    )
+
+
+def _timeline(timeline: Timeline) -> Plot | None:
+    if not timeline.bars:
+        return None
+    caption = f"{several(len(timeline.workers), 'worker')}, busy {timeline.busy:.0%} of the time with evaluations."
+    if timeline.n_left_out:
+        caption += f" {timeline.n_left_out:,} more are left out."
+    caption += (
+        f" {several(len(timeline.faults), 'time')} a worker was lost." if timeline.faults else " No worker was lost."
+    )
+    if any(bar.is_repeated for bar in timeline.bars):
+        caption += " A framed bar is an evaluation that was run again after its worker was lost."
+    if timeline.moments:
+        kinds = sorted({moment.kind for moment in timeline.moments})
+        caption += f" Dotted lines: {', '.join(kinds)}."
+    if timeline.cuts:
+        caption += " Grey: the study did not run for a while, which is left out."
+    return Plot(svg=Markup(timeline_svg(timeline, "timeline")), caption=caption)

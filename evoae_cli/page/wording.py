@@ -1,0 +1,72 @@
+"""How values read on a page. Plain functions of plain values."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+NONE = "–"
+"""Stands where there is no value."""
+
+
+def db(value: float | None) -> str:
+    """A PSNR in dB, `24.63`."""
+    return NONE if value is None else f"{value:.2f}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """`64.20`."""
+    return NONE if value is None else f"{value:,.{digits}f}"
+
+
+def whole(value: int | None) -> str:
+    """`60,043`."""
+    return NONE if value is None else f"{value:,}"
+
+
+def short(value: float) -> str:
+    """`950`, `12.3 thousand`, `4.6 million`."""
+    for factor, unit in ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
+        if value >= 10 * factor or (factor > 1e3 and value >= factor):
+            return f"{value / factor:.3g} {unit}"
+    return f"{value:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """`43 s`, `3 min 12 s`, `2 h 05 min`."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minute:02} min"
+    return f"{minutes} min {second:02} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{second} s"
+
+
+def several(n: int, noun: str) -> str:
+    """`1 worker`, `2 workers`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def setting(value: Any) -> str:
+    """A setting as a person would write it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(setting, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def fitness_of(scores: Mapping[str, Any] | None) -> float | None:
+    """1 / MSE of scores as the store or `show --json` has them."""
+    if not scores or not scores.get("mse"):
+        return None
+    return 1.0 / float(scores["mse"])
+
+
+def decibels(scores: Mapping[str, Any] | None) -> float | None:
+    """The PSNR of scores, or with noisy images only, where none can be known, 10 log10 of the fitness."""
+    fitness = fitness_of(scores)
+    if not scores or fitness is None:
+        return None
+    psnr_db: float | None = scores["psnr_db"]
+    return 10 * math.log10(fitness) if psnr_db is None else psnr_db
