@@ -84,9 +84,9 @@ def fitness_svg(candidates: Sequence[Record], level: Line | None, name: str) -> 
         axes.scatter(
             [record.generation for record in good],
             [record.evaluation.fitness for record in good],
-            s=16,
+            s=26,
             color=BLUE,
-            alpha=0.45,
+            alpha=0.55,
             linewidths=0,
             rasterized=len(good) > N_VECTORS,
             label="candidate",
@@ -151,9 +151,9 @@ def front_svg(candidates: Sequence[Record], finals: Sequence[Record], cost: Cost
         axes.scatter(
             [mark.cost for mark in marks],
             [mark.fitness for mark in marks],
-            s=16,
+            s=26,
             color=BLUE,
-            alpha=0.45,
+            alpha=0.55,
             linewidths=0,
             rasterized=len(marks) > N_VECTORS,
             label="candidate",
@@ -172,7 +172,7 @@ def front_svg(candidates: Sequence[Record], finals: Sequence[Record], cost: Cost
             axes.scatter(
                 [mark.cost for mark in ends],
                 [mark.fitness for mark in ends],
-                s=60,
+                s=110,
                 marker="*",
                 color=VERMILLION,
                 linewidths=0,
@@ -222,9 +222,9 @@ def fronts_svg(studies: Sequence[tuple[str, Sequence[Record]]], cost: Cost, name
             axes.scatter(
                 [mark.cost for mark in marks],
                 [mark.fitness for mark in marks],
-                s=12,
+                s=20,
                 color=colour,
-                alpha=0.35,
+                alpha=0.4,
                 linewidths=0,
                 rasterized=len(marks) > N_VECTORS // 2,
             )

@@ -55,7 +55,8 @@ class ComparisonPage(msgspec.Struct, frozen=True, kw_only=True):
     gallery: Gallery | None
     """The same test images through each model, where all were scored on the same."""
     parts: tuple[StudyPart, ...]
-    rivals: results.Group | None
+    random: tuple[results.Group, ...]
+    """What chance found, and what else was measured; of a comparison with random search."""
     courses: Plot | None
     fronts: Plot | None
     settings: tuple[FigureRow, ...]
@@ -74,16 +75,16 @@ def comparison_page(studies: Sequence[Facts], baseline: BaselineSummary | None =
         title="Evolution and random search" if baseline is not None else titles,
         lead=_lead(studies, baseline),
         notes=notes,
-        verdicts=() if baseline is None else tuple(verdict.line for verdict in baseline.verdicts),
+        verdicts=() if baseline is None else tuple(results.random_lines(baseline)),
         names=tuple(facts.title for facts in studies),
         figures=_figures(studies, are_alike),
         gallery=_together(studies) if are_alike else None,
         parts=tuple(_part(facts, are_alike, len(studies)) for facts in studies),
-        rivals=None if baseline is None else results.random_group(baseline),
+        random=() if baseline is None else results.random_groups(baseline, studies[0].about["references"]),
         courses=_courses(studies),
         fronts=_fronts(studies),
         settings=_settings(studies),
-        lines=tuple(line for facts in studies[:_MOST_DRAWN] for line in howto.lines_of(facts) if "Load" in line.what),
+        lines=tuple(line for facts in studies[:_MOST_DRAWN] for line in howto.loading_of(facts, f"Load {facts.title}")),
         paper=tuple(
             entry
             for objective in dict.fromkeys(f.about["objective"] for f in studies)

@@ -92,9 +92,8 @@ def lines_of(facts: Facts) -> tuple[CopyLine, ...]:
     folder, objective = facts.folder, str(facts.about["objective"])
     name = shortest_name(folder)
     command = "train" if facts.is_training else "search"
-    lines = []
+    lines = loading_of(facts, "Load it in Python")
     if facts.model is not None:
-        lines.append(CopyLine(what="Load it in Python", line=f"from evoae_cli import load\nnetwork = load({name!r})"))
         if objective == "denoise":
             lines.append(_shell("Clean images", "denoise", name, "noisy.png", "-o", "clean.png"))
         else:
@@ -116,6 +115,14 @@ def lines_of(facts: Facts) -> tuple[CopyLine, ...]:
         lines.append(_shell("Go on with it", "resume", name))
     lines.append(_shell("Renew this page", "report", name))
     return tuple(lines)
+
+
+def loading_of(facts: Facts, what: str) -> list[CopyLine]:
+    """How to load the model; nothing where there is none."""
+    if facts.model is None:
+        return []
+    line = f"from evoae_cli import load\nnetwork = load({shortest_name(facts.folder)!r})"
+    return [CopyLine(what=what, line=line)]
 
 
 def _other(facts: Facts) -> str:

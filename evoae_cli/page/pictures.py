@@ -66,7 +66,8 @@ def gallery_of(facts: Facts, room: int = _ROOM) -> Gallery | None:
 
 def _row(columns: list[Column], number: int) -> tuple[Picture, ...]:
     psnrs = [None if column.psnr_db is None else column.psnr_db[number] for column in columns]
-    best = max((psnr for psnr in psnrs if psnr is not None), default=None)
+    known = [psnr for psnr in psnrs if psnr is not None]
+    best = max(known) if len(known) > 1 else None
     return tuple(
         _picture(column, number, psnr, psnr is not None and psnr == best)
         for column, psnr in zip(columns, psnrs, strict=True)

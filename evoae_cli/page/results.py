@@ -47,8 +47,9 @@ def groups_of(facts: Facts) -> tuple[Group, ...]:
     """The whole table of one study."""
     groups = [_finalists(facts)]
     if facts.comparison is not None:
-        groups.append(random_group(facts.comparison))
-        groups.append(_rivals(facts.comparison, facts.about["references"]))
+        random, *others = random_groups(facts.comparison, facts.about["references"])
+        note = " ".join(map(_sentence, random_lines(facts.comparison)))
+        groups += [msgspec.structs.replace(random, note=note), *others]
     groups += _references(facts.about["references"])
     return tuple(group for group in groups if group.rows)
 
@@ -123,8 +124,8 @@ def _is_winner(final: Mapping[str, Any], best: Mapping[str, Any]) -> bool:
     )
 
 
-def random_group(found: BaselineSummary) -> Group:
-    """What chance found: the architectures that nobody chose, and the best of each way to draw them."""
+def random_groups(found: BaselineSummary, references: Mapping[str, Any]) -> tuple[Group, ...]:
+    """What chance found, and what else was measured on the same test images and is not among the references."""
     rows = []
     if found.random is not None:
         spread = found.random
@@ -139,10 +140,15 @@ def random_group(found: BaselineSummary) -> Group:
             )
         )
     rows += [_side(side) for side in found.studies if side.part.protocol != "evolution" and side.genotype is not None]
+    return (Group(title="Random search, as much trained", rows=tuple(rows)), _rivals(found, references))
+
+
+def random_lines(found: BaselineSummary) -> list[str]:
+    """How much better evolution is than chance, and how bad chance is, in sentences without their ends."""
     lines = [verdict.line for verdict in found.verdicts]
     if found.random is not None:
         lines.append(f"{found.random.collapsed:.0%} of the random architectures are no better than a constant image")
-    return Group(title="Random search, as much trained", rows=tuple(rows), note=" ".join(map(_sentence, lines)))
+    return lines
 
 
 def _side(side: Side) -> Row:

@@ -1,5 +1,6 @@
 """The page of one study: everything that it shows, worked out, for a template to lay out."""
 
+import shlex
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from evoae_cli.page.diagram import Architecture, chain_svg, read_architecture
 from evoae_cli.page.gather import Facts
 from evoae_cli.page.timeline import Timeline, timeline_of, timeline_svg
 from evoae_cli.page.wording import db, decibels, duration, fitness_of, number, several, short, whole
+from evoae_cli.study.locate import shortest_name
 
 _COST_OF_OBJECTIVE: dict[str, Cost] = {"parameters": "parameters", "operations": "operations", "code": "code_values"}
 _MOST_OF_FRONT = 25
@@ -189,9 +191,14 @@ def tiles_of(facts: Facts) -> tuple[Tile, ...]:
         else:
             tiles.append(Tile(value=db(own["psnr_db"]), unit="dB", what=f"PSNR {where}"))
             tiles.append(Tile(value=number(own["ssim"], 3), unit="", what=f"SSIM {where}"))
-        tiles.append(Tile(value=short(best["parameters"]), unit="", what="parameters"))
-        tiles.append(Tile(value=short(best["operations"]), unit="", what="multiply-accumulates of one image"))
-        tiles.append(Tile(value=whole(best["code_values"]), unit="", what=_code_text(facts)))
+        costs = {
+            "parameters": "parameters",
+            "operations": "multiply-accumulates of one image",
+            "code_values": _code_text(facts),
+        }
+        for name, what in costs.items():
+            value, unit = short(best[name])
+            tiles.append(Tile(value=value, unit=unit, what=what))
     n = about["counts"]["trained"]
     what = "trainings" if facts.is_training else "architectures trained"
     tiles.append(Tile(value=f"{n:,}", unit="", what=what))
@@ -214,8 +221,8 @@ def _no_gallery(facts: Facts) -> str:
     if facts.about["best"] is None or not facts.about["best"].get("test"):
         return "Pictures are of test images, which are looked at once the winner is chosen."
     return (
-        "The study was finished by a version of evoae that kept no pictures for this page; they can be made while its "
-        "images are there: evoae resume."
+        "The study was finished by a version of evoae that kept no pictures for this page. While its images are there, "
+        f"this makes them: {shlex.join(['evoae', 'resume', shortest_name(facts.folder)])}"
     )
 
 

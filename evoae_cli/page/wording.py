@@ -23,12 +23,12 @@ def whole(value: int | None) -> str:
     return NONE if value is None else f"{value:,}"
 
 
-def short(value: float) -> str:
-    """`950`, `12.3 thousand`, `4.6 million`."""
-    for factor, unit in ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")):
-        if value >= 10 * factor or (factor > 1e3 and value >= factor):
-            return f"{value / factor:.3g} {unit}"
-    return f"{value:,.0f}"
+def short(value: float) -> tuple[str, str]:
+    """A number and its unit: `60,043` and nothing, `4.6` and `million`."""
+    for factor, unit in ((1e9, "billion"), (1e6, "million")):
+        if value >= factor:
+            return f"{value / factor:.3g}", unit
+    return f"{value:,.0f}", ""
 
 
 def duration(seconds: float) -> str:
