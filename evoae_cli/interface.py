@@ -158,6 +158,7 @@ def random_baseline(
     from evoae_cli.baseline.rivals import Measurements
     from evoae_cli.baseline.studies import open_part
     from evoae_cli.baseline.summary import baseline_summary, is_ended
+    from evoae_cli.page.write import renew_page
 
     name = None if study is None else str(study)
     folder = named_baseline(name)
@@ -182,6 +183,8 @@ def random_baseline(
                 measurements.measure(due)
     finally:
         abandon(folder)
+    for place in (folder, *([] if plan.against is None else [Path(plan.against)])):
+        renew_page(place, _warn)
     return baseline_summary(folder)
 
 

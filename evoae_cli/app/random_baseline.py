@@ -136,8 +136,18 @@ def run_baseline(
     stopped_by = _measure(folder, plan, show)
     if stopped_by is not None:
         return _interrupted(stopped_by, folder, show)
+    _pages(folder, plan, show)
     say_baseline(folder, is_json=show.is_json)
     return 0
+
+
+def _pages(folder: Path, plan: Plan, show: Show) -> None:
+    """Write the page of the comparison, and anew that of the search, which now has its rows."""
+    from evoae_cli.page.write import renew_page
+
+    for place in (folder, *([] if plan.against is None else [Path(plan.against)])):
+        if (page := renew_page(place, show.warn)) is not None:
+            show.say(f"report: {page}")
 
 
 def _interrupted(signum: int, folder: Path, show: Show) -> int:

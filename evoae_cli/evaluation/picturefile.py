@@ -73,7 +73,8 @@ def write_pictures(path: Path, pictures: PictureFile) -> None:
 def read_pictures(path: Path) -> PictureFile | None:
     """What the file holds; None where there is none that can be read."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here: numpy would leave a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             columns = tuple(_column(arrays, number, str(name)) for number, name in enumerate(arrays["names"]))
             numbers = tuple(int(number) for number in arrays["numbers"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import accumulate
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ from evoae_cli.page.figures import (
     N_VECTORS,
     ORANGE,
     SERIES,
+    SKY,
     VERMILLION,
     WIDTH,
     drawing,
@@ -34,6 +35,9 @@ COST_LABELS: dict[Cost, str] = {
 _SIZE = (WIDTH, 4.0)
 _LEVEL_REACH = 2.0
 """Times the best fitness: a level above that would leave no room for what the figure is about."""
+
+
+_MOST_DOTS = 40
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,11 +88,8 @@ def fitness_svg(candidates: Sequence[Record], level: Line | None, name: str) -> 
         axes.scatter(
             [record.generation for record in good],
             [record.evaluation.fitness for record in good],
-            s=26,
-            color=BLUE,
-            alpha=0.55,
-            linewidths=0,
-            rasterized=len(good) > N_VECTORS,
+            **_cloud(len(good)),
+            color=_cloud_colour(len(good)),
             label="candidate",
         )
         if failed:
@@ -102,7 +103,9 @@ def fitness_svg(candidates: Sequence[Record], level: Line | None, name: str) -> 
                 rasterized=len(failed) > N_VECTORS,
                 label="failed",
             )
-        axes.plot(course.generations, course.best, color=ORANGE, linewidth=2, marker="o", markersize=4, label="best")
+        axes.plot(
+            course.generations, course.best, color=ORANGE, linewidth=2, markersize=4, label="best", **_dots(course)
+        )
         axes.plot(course.generations, course.mean, color=GREEN, linewidth=1.6, linestyle="--", label="mean")
         if level is not None and fits(level, candidates):
             _level(axes, level)
@@ -110,7 +113,7 @@ def fitness_svg(candidates: Sequence[Record], level: Line | None, name: str) -> 
         axes.set_ylabel("fitness on validation (1 / MSE)")
         _whole_numbers(axes)
         axes.set_ylim(bottom=0)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5)
+        _legend(axes, 5)
         return svg_of(figure, name, label)
 
 
@@ -151,11 +154,8 @@ def front_svg(candidates: Sequence[Record], finals: Sequence[Record], cost: Cost
         axes.scatter(
             [mark.cost for mark in marks],
             [mark.fitness for mark in marks],
-            s=26,
-            color=BLUE,
-            alpha=0.55,
-            linewidths=0,
-            rasterized=len(marks) > N_VECTORS,
+            **_cloud(len(marks)),
+            color=_cloud_colour(len(marks)),
             label="candidate",
         )
         axes.plot(
@@ -184,7 +184,7 @@ def front_svg(candidates: Sequence[Record], finals: Sequence[Record], cost: Cost
         axes.set_xlabel(COST_LABELS[cost])
         axes.set_ylabel("fitness on validation (1 / MSE)")
         axes.set_ylim(bottom=0)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
+        _legend(axes, 4)
         return svg_of(figure, name, label)
 
 
@@ -207,7 +207,7 @@ def courses_svg(courses: Sequence[tuple[str, Course]], name: str) -> str:
         axes.set_ylabel("fitness on validation (1 / MSE)")
         _whole_numbers(axes)
         axes.set_ylim(bottom=0)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        _legend(axes, 2)
         return svg_of(figure, name, label)
 
 
@@ -222,11 +222,8 @@ def fronts_svg(studies: Sequence[tuple[str, Sequence[Record]]], cost: Cost, name
             axes.scatter(
                 [mark.cost for mark in marks],
                 [mark.fitness for mark in marks],
-                s=20,
+                **_cloud(len(marks)),
                 color=colour,
-                alpha=0.4,
-                linewidths=0,
-                rasterized=len(marks) > N_VECTORS // 2,
             )
             best = front(marks)
             axes.plot(
@@ -243,8 +240,36 @@ def fronts_svg(studies: Sequence[tuple[str, Sequence[Record]]], cost: Cost, name
         axes.set_xlabel(COST_LABELS[cost])
         axes.set_ylabel("fitness on validation (1 / MSE)")
         axes.set_ylim(bottom=0)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        _legend(axes, 2)
         return svg_of(figure, name, label)
+
+
+def _cloud(n: int) -> dict[str, Any]:
+    """How `n` candidates are drawn: the more, the smaller and the fainter, and many as one picture."""
+    if n > N_VECTORS:
+        return {"s": 9, "alpha": 0.4, "linewidths": 0, "rasterized": True}
+    return {"s": 26, "alpha": 0.55, "linewidths": 0}
+
+
+def _cloud_colour(n: int) -> str:
+    """What can be seen on light and dark pages alike, where the colours of a picture stay as they are."""
+    return SKY if n > N_VECTORS else BLUE
+
+
+def _legend(axes: "Axes", n_columns: int) -> None:
+    """Above the figure, with dots of one size however small those in the figure are."""
+    from matplotlib.collections import PathCollection
+
+    legend = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=n_columns)
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([40])
+            handle.set_alpha(0.9)
+
+
+def _dots(course: Course) -> dict[str, Any]:
+    """A dot for each generation, where they are few enough to be told apart."""
+    return {"marker": "o"} if len(course.generations) <= _MOST_DOTS else {}
 
 
 def _level(axes: "Axes", level: Line) -> None:

@@ -61,7 +61,5 @@ def _environment() -> "Environment":
 
 def breakable(genotype: str) -> Markup:
     """A genotype that lines break between its parts alone."""
-    parts = re.split(r"(?<=[/,])| (?=- )", genotype)
-    return Markup(" <wbr>" if " - " in genotype else "<wbr>").join(
-        Markup('<span class="nw">{}</span>').format(part) for part in parts
-    )
+    parts = re.split(r"(?<=[/,])|(?<= - )", genotype)
+    return Markup("<wbr>").join(Markup('<span class="nw">{}</span>').format(part) for part in parts)

@@ -308,7 +308,7 @@ def _timeline(timeline: Timeline) -> Plot | None:
     caption += (
         f" {several(len(timeline.faults), 'time')} a worker was lost." if timeline.faults else " No worker was lost."
     )
-    if any(bar.is_repeated for bar in timeline.bars):
+    if any(bar.is_repeated for bar in timeline.bars) and not timeline.is_picture:
         caption += " A framed bar is an evaluation that was run again after its worker was lost."
     if timeline.moments:
         kinds = sorted({moment.kind for moment in timeline.moments})

@@ -83,6 +83,11 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     """Workers beyond those that are drawn."""
 
     @property
+    def is_picture(self) -> bool:
+        """Whether there are too many bars to draw each as a shape."""
+        return len(self.bars) > N_VECTORS
+
+    @property
     def busy(self) -> float:
         """Share of the workers' time in which they ran evaluations."""
         total = self.length * len(self.workers)
@@ -129,7 +134,7 @@ def timeline_svg(timeline: Timeline, name: str) -> str:
     unit, seconds = _unit(timeline.length)
     from matplotlib.patches import Patch
 
-    is_picture = len(timeline.bars) > N_VECTORS
+    is_picture = timeline.is_picture
     with drawing(WIDTH, 1.3 + 0.28 * len(row)) as (figure, axes):
         for kind, colour in _COLOURS.items():
             for worker, number in row.items():
@@ -139,8 +144,9 @@ def timeline_svg(timeline: Timeline, name: str) -> str:
                         [(bar.begin / seconds, bar.length / seconds) for bar in own],
                         (number - 0.36, 0.72),
                         facecolors=colour,
-                        edgecolors=[INK if bar.is_repeated else PAPER for bar in own],
-                        linewidth=0.8,
+                        # The page's colours do not reach into a picture.
+                        edgecolors=None if is_picture else [INK if bar.is_repeated else PAPER for bar in own],
+                        linewidth=0 if is_picture else 0.8,
                         rasterized=is_picture,
                     )
         for cut in timeline.cuts:
@@ -149,7 +155,7 @@ def timeline_svg(timeline: Timeline, name: str) -> str:
             )
         for number, moment in enumerate(timeline.moments):
             axes.axvline(
-                moment.at / seconds, color=ORANGE, linewidth=1.2, linestyle=":", label="_" * (number > 0) + "order"
+                moment.at / seconds, color=ORANGE, linewidth=1.2, linestyle=":", label="_" * (number > 0) + "see below"
             )
         if timeline.faults:
             axes.scatter(
@@ -158,8 +164,7 @@ def timeline_svg(timeline: Timeline, name: str) -> str:
                 marker="X",
                 s=46,
                 color=VERMILLION,
-                edgecolors=INK,
-                linewidths=0.7,
+                linewidths=0,
                 zorder=3,
                 rasterized=len(timeline.faults) > N_VECTORS,
                 label="worker lost",

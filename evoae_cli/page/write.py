@@ -70,14 +70,14 @@ def write_page(folders: Sequence[Path], target: Path) -> Written:
 
 
 def renew_page(folder: Path, warn: Callable[[str], None]) -> Path | None:
-    """Write a study's own page at the end of its run; where that fails, `warn`, and give None.
+    """Write the own page of a study, or a comparison, at the end of its run; where that fails, `warn`, and give None.
 
     Whatever goes wrong with a page must not be the loss of a search.
     """
     try:
         return write_page([folder], target_for([folder], None, is_forced=False)).path
     except Exception as error:
-        warn(f"{folder / PAGE} could not be written: {first_line(error)}; the study is complete without it")
+        warn(f"{folder / PAGE} could not be written: {first_line(error)}; all else is complete")
         return None
 
 

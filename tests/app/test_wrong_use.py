@@ -13,6 +13,7 @@ import pytest
 import wrong_baselines
 import wrong_codes
 import wrong_images
+import wrong_reports
 import wrong_scaling
 import wrong_settings
 import wrong_studies
@@ -29,6 +30,7 @@ CASES = (
     *wrong_training.CASES,
     *wrong_baselines.CASES,
     *wrong_scaling.CASES,
+    *wrong_reports.CASES,
 )
 ROOT = Path(__file__).parents[2]
 RUN = "from evoae_cli.app.main import run; run()"

@@ -6,7 +6,7 @@ _META = "INSERT OR REPLACE INTO meta VALUES ('{}', '{}')"
 _RANDOM = "random-baseline denoise"
 _PLAN = """{"format": 1, "objective": "denoise", "settings": {"seed": 0}, "protocols": ["paper"], "n_samples": 30,
 "against": null, "n_pairs": 1, "references": []}"""
-_COMPARISON = several(folder("runs/chance"), file("runs/chance/baseline.json", _PLAN))
+COMPARISON = several(folder("runs/chance"), file("runs/chance/baseline.json", _PLAN))
 
 CASES = (
     case("chance for nothing", "random-baseline", "denoise", "--against STUDY", is_process=True),
@@ -20,7 +20,7 @@ CASES = (
     case("chance from no images", f"{_RANDOM} --data nowhere/", "nowhere", "folder of images"),
     case("chance with a wrong setting", f"{_RANDOM} --lr 0", "--lr 0", "above 0"),
     case("chance where a study is", f"{_RANDOM} --study mine", "runs/mine exists", "--study", prepare=study),
-    case("chance where a comparison is", f"{_RANDOM} --study chance", "runs/chance", "--study", prepare=_COMPARISON),
+    case("chance where a comparison is", f"{_RANDOM} --study chance", "runs/chance", "--study", prepare=COMPARISON),
     case("against an unknown study", "random-baseline --against nowhere", "'nowhere'"),
     case("against another objective", "random-baseline manifold --against mine", "manifold", "denoise", prepare=study),
     case("against, with settings", "random-baseline --against mine --lr 0.1", "--lr", "search's", prepare=study),
@@ -31,9 +31,9 @@ CASES = (
         "evoae resume runs/mine",
         prepare=several(study, sql("runs/mine/study.db", _META.format("state", '"interrupted"'))),
     ),
-    case("a comparison with history", "show chance --history", "paper-0", prepare=_COMPARISON),
-    case("a comparison in a time", "resume chance --for 3m", "--for", "leave it out", prepare=_COMPARISON),
-    case("a comparison's generations", "resume chance --generations 9", "--generations", prepare=_COMPARISON),
+    case("a comparison with history", "show chance --history", "paper-0", prepare=COMPARISON),
+    case("a comparison in a time", "resume chance --for 3m", "--for", "leave it out", prepare=COMPARISON),
+    case("a comparison's generations", "resume chance --generations 9", "--generations", prepare=COMPARISON),
     case(
         "a comparison that cannot be read",
         "show chance",

@@ -1,0 +1,80 @@
+"""Several studies beside each other."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Changed
+
+from evoae_cli.errors import UsageError
+from evoae_cli.page.comparison_page import comparison_page
+from evoae_cli.page.gather import gather
+from evoae_cli.page.write import found_studies, page_text, target_for, write_page
+
+_SEED = "UPDATE meta SET value=json_set(value, '$.seed', 7) WHERE key='settings'"
+_EPOCHS = "UPDATE meta SET value=json_set(value, '$.epochs', 5) WHERE key='settings'"
+
+
+def test_studies_of_the_same_test_images_are_compared_on_them(finished_study: Path, changed: Changed) -> None:
+    """As the paper compares searches with 2 and with 5 epochs."""
+    found = comparison_page([gather(finished_study), gather(changed("five", sql=_EPOCHS))])
+    assert found.notes == ()
+    assert "On the same test images" in found.lead
+    assert found.gallery is not None
+    assert [picture.caption for picture in found.gallery.rows[0]][:4] == [
+        "clean",
+        "noisy",
+        "finished",
+        "non-local means",
+    ] or ("five" in [picture.caption for picture in found.gallery.rows[0]])
+    assert len(found.gallery.rows[0]) == 5
+    assert [(row.name, row.values) for row in found.settings] == [("epochs", ("1", "5"))]
+    assert found.courses is not None
+    assert "different numbers of epochs" in found.courses.caption
+
+
+def test_studies_of_other_test_images_are_not_compared_as_if_they_were_of_the_same(
+    finished_study: Path, changed: Changed
+) -> None:
+    found = comparison_page([gather(finished_study), gather(changed("other", sql=_SEED))])
+    assert "differ in seed" in found.notes[0]
+    assert found.gallery is None
+    assert all(part.gallery is not None for part in found.parts)
+    assert all(row.best == -1 for row in found.figures)
+    assert found.lead == "Each study by its own figures."
+
+
+def test_many_studies_are_all_in_the_tables_and_some_in_the_figures(finished_study: Path) -> None:
+    facts = gather(finished_study)
+    found = comparison_page([facts] * 12)
+    assert found.title == "12 studies"
+    assert len(found.names) == len(found.figures[0].values) == 12
+    assert found.courses is not None
+    assert "4 studies are left out" in found.courses.caption
+
+
+def test_a_study_named_twice_is_one(finished_study: Path) -> None:
+    folders, is_newest = found_studies([str(finished_study), f"{finished_study}/../{finished_study.name}"])
+    assert (folders, is_newest) == ((finished_study,), False)
+
+
+def test_a_page_replaces_the_study_s_own_and_nothing_else(changed: Changed, tmp_path: Path) -> None:
+    folder = changed()
+    own = target_for([folder], None, is_forced=False)
+    assert own == folder / "report.html"
+    assert write_page([folder], own).n_bytes == own.stat().st_size
+    assert target_for([folder], own, is_forced=False) == own
+    other = tmp_path / "other.html"
+    other.write_text("mine")
+    with pytest.raises(UsageError, match=r"other\.html exists; add --force"):
+        target_for([folder], other, is_forced=False)
+    assert target_for([folder], other, is_forced=True) == other
+    with pytest.raises(UsageError, match="exists"):
+        target_for([folder, folder.parent], own, is_forced=False)
+
+
+def test_a_comparison_is_written_whole(finished_study: Path, changed: Changed, tmp_path: Path) -> None:
+    written = write_page([finished_study, changed("second")], tmp_path / "compare.html")
+    assert written.studies == (finished_study, tmp_path / "second")
+    text = written.path.read_text(encoding="utf-8")
+    assert text == page_text([finished_study, tmp_path / "second"])[0]
+    assert len(text.encode()) == written.n_bytes < 5_000_000
