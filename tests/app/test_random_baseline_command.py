@@ -55,6 +55,8 @@ def test_it_says_what_chance_finds(alone: tuple[Path, "subprocess.CompletedProce
     folder, done = alone
     assert done.returncode == 0, done.stderr
     assert "1 of 1: random, as the paper" in done.stderr
+    assert f"report: {folder / 'report.html'}" in done.stderr
+    assert "Random architectures for denoise" in (folder / "report.html").read_text(encoding="utf-8")
     lines = done.stdout.splitlines()
     assert lines[0] == f"random baseline of denoise in {folder}: done"
     assert lines[2].startswith("3 random architectures trained to the final budget, on val: mean fitness ")
