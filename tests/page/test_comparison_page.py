@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 from conftest import Changed
 
+from evoae_cli.baseline.plan import Plan, write_plan
+from evoae_cli.baseline.rivalfile import RivalRow, add_rival
 from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.contract import RivalFound, Scores
 from evoae_cli.page.comparison_page import comparison_page
 from evoae_cli.page.gather import gather
 from evoae_cli.page.write import found_studies, page_text, target_for, write_page
@@ -20,13 +23,9 @@ def test_studies_of_the_same_test_images_are_compared_on_them(finished_study: Pa
     assert found.notes == ()
     assert "On the same test images" in found.lead
     assert found.gallery is not None
-    assert [picture.caption for picture in found.gallery.rows[0]][:4] == [
-        "clean",
-        "noisy",
-        "finished",
-        "non-local means",
-    ] or ("five" in [picture.caption for picture in found.gallery.rows[0]])
-    assert len(found.gallery.rows[0]) == 5
+    captions = [picture.caption for picture in found.gallery.rows[0]]
+    assert len(captions) == 5
+    assert {"clean", "noisy", "finished", "five"} < set(captions)
     assert [(row.name, row.values) for row in found.settings] == [("epochs", ("1", "5"))]
     assert found.courses is not None
     assert "different numbers of epochs" in found.courses.caption
@@ -70,6 +69,54 @@ def test_a_page_replaces_the_study_s_own_and_nothing_else(changed: Changed, tmp_
     assert target_for([folder], other, is_forced=True) == other
     with pytest.raises(UsageError, match="exists"):
         target_for([folder, folder.parent], own, is_forced=False)
+
+
+@pytest.fixture
+def chance(changed: Changed, tmp_path: Path) -> tuple[Path, Path]:
+    """A study, and beside it a comparison with random search, whose studies are copies of it."""
+    study = changed("mine")
+    folder = tmp_path / "chance"
+    folder.mkdir()
+    settings = gather(study).settings
+    plan = Plan(
+        objective="denoise",
+        settings=settings,
+        protocols=("paper", "uniform"),
+        n_samples=3,
+        against=str(study),
+        n_pairs=1,
+        references=("dncnn",),
+    )
+    write_plan(folder, plan)
+    for part in plan.parts:
+        changed(f"chance/{part.name}")
+    scores = Scores(mse=0.01, psnr_db=26.5, psnr_pooled_db=26.0, ssim=0.7)
+    for rival in ("DnCNN", "wavelet"):
+        found = RivalFound(rival=rival, scores=scores, image_s=0.1, parameters=1234)  # type: ignore[arg-type]
+        add_rival(folder, RivalRow(name=rival, found=found))
+    return study, folder
+
+
+def test_a_comparison_with_random_search_beside_a_study_is_on_its_page(chance: tuple[Path, Path]) -> None:
+    study, folder = chance
+    text, _ = page_text([study])
+    assert f"mean of {len(gather(study).candidates)} random architectures, as the paper" in text
+    assert "Evolution is 0.00 dB worse than random, 1 to 10 layers" in text
+    assert text.count(">DnCNN<") == 1
+    assert text.count(">wavelet<") == 1
+    assert "Random search is missing" not in text
+    (folder / "baseline.json").write_text("{")
+    assert "Random search is missing" in page_text([study])[0]
+
+
+def test_a_comparison_has_a_page_of_all_its_studies(chance: tuple[Path, Path]) -> None:
+    study, folder = chance
+    text, studies = page_text([folder])
+    assert [path.name for path in studies] == ["mine", "paper-0", "uniform-0"]
+    assert "Evolution and random search" in text
+    assert "evolution is 0.00 dB worse than random, 1 to 10 layers" in text
+    assert text.count(">DnCNN<") == 1
+    assert page_text([folder, study])[1] == studies
 
 
 def test_a_comparison_is_written_whole(finished_study: Path, changed: Changed, tmp_path: Path) -> None:
