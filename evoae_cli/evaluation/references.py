@@ -18,7 +18,7 @@ from evoae_cli.evaluation.contract import (
     Scores,
     derive_seed,
 )
-from evoae_cli.evaluation.evaluate import exam_for, resident_for
+from evoae_cli.evaluation.evaluate import exam_for, inputs_and_targets, resident_for
 from evoae_cli.evaluation.metrics import Exam, exam_scores
 from evoae_cli.evaluation.objective import halves, noise_levels
 from evoae_cli.evaluation.picturefile import Column, PictureFile, shown_numbers, write_pictures
@@ -52,23 +52,25 @@ def _measure(request: ReferencesRequest) -> References:
     # From a stream of its own, so that the methods are tuned on the crops that they always were.
     constant = _constant(resident, exam, _generator(request.study_seed, "mean colour"))
     baseline = exam_scores(exam.given, exam)
-    shown = [] if request.pictures_out is None else shown_numbers(len(exam.target))
     columns: dict[str, Column] = {}
     if request.noisy_only:
         # What stands in for the hidden pixels is the least that can be made of those round them.
-        name, noisy = "local median", exam.target[shown]
+        name = "local median"
+        # Its exam has each image several times, with others hidden.
+        noisy, _ = inputs_and_targets(request.images, "cpu", request.study_seed, request.split, None)
+        shown = _shown(request, len(noisy))
 
         def see_ready(name: str, one: Calibrated) -> None:
             if shown:
-                columns[name] = column(name, one.apply(noisy))
+                columns[name] = column(name, one.apply(noisy[shown]))
 
         methods = calibrated_references(exam, tuning_noisy(request), see_ready)
     else:
-        name, clean = "noisy", exam.target[shown]
+        name, shown = "noisy", _shown(request, len(exam.target))
 
         def see_output(name: str, output: Tensor) -> None:
             if shown:
-                columns[name] = column(name, output[shown], clean)
+                columns[name] = column(name, output[shown], exam.target[shown])
 
         methods = classical_references(exam.target, exam.given, tuning_levels(request), see_output)
     if request.pictures_out is not None:
@@ -77,6 +79,10 @@ def _measure(request: ReferencesRequest) -> References:
         with contextlib.suppress(OSError):
             write_pictures(Path(request.pictures_out), PictureFile(numbers=tuple(shown), columns=(columns[best],)))
     return References(baseline_name=name, baseline=baseline, methods=methods, constant=constant)
+
+
+def _shown(request: ReferencesRequest, n_images: int) -> list[int]:
+    return [] if request.pictures_out is None else shown_numbers(n_images)
 
 
 def _quality(scores: Scores) -> float:

@@ -227,13 +227,14 @@ def _no_gallery(facts: Facts) -> str:
 
 
 def _gallery_note(facts: Facts) -> str:
-    if facts.is_noisy_only:
-        return "There are no clean images of these, so nobody can say how close the outputs come; no PSNR is claimed."
     if facts.is_manifold:
         return "What comes back from the code alone. The figure is the PSNR of each image in dB."
-    note = "The figure is the PSNR of each image in dB; the best of each row is in bold."
+    if facts.is_noisy_only:
+        note = "There are no clean images of these, so nobody can say how close the outputs come; no PSNR is claimed."
+    else:
+        note = "The figure is the PSNR of each image in dB; the best of each row is in bold."
     if facts.classical is None:
-        return note + " The pictures of the best classical method were not kept when the study ended."
+        note += " The pictures of the best classical method were not kept when the study ended."
     return note
 
 
