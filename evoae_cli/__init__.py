@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from evoae_cli.version import __version__
 
 if TYPE_CHECKING:
+    from evoae_cli.applying.apply import denoise_array as denoise
+    from evoae_cli.applying.codes import decode_array as decode
+    from evoae_cli.applying.codes import encode_array as encode
+    from evoae_cli.applying.export import export_onnx
     from evoae_cli.interface import load, random_baseline, report, resume, search, train
-    from evoae_cli.report.apply import denoise_array as denoise
-    from evoae_cli.report.codes import decode_array as decode
-    from evoae_cli.report.codes import encode_array as encode
-    from evoae_cli.report.export import export_onnx
     from evoae_cli.study.model import load_model
 
 __all__ = [
@@ -39,10 +39,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "decode": ("report.codes", "decode_array"),
-    "denoise": ("report.apply", "denoise_array"),
-    "encode": ("report.codes", "encode_array"),
-    "export_onnx": ("report.export", "export_onnx"),
+    "decode": ("applying.codes", "decode_array"),
+    "denoise": ("applying.apply", "denoise_array"),
+    "encode": ("applying.codes", "encode_array"),
+    "export_onnx": ("applying.export", "export_onnx"),
     "load": ("interface", "load"),
     "load_model": ("study.model", "load_model"),
     "random_baseline": ("interface", "random_baseline"),

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evoae_cli.applying.delivery import delivery
 from evoae_cli.baseline.begin import BASELINE_SETTINGS
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
-from evoae_cli.report.delivery import delivery
 from evoae_cli.study.checks import parse_duration
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.locate import find_study, new_study_folder
@@ -261,7 +261,7 @@ def _delivered(
         renew_page(result.folder, _warn)
     if config.output is None or result.model is None or result.state == "interrupted":
         return result
-    from evoae_cli.report.batch import Work, run_jobs
+    from evoae_cli.applying.batch import Work, run_jobs
     from evoae_cli.study.model import load_model
 
     jobs = delivery(config, is_forced=is_forced, is_resumed=is_resumed)

@@ -21,11 +21,11 @@ from typer.main import get_command
 import evoae_cli
 from evoae_cli.app.main import app, run
 from evoae_cli.app.options import SETTINGS, parsed
+from evoae_cli.applying.codefile import CodedImage, CodeFile, to_npz
+from evoae_cli.applying.codes import fingerprint
 from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Evaluation
-from evoae_cli.report.codefile import CodedImage, CodeFile, to_npz
-from evoae_cli.report.codes import fingerprint
 from evoae_cli.study.resolve import resolve
 from evoae_cli.study.settings import CHANGEABLE
 from evoae_cli.study.setup import search_space

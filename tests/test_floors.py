@@ -31,7 +31,7 @@ FLOORS = (
         "worker",
         "engine",
         "study",
-        "report",
+        "applying",
         "baseline",
         "page",
         "interface",

@@ -14,7 +14,7 @@ from evoae_cli.app.running import Show
 from evoae_cli.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
-    from evoae_cli.report.codefile import CodeFile
+    from evoae_cli.applying.codefile import CodeFile
 
 
 def decode(
@@ -31,8 +31,8 @@ def decode(
 
     Names, size and depth are those of the images that were encoded.
     """
-    from evoae_cli.report.codefile import read_codes
-    from evoae_cli.report.pixels import write_pixels
+    from evoae_cli.applying.codefile import read_codes
+    from evoae_cli.applying.pixels import write_pixels
     from evoae_cli.study.model import find_model
 
     folder = find_model(model)
@@ -42,7 +42,7 @@ def decode(
 
     show = Show(stderr_console(), quiet, is_json=False)
     with show.preparing(f"loading {folder}"):
-        from evoae_cli.report.codes import check_decodes, checked_shape, decode_array, fingerprint
+        from evoae_cli.applying.codes import check_decodes, checked_shape, decode_array, fingerprint
         from evoae_cli.study.model import load_model
 
         loaded = load_model(folder)
@@ -77,7 +77,7 @@ def _pixel_bytes(file: "CodeFile") -> int:
 
 def targets_of(file: "CodeFile", output: Path) -> list[Path]:
     """Where each image goes: below the folder `output`; `output` itself, if it names a file and there is one image."""
-    from evoae_cli.report.pixels import SUFFIXES
+    from evoae_cli.applying.pixels import SUFFIXES
 
     is_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
     if is_file and len(file.images) == 1:
@@ -91,7 +91,7 @@ def _check(file: "CodeFile", targets: list[Path], *, is_forced: bool) -> None:
     """Raise UsageError, before anything is written, unless all `targets` can be."""
     import numpy as np
 
-    from evoae_cli.report.pixels import check_holds
+    from evoae_cli.applying.pixels import check_holds
 
     try:
         for image, target in zip(file.images, targets, strict=True):

@@ -17,7 +17,7 @@ Force = Annotated[bool, typer.Option("--force", metavar="", help="With -o: overw
 def check_output(config: StudyConfig, is_forced: bool) -> None:
     """Raise UsageError or ImageError where a new study could not clean its images into its `output`."""
     if config.output is not None:
-        from evoae_cli.report.delivery import delivery
+        from evoae_cli.applying.delivery import delivery
 
         delivery(config, is_forced=is_forced)
 
@@ -28,8 +28,8 @@ def deliverer(config: StudyConfig, show: Show, *, is_forced: bool, is_resumed: b
         return None
 
     def deliver(model: Path, is_stopped: Callable[[], bool]) -> Delivered:
-        from evoae_cli.report.batch import Work
-        from evoae_cli.report.delivery import delivery
+        from evoae_cli.applying.batch import Work
+        from evoae_cli.applying.delivery import delivery
         from evoae_cli.study.model import load_model
 
         jobs = delivery(config, is_forced=is_forced, is_resumed=is_resumed)

@@ -64,7 +64,7 @@ def denoise(
 
     Exit code 1: some files could not be used, each is named on stderr, and the rest is done. 2: nothing was done.
     """
-    from evoae_cli.report.inputs import plan
+    from evoae_cli.applying.inputs import plan
 
     if output is None and add_noise is None:
         raise UsageError("Missing option '--output' / '-o'; only with --add-noise is nothing written")
@@ -73,12 +73,12 @@ def denoise(
     jobs = plan(inputs, out, is_forced=force, is_folder=output is not None and output.endswith("/"))
     letters = None
     if axes is not None:
-        from evoae_cli.report.stacks import check_axes
+        from evoae_cli.applying.stacks import check_axes
 
         letters = check_axes(axes)
     noise = None
     if add_noise is not None:
-        from evoae_cli.report.tryout import parse_added_noise
+        from evoae_cli.applying.tryout import parse_added_noise
 
         noise = parse_added_noise(add_noise, seed)
     from evoae_cli.study.model import find_model
@@ -86,7 +86,7 @@ def denoise(
     folder = find_model(model)
     show = Show(stderr_console(), quiet, is_json=as_json)
     with show.preparing(f"loading {folder}"):
-        from evoae_cli.report.batch import Work
+        from evoae_cli.applying.batch import Work
         from evoae_cli.study.model import load_model
 
         work = Work(load_model(folder), tile, letters, noise)

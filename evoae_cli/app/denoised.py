@@ -11,10 +11,10 @@ from evoae_cli.app.running import Show
 from evoae_cli.app.wording import several, shorten
 
 if TYPE_CHECKING:
-    from evoae_cli.report.batch import FileResult, Work
-    from evoae_cli.report.inputs import Job
-    from evoae_cli.report.noisecheck import Trained
-    from evoae_cli.report.tryout import Figures
+    from evoae_cli.applying.batch import FileResult, Work
+    from evoae_cli.applying.inputs import Job
+    from evoae_cli.applying.noisecheck import Trained
+    from evoae_cli.applying.tryout import Figures
 
 _FEW = 3
 """Warnings of one kind that are told one by one; more are summed up."""
@@ -89,7 +89,7 @@ def denoise_jobs(
 
     Once `is_stopped` says so, the file that is being worked on is the last. Raises what `run_jobs` raises.
     """
-    from evoae_cli.report.batch import run_jobs
+    from evoae_cli.applying.batch import run_jobs
 
     with progress(show, [job.name for job in jobs]) as tell:
 
@@ -137,7 +137,7 @@ def _named(results: "Sequence[FileResult]") -> str:
 
 def table(results: "Sequence[FileResult]") -> Iterator[str]:
     """The figures of files that noise was added to, and their mean; nothing where none was."""
-    from evoae_cli.report.tryout import mean
+    from evoae_cli.applying.tryout import mean
 
     scored = [(str(result.source), result.figures) for result in results if result.figures is not None]
     if not scored:
@@ -154,7 +154,7 @@ def table(results: "Sequence[FileResult]") -> Iterator[str]:
 
 def report(results: "Sequence[FileResult]", model: Path) -> dict[str, Any]:
     """All that is known of the results, for `--json`."""
-    from evoae_cli.report.tryout import mean
+    from evoae_cli.applying.tryout import mean
 
     scored = [result.figures for result in results if result.figures is not None]
     n_failed = sum(result.failure is not None for result in results)

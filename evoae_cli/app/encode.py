@@ -12,7 +12,7 @@ from evoae_cli.app.running import Show
 from evoae_cli.errors import EvoaeError, ImageError, UsageError
 
 if TYPE_CHECKING:
-    from evoae_cli.report.codefile import CodedImage
+    from evoae_cli.applying.codefile import CodedImage
     from evoae_cli.study.model import LoadedModel
 
 
@@ -48,8 +48,8 @@ def encode(
     Images of one size give the matrix `codes`, one row per image; others one array per image. `evoae decode` makes
     images of them again. What cannot be read is named and left out; the exit code is then 1.
     """
-    from evoae_cli.report.deliver import check_target, deliver
-    from evoae_cli.report.inputs import named_images
+    from evoae_cli.applying.deliver import check_target, deliver
+    from evoae_cli.applying.inputs import named_images
     from evoae_cli.study.model import find_model
 
     if size is not None and crop is not None:
@@ -61,8 +61,8 @@ def encode(
 
     show = Show(stderr_console(), quiet, is_json=False)
     with show.preparing(f"loading {folder}"):
-        from evoae_cli.report.codefile import FULL_BITS, CodeFile, to_npz
-        from evoae_cli.report.codes import fingerprint
+        from evoae_cli.applying.codefile import FULL_BITS, CodeFile, to_npz
+        from evoae_cli.applying.codes import fingerprint
         from evoae_cli.study.model import load_model
 
         loaded = load_model(folder)
@@ -102,10 +102,10 @@ def whole(option: str, text: str | None, most: int) -> int | None:
 
 
 def _coded(loaded: "LoadedModel", name: str, path: Path, side: int | None, *, is_scaled: bool) -> "CodedImage":
+    from evoae_cli.applying.codefile import CodedImage
+    from evoae_cli.applying.codes import encode_array
+    from evoae_cli.applying.fitting import centre, scaled
     from evoae_cli.evaluation.readers import read_image
-    from evoae_cli.report.codefile import CodedImage
-    from evoae_cli.report.codes import encode_array
-    from evoae_cli.report.fitting import centre, scaled
 
     pixels = read_image(path)
     try:
@@ -122,7 +122,7 @@ def told(images: "list[CodedImage]", n_bytes: int) -> str:
     """One line: what an image was and has become, what all were and have become, and what to know about the file."""
     import numpy as np
 
-    from evoae_cli.report.codefile import have_one_shape
+    from evoae_cli.applying.codefile import have_one_shape
 
     before = [int(np.prod(image.shape)) for image in images]
     after = [image.code.size for image in images]

@@ -26,8 +26,8 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write a model as an ONNX file for any number of images of any size, checked against PyTorch."""
-    from evoae_cli.report.deliver import check_target
-    from evoae_cli.report.export import Part, check_installed, check_part, export_onnx
+    from evoae_cli.applying.deliver import check_target
+    from evoae_cli.applying.export import Part, check_installed, check_part, export_onnx
     from evoae_cli.study.model import find_model
 
     check_part(part)

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import torch
 
+from evoae_cli.applying.codebytes import in_bytes
 from evoae_cli.baseline.comparison import sides_of
 from evoae_cli.baseline.plan import Plan
 from evoae_cli.baseline.protocols import HAND_MADE
@@ -20,7 +21,6 @@ from evoae_cli.evaluation.compression import BLOCK
 from evoae_cli.evaluation.contract import Rival, RivalFound, RivalRequest
 from evoae_cli.evaluation.evaluate import exam_for
 from evoae_cli.evaluation.hardware import devices
-from evoae_cli.report.codebytes import in_bytes
 from evoae_cli.study.desk import Desk
 from evoae_cli.study.model import WEIGHTS, find_model, load_model
 from evoae_cli.study.requests import Requests

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evoae_cli.applying.codebytes import in_bytes
 from evoae_cli.bench.comparison import Common, add_options, tell_row
 from evoae_cli.bench.evolved import Evolved, evolved, timed_settings
 from evoae_cli.bench.report import Report, formatted, one_line_errors, options
@@ -30,7 +31,6 @@ from evoae_cli.evaluation.compression import BLOCK, BlockPCA, jpeg
 from evoae_cli.evaluation.imagefile import ImageFile
 from evoae_cli.evaluation.metrics import scores
 from evoae_cli.evaluation.resident import Resident
-from evoae_cli.report.codebytes import in_bytes
 from evoae_cli.study.resolve import resolve
 
 _RATIOS = ("1/4", "1/8")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
+from evoae_cli.applying.deliver import check_target, deliver
 from evoae_cli.baseline.comparison import sides_of
 from evoae_cli.baseline.plan import is_baseline, named_baseline, read_plan
 from evoae_cli.baseline.summary import baseline_summary
 from evoae_cli.errors import StudyError, UsageError, first_line
-from evoae_cli.report.deliver import check_target, deliver
 from evoae_cli.study.locate import find_study
 
 PAGE = "report.html"

@@ -11,8 +11,8 @@ from PIL import Image
 
 from evoae_cli.app import denoise
 from evoae_cli.app.main import run
+from evoae_cli.applying.apply import TILE, denoise_array
 from evoae_cli.evaluation.readers import read_image
-from evoae_cli.report.apply import TILE, denoise_array
 from evoae_cli.study.model import load_model
 
 

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from evoae_cli.app.denoised import progress, table, warnings
 from evoae_cli.app.running import Show
-from evoae_cli.report.batch import FileResult
-from evoae_cli.report.noisecheck import Trained
-from evoae_cli.report.tryout import Figures
+from evoae_cli.applying.batch import FileResult
+from evoae_cli.applying.noisecheck import Trained
+from evoae_cli.applying.tryout import Figures
 
 
 def results(n: int, *, noise: str = "", warning: str = "") -> list[FileResult]:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from evoae_cli.applying.apply import TILE, Scale, as_dtype, check_channels, cleaned, scale_for
+from evoae_cli.applying.carried import carried_by
+from evoae_cli.applying.inputs import Job, plan
+from evoae_cli.applying.noisecheck import Reading, Trained, fits, read_noise, trained_noise, verdict
+from evoae_cli.applying.pixels import check_holds, holds_alpha, write_pixels
+from evoae_cli.applying.stackfile import check_holds_stack, writing_stack
+from evoae_cli.applying.stacks import Place, Stack, open_stack
+from evoae_cli.applying.tryout import AddedNoise, Figures, figures, mean
 from evoae_cli.errors import EvoaeError, StudyError
 from evoae_cli.evaluation.readers import read_image
-from evoae_cli.report.apply import TILE, Scale, as_dtype, check_channels, cleaned, scale_for
-from evoae_cli.report.carried import carried_by
-from evoae_cli.report.inputs import Job, plan
-from evoae_cli.report.noisecheck import Reading, Trained, fits, read_noise, trained_noise, verdict
-from evoae_cli.report.pixels import check_holds, holds_alpha, write_pixels
-from evoae_cli.report.stackfile import check_holds_stack, writing_stack
-from evoae_cli.report.stacks import Place, Stack, open_stack
-from evoae_cli.report.tryout import AddedNoise, Figures, figures, mean
 
 if TYPE_CHECKING:
     from evoae_cli.study.model import LoadedModel

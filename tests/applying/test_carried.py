@@ -8,9 +8,9 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps
 
+from evoae_cli.applying.carried import Carried, carried_by
+from evoae_cli.applying.pixels import holds_alpha, write_pixels
 from evoae_cli.evaluation.readers import read_image
-from evoae_cli.report.carried import Carried, carried_by
-from evoae_cli.report.pixels import holds_alpha, write_pixels
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

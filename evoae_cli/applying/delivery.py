@@ -1,7 +1,7 @@
 """What a study of noisy images leaves in its `output`: all of them, cleaned by the best model."""
 
+from evoae_cli.applying.inputs import Job, plan
 from evoae_cli.errors import UsageError
-from evoae_cli.report.inputs import Job, plan
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.locate import plain_path
 

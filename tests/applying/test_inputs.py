@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from evoae_cli.applying.inputs import plan
 from evoae_cli.errors import ImageError, UsageError
-from evoae_cli.report.inputs import plan
 
 
 @pytest.fixture

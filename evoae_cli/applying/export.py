@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from evoae_cli.applying.deliver import check_target, deliver
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
-from evoae_cli.report.deliver import check_target, deliver
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

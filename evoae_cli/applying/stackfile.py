@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evoae_cli.applying.carried import TIFF
+from evoae_cli.applying.pixels import writing
+from evoae_cli.applying.stacks import Place, Stack
 from evoae_cli.errors import ImageError
-from evoae_cli.report.carried import TIFF
-from evoae_cli.report.pixels import writing
-from evoae_cli.report.stacks import Place, Stack
 
 Pixels = npt.NDArray[Any]
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 from test_codes import RESIDUAL, make_model
 
+from evoae_cli.applying.export import _compare, check_installed, export_onnx
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
 from evoae_cli.evaluation.blindspot import foretold
-from evoae_cli.report.export import _compare, check_installed, export_onnx
 
 UNET = "3x3conv2d:8/reductions:2/skips:concat,add/residual"
 SIZES = ((1, 4, 4), (5, 36, 8))

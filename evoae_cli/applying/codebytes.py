@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from evoae_cli.report.codefile import CodedImage, CodeFile, read_codes, to_npz
+from evoae_cli.applying.codefile import CodedImage, CodeFile, read_codes, to_npz
 
 _BITS = 8
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from evoae_cli.applying.codes import check_decodes, code_channels, decode_array, encode_array, fingerprint
 from evoae_cli.errors import ImageError, StudyError
 from evoae_cli.evaluation.contract import NetworkSpec
 from evoae_cli.genome.genotype import parse_genotype
 from evoae_cli.phenotype.autoencoder import Autoencoder, build
-from evoae_cli.report.codes import check_decodes, code_channels, decode_array, encode_array, fingerprint
 from evoae_cli.study.model import LoadedModel
 
 RESIDUAL = "5x5conv2d:8/reductions:1/skips:add/residual"

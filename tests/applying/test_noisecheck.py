@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from evoae_cli.report.noisecheck import Trained, fits, read_noise, trained_noise, verdict
+from evoae_cli.applying.noisecheck import Trained, fits, read_noise, trained_noise, verdict
 
 
 def scene(height: int = 128, width: int = 160, channels: int = 3) -> npt.NDArray[np.float64]:

@@ -1,6 +1,6 @@
 import torch
 
-from evoae_cli.report.codebytes import in_bytes
+from evoae_cli.applying.codebytes import in_bytes
 
 
 def test_codes_in_bytes_are_off_by_half_a_level_at_most_and_take_what_their_file_takes() -> None:

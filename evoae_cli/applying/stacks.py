@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from evoae_cli.applying.carried import TIFF
 from evoae_cli.errors import ImageError, UsageError, first_line
 from evoae_cli.evaluation.readers import MAX_CHANNELS, MAX_PIXELS, UnreadableImageError, as_pixels
-from evoae_cli.report.carried import TIFF
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries

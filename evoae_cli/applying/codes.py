@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from evoae_cli.applying.apply import Scale, as_dtype, channels_of, scale_for
 from evoae_cli.errors import ImageError, StudyError
-from evoae_cli.report.apply import Scale, as_dtype, channels_of, scale_for
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evoae_cli.applying.pixels import check_suffix
 from evoae_cli.errors import ImageError, UsageError
 from evoae_cli.evaluation.folder import files_below
 from evoae_cli.evaluation.readers import SUFFIXES
-from evoae_cli.report.pixels import check_suffix
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from evoae_cli.applying.noisecheck import noise_stds
+from evoae_cli.applying.tiles import blended_rows, tiling_for
 from evoae_cli.errors import EvoaeError, ImageError
-from evoae_cli.report.noisecheck import noise_stds
-from evoae_cli.report.tiles import blended_rows, tiling_for
 
 if TYPE_CHECKING:
     import torch

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evoae_cli.applying.pixels import check_holds, check_suffix, write_pixels
 from evoae_cli.errors import EvoaeError, ImageError
 from evoae_cli.evaluation.readers import read_image
-from evoae_cli.report.pixels import check_holds, check_suffix, write_pixels
 
 
 def make_pixels(channels: int, dtype: str) -> "np.ndarray[tuple[int, int, int], np.dtype[np.generic]]":

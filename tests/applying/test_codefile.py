@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evoae_cli.applying.codefile import CodedImage, CodeFile, read_codes, to_npz
 from evoae_cli.errors import UsageError
-from evoae_cli.report.codefile import CodedImage, CodeFile, read_codes, to_npz
 
 
 def make_file(*sizes: tuple[int, int], channels: int = 6) -> CodeFile:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evoae_cli.applying.carried import TIFF, Carried, exif_for_jpeg, png_chunks, tiff_tags
 from evoae_cli.errors import EvoaeError, ImageError
-from evoae_cli.report.carried import TIFF, Carried, exif_for_jpeg, png_chunks, tiff_tags
 from evoae_cli.wholefile import writing_whole
 
 Pixels = npt.NDArray[Any]

@@ -11,12 +11,12 @@ import torch
 from denoisers import make_image, make_model
 from PIL import Image
 
+from evoae_cli.applying.apply import denoise_array
+from evoae_cli.applying.batch import FileResult, Work, denoise_files, run_jobs
+from evoae_cli.applying.inputs import plan
+from evoae_cli.applying.tryout import parse_added_noise
 from evoae_cli.errors import StudyError, UsageError
 from evoae_cli.evaluation.readers import read_image
-from evoae_cli.report.apply import denoise_array
-from evoae_cli.report.batch import FileResult, Work, denoise_files, run_jobs
-from evoae_cli.report.inputs import plan
-from evoae_cli.report.tryout import parse_added_noise
 
 
 def save(path: Path, array: Any) -> Path:

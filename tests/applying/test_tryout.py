@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from evoae_cli.applying.tryout import AddedNoise, Figures, figures, mean, parse_added_noise
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.metrics import scores
 from evoae_cli.evaluation.noise import parse_noise
-from evoae_cli.report.tryout import AddedNoise, Figures, figures, mean, parse_added_noise
 
 
 def test_the_noise_of_an_image_depends_on_seed_and_name_alone() -> None:

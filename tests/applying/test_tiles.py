@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evoae_cli.report.tiles import Tiling, blended_rows, padded_index, spans, tiling_for
+from evoae_cli.applying.tiles import Tiling, blended_rows, padded_index, spans, tiling_for
 
 TILINGS = [tiling_for(16, 8, 5), tiling_for(64, 8, 3), tiling_for(64, 4, 100), tiling_for(100, 4, 0)]
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pytest
 import tifffile
 
+from evoae_cli.applying.stackfile import kind_of, writing_stack
+from evoae_cli.applying.stacks import check_axes, open_stack
 from evoae_cli.errors import EvoaeError, ImageError, UsageError
 from evoae_cli.evaluation.readers import UnreadableImageError
-from evoae_cli.report.stackfile import kind_of, writing_stack
-from evoae_cli.report.stacks import check_axes, open_stack
 
 OME = {"axes": "TZCYX", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "nm", "PhysicalSizeZ": 2.0, "TimeIncrement": 3.0}
 IMAGEJ = {"axes": "TZCYX", "spacing": 2.5, "unit": "um", "finterval": 0.3, "Labels": [f"plane {n}" for n in range(12)]}

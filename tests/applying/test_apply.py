@@ -10,9 +10,9 @@ from denoisers import make_image, make_model
 from skimage.restoration import estimate_sigma
 from torch import nn
 
+from evoae_cli.applying.apply import denoise_array
 from evoae_cli.errors import ImageError
 from evoae_cli.evaluation.blindspot import cleaned
-from evoae_cli.report.apply import denoise_array
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (1, 1), (2, 5), (3, 64), (31, 1)])

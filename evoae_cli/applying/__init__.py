@@ -1,0 +1,1 @@
+"""What is done with a finished model: cleaning images, codes, files for other programs."""
