@@ -8,6 +8,7 @@ from typing import Any, get_args
 import msgspec
 
 from evoae_cli.baseline.plan import is_baseline, read_plan
+from evoae_cli.baseline.spent import ENDED
 from evoae_cli.baseline.summary import BaselineSummary, baseline_summary
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Stage
@@ -53,6 +54,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     def is_training(self) -> bool:
         """Whether it trains one architecture, without a search."""
         return self.settings.get("genotype") is not None
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it has come to its end, with a winner."""
+        return self.about["state"] in ENDED
 
     @property
     def is_noisy_only(self) -> bool:

@@ -105,16 +105,19 @@ def lines_of(facts: Facts) -> tuple[CopyLine, ...]:
             "Repeat it with other luck", command, objective, "--config", str(folder / SETTINGS), "--seed", _other(facts)
         )
     )
-    if facts.about["state"] in ("done", "exhausted", "time-up"):
+    if facts.is_ended:
         lines.append(_shell("Train the model further", "train", objective, "--from", name, "--epochs", "200"))
         if facts.comparison is None and not facts.is_training:
-            lines.append(
-                _shell("Compare it with chance, and add that to this page", "random-baseline", "--against", name)
-            )
+            lines.append(CopyLine(what="Compare it with chance, and add that to this page", line=chance_line(facts)))
     else:
         lines.append(_shell("Go on with it", "resume", name))
     lines.append(_shell("Renew this page", "report", name))
     return tuple(lines)
+
+
+def chance_line(facts: Facts) -> str:
+    """How the study gets compared with random search."""
+    return _shell("", "random-baseline", "--against", shortest_name(facts.folder)).line
 
 
 def loading_of(facts: Facts, what: str) -> list[CopyLine]:

@@ -66,6 +66,8 @@ class StudyPage(msgspec.Struct, frozen=True, kw_only=True):
     """Why there are no pictures."""
     gallery_note: str
     groups: tuple[results.Group, ...]
+    no_random: str
+    """Why there are no rows of random search, where there could be."""
     fitness: Plot | None
     no_fitness: str
     chain: Markup | None
@@ -112,6 +114,7 @@ def study_page(facts: Facts) -> StudyPage:
         no_gallery=_no_gallery(facts),
         gallery_note=_gallery_note(facts),
         groups=results.groups_of(facts),
+        no_random=_no_random(facts),
         fitness=_fitness(facts, level),
         no_fitness=_no_fitness(facts),
         chain=None if drawn is None else Markup(chain_svg(drawn, "chain")),
@@ -236,6 +239,16 @@ def _gallery_note(facts: Facts) -> str:
     if facts.classical is None:
         note += " The pictures of the best classical method were not kept when the study ended."
     return note
+
+
+def _no_random(facts: Facts) -> str:
+    if facts.comparison is not None or facts.is_training:
+        return ""
+    if not facts.is_ended:
+        return "Random search is missing, as only a search that has ended can be compared with it."
+    return (
+        f"Random search is missing, as none has been compared with this study; this adds it: {howto.chance_line(facts)}"
+    )
 
 
 def _fitness(facts: Facts, level: Line | None) -> Plot | None:

@@ -15,7 +15,7 @@ from evoae_cli.errors import UsageError
 from evoae_cli.study.resolve import resolve
 from evoae_cli.study.settings import CHANGEABLE, OF_SEARCH, OF_TRAINING, field_meta, field_names
 
-OWN = {"study", "config", "time_limit", "force", "dry_run", "as_json", "quiet", "debug", "help_all"}
+OWN = {"study", "config", "time_limit", "force", "is_opened", "dry_run", "as_json", "quiet", "debug", "help_all"}
 
 
 def options_of(command: str) -> dict[str, Any]:
