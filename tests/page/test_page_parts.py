@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from evoae_cli.evaluation.contract import Evaluation, NetworkSpec, Scores, Stage
 from evoae_cli.outcome import Outcome
-from evoae_cli.page.charts import Mark, course_of, front
+from evoae_cli.page.charts import Course, Mark, course_of, courses_svg, front
 from evoae_cli.page.diagram import architecture, chain_svg
 from evoae_cli.page.failures import outcomes_of, reasons_of
 from evoae_cli.page.figures import SERIES, inlined
@@ -154,6 +154,13 @@ def test_an_architecture_is_drawn_with_all_its_parts(genotype: str, is_manifold:
     missing = [word for word in words if word not in drawn and word != "code of"]
     assert missing == []
     assert f"{found.parameters:,} parameters" in drawn
+
+
+def test_names_of_studies_may_be_in_any_script_and_are_no_formulas() -> None:
+    course = Course(generations=(0, 1), best=(1.0, 2.0), mean=(1.0, 1.5))
+    drawn = courses_svg([("\u7814\u7a76", course), ("_$x^2$ & <b>", course)], "courses")
+    assert "\u7814\u7a76" in drawn
+    assert "_$x^2$ &amp; &lt;b&gt;" in drawn
 
 
 def test_an_svg_of_a_file_becomes_part_of_a_page() -> None:
