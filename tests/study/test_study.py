@@ -66,7 +66,8 @@ def test_a_finished_study_holds_all_that_was_promised(finished_study: Path) -> N
     assert found["best"]["test"]["psnr_db"] > 0
     assert set(found["references"]["test"]["methods"]) == {"wavelet", "total variation", "non-local means"}
     best = {path.name for path in (finished_study / "best").iterdir()}
-    assert best == {"model.safetensors", "model.json", "preview.png", "fitness.png", "history.csv"}
+    pictures = {"preview.png", "fitness.png", "pictures.npz", "classical.npz"}
+    assert best == {"model.safetensors", "model.json", "history.csv", *pictures}
     described = json.loads((finished_study / "best" / "model.json").read_text())
     assert described["genotype"] == found["best"]["genotype"]
     assert described["metrics"]["val"]["fitness"] == found["best"]["fitness"]

@@ -132,7 +132,7 @@ def test_a_finished_training_is_a_study_with_a_model_and_without_a_search(long_t
     assert found["best"]["test"]["psnr_db"] > 0
     assert set(found["references"]["test"]["methods"]) == {"wavelet", "total variation", "non-local means"}
     best = {path.name for path in (long_training / "best").iterdir()}
-    assert best == {"model.safetensors", "model.json", "preview.png", "history.csv"}
+    assert best == {"model.safetensors", "model.json", "preview.png", "pictures.npz", "classical.npz", "history.csv"}
     [_, row] = (long_training / "best" / "history.csv").read_text().splitlines()
     assert GENOTYPE in row
     snapshot = read_snapshot(long_training)
