@@ -6,6 +6,7 @@ from pathlib import Path
 from evoae_cli.app.tables import columns, genotype_lines
 from evoae_cli.app.wording import db, several, wrapped
 from evoae_cli.baseline.comparison import Side, Spread
+from evoae_cli.baseline.rivalfile import RivalRow
 from evoae_cli.baseline.summary import BaselineSummary
 
 
@@ -68,11 +69,17 @@ def _row(side: Side, has_seed: bool) -> list[str]:
     ]
 
 
+def _quality(row: RivalRow) -> float:
+    """The figure that is shown: PSNR, or with noisy images only the fitness."""
+    scores = row.found.scores
+    return scores.fitness if scores.psnr_db is None else scores.psnr_db
+
+
 def _rival_lines(found: BaselineSummary) -> list[str]:
     """What was measured on the same test images, the best first."""
     seed = "" if found.n_pairs == 1 else f", seed {min(side.part.seed for side in found.studies)}"
     rows = [[f"on test{seed}", "PSNR", "SSIM", "s per image", "parameters", "trained, s"]]
-    for row in sorted(found.rivals, key=lambda row: row.found.scores.mse):
+    for row in sorted(found.rivals, key=_quality, reverse=True):
         scores = row.found.scores
         rows.append(
             [
