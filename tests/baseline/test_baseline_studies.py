@@ -53,8 +53,8 @@ def compared(finished_study: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def paired(finished_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A comparison with two pairs; tests only read it."""
-    plan = planned(finished_study, protocols=["one-layer"], n_pairs=2)
+    """A comparison with two pairs, and a hand-made network; tests only read it."""
+    plan = planned(finished_study, protocols=["one-layer"], n_pairs=2, references=["unet"])
     folder = begin(plan, str(tmp_path_factory.mktemp("baselines") / "paired"))
     run_all(folder)
     return folder
@@ -187,10 +187,8 @@ def test_models_and_classical_methods_are_measured_on_the_same_test_images(
     assert measured(compared) == found
 
 
-def test_hand_made_networks_are_trained_as_long_as_the_finalist(finished_study: Path, tmp_path: Path) -> None:
-    folder = begin(planned(finished_study, protocols=["one-layer"], references=["unet"]), str(tmp_path / "new"))
-    run_all(folder)
-    found = measured(folder)
+def test_hand_made_networks_are_trained_as_long_as_the_finalist(paired: Path) -> None:
+    found = measured(paired)
     assert found["U-Net"].train_s is not None
     assert "DnCNN" not in found
 
