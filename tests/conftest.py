@@ -1,5 +1,6 @@
 """What many tests share: a cache of their own, and one small study, made by a real search."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from scripted import Script
 from scripted_study import new_script
 
 from evoae_cli.bench.small import SMALL
+
+# As many processes as cores run tests, so a second thread in each would only wait. Read when PyTorch is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -192,6 +192,11 @@ def test_the_python_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: py
         if language == "python":
             exec(compile(block, "python.md", "exec"), names)
     assert n_searches >= 1
+    (verdict,) = names["chance"].verdicts
+    assert verdict.line.startswith(f"evolution is {abs(verdict.difference.mean):.2f} dB ")
+    assert {row.name for row in names["chance"].rivals} > {"evolution", "random, 1 to 10 layers", "wavelet"}
+    # Called again with its name, it goes on: there is nothing left to do.
+    assert real_baseline(study="chance", progress=False) == names["chance"]
     assert {"clean.png", "model.onnx", "encoder.onnx"} <= {path.name for path in tmp_path.iterdir()}
 
 

@@ -3,7 +3,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -39,16 +38,6 @@ def test_random_baseline_takes_every_setting_by_name_that_concerns_no_evolution(
     own = {"objective", "against", "samples", "protocols", "seeds", "references", "study", "progress"}
     assert taken == own | set(BASELINE_SETTINGS)
     assert not {"generations", "population", "epochs"} & taken
-
-
-def test_a_random_baseline_says_how_much_better_evolution_is(finished_study: Path, tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"against": finished_study, "protocols": ["one-layer"], "study": tmp_path / "b"}
-    found = random_baseline(**asked, progress=False)
-    (verdict,) = found.verdicts
-    assert verdict.line.startswith(f"evolution is {abs(verdict.difference.mean):.2f} dB ")
-    assert {row.name for row in found.rivals} > {"evolution", "modules of one layer", "wavelet"}
-    # Called again with its name, it goes on: there is nothing left to do.
-    assert random_baseline(study=tmp_path / "b", progress=False) == found
 
 
 def test_a_random_baseline_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
