@@ -26,8 +26,8 @@ from evoae_cli.study.model import WEIGHTS, find_model, load_model
 from evoae_cli.study.requests import Requests
 from evoae_cli.study.resolve import EARLIER, resolve
 from evoae_cli.study.setup import prepare
-from evoae_cli.study.store import Store
 from evoae_cli.study.study import RUNNER
+from evoae_cli.study.summary import delivered
 
 _CLASSICAL: tuple[Rival, ...] = ("wavelet", "total variation", "non-local means", "BM3D")
 
@@ -118,7 +118,7 @@ class Measurements:
     def _denoiser(self, rival: Rival) -> RivalRequest:
         if rival in _CLASSICAL:
             return self._request(rival)
-        return self._request(rival, recipe=self._requests.recipe(1), train_s=_train_s(self._home))
+        return self._request(rival, recipe=self._requests.recipe(1), train_s=delivered(self._home).train_s)
 
     def _model(self, study: str) -> RivalRequest:
         model = load_model(study)
@@ -154,15 +154,3 @@ class Measurements:
 def _home(folder: Path, plan: Plan) -> Path:
     """The study whose test images, settings and model everything is compared with: the search, if there is one."""
     return Path(plan.against) if plan.against is not None else folder / plan.parts[0].name
-
-
-def _train_s(study: Path) -> float:
-    """How long the delivered model was trained, in seconds."""
-    store = Store.read(study)
-    try:
-        genotype, seed_index = store.meta("winner")
-        record = store.find("final", genotype, seed_index)
-    finally:
-        store.close()
-    assert record is not None
-    return record.evaluation.train_s

@@ -19,8 +19,7 @@ from evoae_cli.phenotype.autoencoder import Autoencoder
 from evoae_cli.study.locate import is_study
 from evoae_cli.study.model import load_model
 from evoae_cli.study.resolve import resolve
-from evoae_cli.study.store import Store
-from evoae_cli.study.summary import summary
+from evoae_cli.study.summary import delivered, summary
 
 _PRESET_S = 300.0
 """The time that preset `quick` is made for."""
@@ -99,21 +98,14 @@ def evolved(objective: Objective, settings: dict[str, Any], folder: Path, budget
             found = resume(folder, progress=is_shown, time_limit=_text(max(1.0, left_s))).summary
     if found["state"] not in _ENDED:
         raise EvoaeError(f"the search in {folder} was stopped; run the benchmark again to go on with it")
-    store = Store.read(folder)
-    try:
-        genotype, seed_index = store.meta("winner")
-        record = store.find("final", genotype, seed_index)
-    finally:
-        store.close()
-    assert record is not None
-    train_s = record.evaluation.train_s
+    training = delivered(folder)
     return Evolved(
         network=load_model(folder).network,
-        genotype=genotype,
-        parameters=record.evaluation.parameters,
-        code_values=record.evaluation.code_values,
-        search_s=max(0.0, found["active_s"] - train_s),
-        train_s=train_s,
+        genotype=training.genotype,
+        parameters=training.parameters,
+        code_values=training.code_values,
+        search_s=max(0.0, found["active_s"] - training.train_s),
+        train_s=training.train_s,
     )
 
 

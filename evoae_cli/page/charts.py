@@ -35,8 +35,6 @@ COST_LABELS: dict[Cost, str] = {
 _SIZE = (WIDTH, 4.0)
 _LEVEL_REACH = 2.0
 """Times the best fitness: a level above that would leave no room for what the figure is about."""
-
-
 _MOST_DOTS = 40
 
 
@@ -151,33 +149,10 @@ def front_svg(candidates: Sequence[Record], finals: Sequence[Record], cost: Cost
         f"{len(best)} of them lie on the Pareto front, from {best[0].cost:,} to {best[-1].cost:,}."
     )
     with drawing(*_SIZE) as (figure, axes):
-        axes.scatter(
-            [mark.cost for mark in marks],
-            [mark.fitness for mark in marks],
-            **_cloud(len(marks)),
-            color=_cloud_colour(len(marks)),
-            label="candidate",
-        )
-        axes.plot(
-            [mark.cost for mark in best],
-            [mark.fitness for mark in best],
-            color=ORANGE,
-            linewidth=1.8,
-            marker="o",
-            markersize=5,
-            drawstyle="steps-post",
-            label="Pareto front",
-        )
+        _scatter(axes, marks, color=_cloud_colour(len(marks)), label="candidate", **_cloud(len(marks)))
+        _front(axes, best, color=ORANGE, markersize=5, label="Pareto front")
         if ends:
-            axes.scatter(
-                [mark.cost for mark in ends],
-                [mark.fitness for mark in ends],
-                s=110,
-                marker="*",
-                color=VERMILLION,
-                linewidths=0,
-                label="finalist, trained longer",
-            )
+            _scatter(axes, ends, s=110, marker="*", color=VERMILLION, linewidths=0, label="finalist, trained longer")
         if level is not None and fits(level, candidates):
             _level(axes, level)
         _log_cost(axes, [mark.cost for mark in (*marks, *ends)])
@@ -219,29 +194,30 @@ def fronts_svg(studies: Sequence[tuple[str, Sequence[Record]]], cost: Cost, name
         for (title, candidates), colour in zip(studies, SERIES, strict=False):
             marks = marks_of(candidates, cost)
             costs += [mark.cost for mark in marks]
-            axes.scatter(
-                [mark.cost for mark in marks],
-                [mark.fitness for mark in marks],
-                **_cloud(len(marks)),
-                color=colour,
-            )
-            best = front(marks)
-            axes.plot(
-                [mark.cost for mark in best],
-                [mark.fitness for mark in best],
-                color=colour,
-                linewidth=1.8,
-                marker="o",
-                markersize=4,
-                drawstyle="steps-post",
-                label=_label(title),
-            )
+            _scatter(axes, marks, color=colour, **_cloud(len(marks)))
+            _front(axes, front(marks), color=colour, markersize=4, label=_label(title))
         _log_cost(axes, costs)
         axes.set_xlabel(COST_LABELS[cost])
         axes.set_ylabel("fitness on validation (1 / MSE)")
         axes.set_ylim(bottom=0)
         _legend(axes, 2)
         return svg_of(figure, name, label)
+
+
+def _scatter(axes: "Axes", marks: Sequence[Mark], **style: Any) -> None:
+    axes.scatter([mark.cost for mark in marks], [mark.fitness for mark in marks], **style)
+
+
+def _front(axes: "Axes", best: Sequence[Mark], **style: Any) -> None:
+    """The front as steps: until the next of it, none is better."""
+    axes.plot(
+        [mark.cost for mark in best],
+        [mark.fitness for mark in best],
+        linewidth=1.8,
+        marker="o",
+        drawstyle="steps-post",
+        **style,
+    )
 
 
 def _cloud(n: int) -> dict[str, Any]:

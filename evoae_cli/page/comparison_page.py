@@ -9,8 +9,9 @@ from markupsafe import Markup
 from evoae_cli.baseline.summary import BaselineSummary
 from evoae_cli.page import charts, howto, paper, pictures, results
 from evoae_cli.page.gather import Facts
+from evoae_cli.page.headline import headline_of
 from evoae_cli.page.pictures import Gallery, Picture
-from evoae_cli.page.study_page import Plot, headline_of
+from evoae_cli.page.study_page import Plot
 from evoae_cli.page.wording import db, duration, number, setting, whole
 
 _MOST_DRAWN = 8

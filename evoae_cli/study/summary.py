@@ -67,6 +67,19 @@ def summary(folder: Path) -> dict[str, Any]:
         store.close()
 
 
+def delivered(folder: Path) -> Evaluation:
+    """The training whose model a study has delivered. Raises StudyError where there is none."""
+    store = Store.read(folder)
+    try:
+        winner = store.meta("winner")
+        record = None if winner is None else store.find("final", *winner)
+    finally:
+        store.close()
+    if record is None:
+        raise StudyError(f"study {folder} has delivered no model; bring it to its end: evoae resume {folder}")
+    return record.evaluation
+
+
 def history(folder: Path) -> list[list[Any]]:
     """`[generation, genotype, outcome, fitness]` of each evaluation, in the order of their proposals."""
     store = Store.read(folder)

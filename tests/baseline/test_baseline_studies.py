@@ -17,10 +17,10 @@ from evoae_cli.baseline.spent import spent_of
 from evoae_cli.baseline.studies import open_part
 from evoae_cli.baseline.summary import BaselineSummary, baseline_summary
 from evoae_cli.bench.small import SMALL
-from evoae_cli.errors import UsageError
+from evoae_cli.errors import StudyError, UsageError
 from evoae_cli.evaluation.contract import RivalFound
 from evoae_cli.study.store import Store
-from evoae_cli.study.summary import summary
+from evoae_cli.study.summary import delivered, summary
 
 OWN = {name: SMALL[name] for name in SMALL if name not in ("generations", "population", "epochs", "finalists")}
 
@@ -140,6 +140,12 @@ def test_what_is_there_is_not_trained_again(compared: Path) -> None:
 def test_a_study_that_has_not_begun_has_no_side(tmp_path: Path) -> None:
     assert side_of(Part(protocol="paper", seed=0), tmp_path / "none") is None
     assert verdicts([]) == []
+
+
+def test_a_study_without_a_model_has_delivered_none(tmp_path: Path) -> None:
+    Store.create(tmp_path).close()
+    with pytest.raises(StudyError, match="has delivered no model"):
+        delivered(tmp_path)
 
 
 def test_an_unfinished_comparison_says_so(finished_study: Path, tmp_path: Path) -> None:

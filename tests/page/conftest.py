@@ -2,13 +2,11 @@
 
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-
-Changed = Callable[..., Path]
+from page_kit import Changed
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Changed
+from page_kit import Changed
 
 from evoae_cli.baseline.plan import Plan, write_plan
 from evoae_cli.baseline.rivalfile import RivalRow, add_rival

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from conftest import Changed
+from page_kit import Changed
 
 from evoae_cli import __version__
 from evoae_cli.evaluation.contract import Evaluation, Scores
