@@ -122,8 +122,9 @@ def _counts(text: str | None, device: str) -> list[int]:
     """The numbers of workers to measure, in order; one worker is always among them."""
     if text is None:
         from evoae_cli.evaluation.hardware import devices
+        from evoae_cli.study.setup import worker_devices
 
-        most = len(devices(device))
+        most = len(worker_devices(resolve("denoise", {}, {"device": device}), devices(device)))
         powers = [2**exponent for exponent in range(most.bit_length()) if 2**exponent <= most]
         return sorted({*powers, most})
     counts = []

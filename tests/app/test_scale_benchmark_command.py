@@ -10,6 +10,9 @@ import pytest
 from PIL import Image
 
 from evoae_cli.bench.executors import available, throughput
+from evoae_cli.evaluation.hardware import devices
+from evoae_cli.study.resolve import resolve
+from evoae_cli.study.setup import worker_devices
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--simulate", "0.05", "--generations", "1", "--population", "4")
@@ -38,11 +41,13 @@ def test_it_measures_both_modes_and_writes_table_figure_and_json(tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there"]
 
 
-def test_json_has_what_the_file_has(tmp_path: Path) -> None:
-    done = evoae(*QUICK, "--workers", "1", "--json", "-q", cwd=tmp_path)
+def test_it_goes_up_to_as_many_workers_as_a_search_has_by_itself(tmp_path: Path) -> None:
+    done = evoae("--simulate", "0.05", "--generations", "1", "--json", "-q", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (reading,) = json.loads(done.stdout)["readings"]
-    assert (reading["mode"], reading["workers"], reading["times_one_worker"]) == ("generational", 1, 1.0)
+    readings = json.loads(done.stdout)["readings"]
+    first, last = readings[0], readings[-1]
+    assert (first["mode"], first["workers"], first["times_one_worker"]) == ("generational", 1, 1.0)
+    assert last["workers"] == len(worker_devices(resolve("denoise", {}), devices("auto")))
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
 
