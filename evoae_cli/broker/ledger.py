@@ -6,9 +6,10 @@ Where deadlines are asked for, the cost grows with the leases, of which there is
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from evoae_cli.broker.states import Event, State, next_state
+from evoae_cli.broker.entry import Entry
+from evoae_cli.broker.states import Event, next_state
 from evoae_cli.broker.task import MAX_PAYLOAD, Counts, Lease, Lost, Task, TaskResult
 from evoae_cli.outcome import Outcome
 
@@ -16,32 +17,13 @@ MAX_LOST_KNOWN = 1024
 """Lost leases remembered to tell a late report from a duplicate one; an older one counts as a duplicate."""
 
 
-class _Entry:
-    """An open task. `lease` and the times hold while it is leased."""
-
-    __slots__ = ("attempt", "ends_at", "expires_at", "granted_at", "lease", "state", "task")
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.state = State.QUEUED
-        self.attempt = 1
-        self.lease: Lease | None = None
-        self.granted_at = 0.0
-        self.expires_at = 0.0
-        self.ends_at = math.inf
-
-    def deadline(self) -> float:
-        """When its lease ends if nothing is heard."""
-        return min(self.expires_at, self.ends_at)
-
-
 class Ledger:
-    """All open tasks, in the order in which they will be leased.
+    """All open tasks, in the order in which they will be leased: this host's own, and behind them those borrowed.
 
     A lease lasts `lease_s` seconds from the last renewal. A task whose lease is lost goes to the front; after
     `max_attempts` lost leases it ends as crashed. Its last attempt runs alone, so that a task that harms its host harms
     no other task, and is not blamed for one that does. A task that runs longer than it may ends as timed out, in
-    whichever attempt.
+    whichever attempt. A borrowed task whose worker was lost ends here: whether it is tried again, its owner decides.
 
     `now` is the caller's monotonic clock, in seconds, and never runs backwards.
     """
@@ -49,15 +31,17 @@ class Ledger:
     def __init__(self, lease_s: float, max_attempts: int = 3) -> None:
         self._lease_s = lease_s
         self._max_attempts = max_attempts
-        self._open: dict[int, _Entry] = {}
-        self._queue: deque[_Entry] = deque()
+        self._open: dict[int, Entry] = {}
+        self._queue: deque[Entry] = deque()
+        self._borrowed: deque[Entry] = deque()
         # By lease id.
-        self._leased: dict[int, _Entry] = {}
+        self._leased: dict[int, Entry] = {}
         self._lease_of: dict[str, int] = {}
         self._is_last_attempt_running = False
         self._lost_known: OrderedDict[int, None] = OrderedDict()
         self._n_leases_given = 0
         self._n_done = 0
+        self._n_helped = 0
         self._n_withdrawn = 0
         self._n_lost_leases = 0
         self._n_late = 0
@@ -65,7 +49,7 @@ class Ledger:
         self._n_unknown = 0
 
     def submit(self, tasks: Sequence[Task]) -> None:
-        """Queue tasks behind those waiting.
+        """Queue tasks behind those waiting; borrowed ones, which have a lender, wait behind all others.
 
         Raises ValueError, and takes none, for a payload too large, an id in use or a time limit that is not above 0.
         """
@@ -79,22 +63,23 @@ class Ledger:
                 raise ValueError(f"task id {task.id} is used twice")
             ids.add(task.id)
         for task in tasks:
-            entry = _Entry(task)
+            entry = Entry(task)
             self._open[task.id] = entry
-            self._queue.append(entry)
+            (self._borrowed if task.lender else self._queue).append(entry)
 
     def lease(self, worker: str, now: float) -> Lease | None:
         """Give the first task to `worker`; None while there is none to give. Raises ValueError if it holds a lease."""
         if worker in self._lease_of:
             raise ValueError(f"{worker} already holds lease {self._lease_of[worker]}")
-        if not self._queue or self._is_last_attempt_running:
+        queue = self._queue or self._borrowed
+        if not queue or self._is_last_attempt_running:
             return None
-        entry = self._queue[0]
+        entry = queue[0]
         is_last_attempt = entry.attempt > 1 and entry.attempt >= self._max_attempts
         if is_last_attempt and self._leased:
             return None
         entry.state = next_state(entry.state, Event.LEASE)
-        self._queue.popleft()
+        queue.popleft()
         self._n_leases_given += 1
         lease = Lease(
             id=self._n_leases_given,
@@ -147,7 +132,12 @@ class Ledger:
         if entry is None:
             self._count_dropped(lease_id)
             return None
-        return self._end(entry, Event.REPORT, outcome, payload, reason, now, is_host_failure=is_host_failure)
+        return self._end(
+            *(entry, Event.REPORT, outcome, payload, reason),
+            worker=entry.held.worker,
+            run_s=now - entry.granted_at,
+            is_host_failure=is_host_failure,
+        )
 
     def lose(self, worker: str, reason: str, now: float, has_begun: bool = True, log: str = "") -> Lost | None:
         """Take the lease from a lost worker; None if it held none. `reason` says in one line how it was lost.
@@ -156,11 +146,15 @@ class Ledger:
         task ends by this.
         """
         lease_id = self._lease_of.get(worker)
-        return None if lease_id is None else self._lose(self._leased[lease_id], reason, now, has_begun, log)
+        if lease_id is None:
+            return None
+        entry = self._leased[lease_id]
+        run_s = now - entry.granted_at
+        return self._lose(entry, reason, worker=worker, run_s=run_s, has_begun=has_begun, log=log)
 
     def due(self, now: float) -> list[Lease]:
         """The leases that `expire` would take at the same moment; nothing changes."""
-        return [_held(entry) for entry in self._leased.values() if entry.deadline() <= now]
+        return [entry.held for entry in self._leased.values() if entry.deadline() <= now]
 
     def expire(self, now: float, logs: Mapping[int, str], unbegun: Collection[int] = ()) -> list[Lost]:
         """Take every lease that ran out, and end every task whose time is up.
@@ -170,12 +164,13 @@ class Ledger:
         """
         lost = []
         for entry in [entry for entry in self._leased.values() if entry.deadline() <= now]:
-            lease_id = _held(entry).id
-            log, has_begun = logs.get(lease_id, ""), lease_id not in unbegun
+            lease, run_s = entry.held, now - entry.granted_at
+            log, has_begun = logs.get(lease.id, ""), lease.id not in unbegun
             if has_begun and entry.ends_at <= now:
-                lost.append(self._time_out(entry, now, log))
+                lost.append(self._time_out(entry, run_s, log))
             else:
-                lost.append(self._lose(entry, f"no heartbeat for {self._lease_s:g} s", now, has_begun, log))
+                why = f"no heartbeat for {self._lease_s:g} s"
+                lost.append(self._lose(entry, why, worker=lease.worker, run_s=run_s, has_begun=has_begun, log=log))
         return lost
 
     def next_deadline(self) -> float | None:
@@ -183,23 +178,26 @@ class Ledger:
         return min((entry.deadline() for entry in self._leased.values()), default=None)
 
     def withdraw(self) -> list[Task]:
-        """Take back every queued task, also those that wait for another attempt; they give no result."""
-        tasks = []
-        while self._queue:
-            entry = self._queue[0]
-            entry.state = next_state(entry.state, Event.WITHDRAW)
-            self._queue.popleft()
-            del self._open[entry.task.id]
-            self._n_withdrawn += 1
-            tasks.append(entry.task)
+        """Take back every queued task of this host, also those that wait for another attempt; they give no result."""
+        tasks = [self._withdraw(entry) for entry in self._queue]
+        self._queue.clear()
+        self._n_withdrawn += len(tasks)
         return tasks
+
+    def give_up_borrowed(self, is_meant: Callable[[Task], bool]) -> list[Task]:
+        """Take those out that no worker runs yet, of the borrowed tasks that are meant; they give no result."""
+        meant = [entry for entry in self._borrowed if is_meant(entry.task)]
+        self._borrowed = deque(entry for entry in self._borrowed if not is_meant(entry.task))
+        return [self._withdraw(entry) for entry in meant]
 
     def counts(self) -> Counts:
         """Totals at this moment."""
         return Counts(
             n_queued=len(self._queue),
             n_leased=len(self._leased),
+            n_borrowed=len(self._borrowed),
             n_done=self._n_done,
+            n_helped=self._n_helped,
             n_withdrawn=self._n_withdrawn,
             n_lost_leases=self._n_lost_leases,
             n_late=self._n_late,
@@ -216,69 +214,91 @@ class Ledger:
         else:
             self._n_duplicate += 1
 
-    def _lose(self, entry: _Entry, reason: str, now: float, has_begun: bool = True, log: str = "") -> Lost:
+    def _lose(
+        self, entry: Entry, reason: str, *, worker: str, run_s: float, has_begun: bool = True, log: str = ""
+    ) -> Lost:
         lease = self._take(entry)
-        if has_begun and entry.attempt >= self._max_attempts:
+        is_borrowed = bool(entry.task.lender)
+        if has_begun and (is_borrowed or entry.attempt >= self._max_attempts):
             why = f"{entry.attempt} workers were lost while they ran it; the last one: {reason}"
-            return Lost(lease, reason, self._end(entry, Event.GIVE_UP, Outcome.CRASHED, b"", why, now, log=log))
+            result = self._end(
+                *(entry, Event.GIVE_UP, Outcome.CRASHED, b"", reason if is_borrowed else why),
+                worker=worker,
+                run_s=run_s,
+                log=log,
+            )
+            return Lost(lease, reason, result)
         entry.state = next_state(entry.state, Event.LOSE if has_begun else Event.RETURN)
         self._release(entry)
         entry.attempt += has_begun
-        self._queue.appendleft(entry)
+        (self._borrowed if is_borrowed else self._queue).appendleft(entry)
         return Lost(lease, reason, None, has_begun)
 
-    def _time_out(self, entry: _Entry, now: float, log: str) -> Lost:
+    def _time_out(self, entry: Entry, run_s: float, log: str) -> Lost:
         lease = self._take(entry)
         reason = f"ran longer than {entry.task.timeout_s:g} s"
-        return Lost(lease, reason, self._end(entry, Event.TIME_OUT, Outcome.TIMEOUT, b"", reason, now, log=log))
+        result = self._end(
+            entry, Event.TIME_OUT, Outcome.TIMEOUT, b"", reason, worker=lease.worker, run_s=run_s, log=log
+        )
+        return Lost(lease, reason, result)
 
-    def _take(self, entry: _Entry) -> Lease:
+    def _take(self, entry: Entry) -> Lease:
         """Count a lease that is taken from its worker, and remember it for a report that comes late."""
-        lease = _held(entry)
         self._n_lost_leases += 1
+        return self._remember(entry)
+
+    def _remember(self, entry: Entry) -> Lease:
+        """Know a report of this lease, from now on, as one that comes late."""
+        lease = entry.held
         self._lost_known[lease.id] = None
         if len(self._lost_known) > MAX_LOST_KNOWN:
             self._lost_known.popitem(last=False)
         return lease
 
+    def _withdraw(self, entry: Entry) -> Task:
+        entry.state = next_state(entry.state, Event.WITHDRAW)
+        del self._open[entry.task.id]
+        return entry.task
+
     def _end(
         self,
-        entry: _Entry,
+        entry: Entry,
         event: Event,
         outcome: Outcome,
         payload: bytes,
         reason: str,
-        now: float,
         *,
+        worker: str,
+        run_s: float,
         is_host_failure: bool = False,
         log: str = "",
     ) -> TaskResult:
-        lease = _held(entry)
         entry.state = next_state(entry.state, event)
         self._release(entry)
         del self._open[entry.task.id]
-        self._n_done += 1
+        if entry.task.lender:
+            self._n_helped += 1
+        else:
+            self._n_done += 1
         return TaskResult(
             task_id=entry.task.id,
+            lender=entry.task.lender,
             outcome=outcome,
             payload=payload,
             reason=reason,
+            is_worker_loss=event is Event.GIVE_UP,
             is_host_failure=is_host_failure,
-            worker=lease.worker,
-            attempt=lease.attempt,
-            run_s=now - entry.granted_at,
+            worker=worker,
+            attempt=entry.attempt,
+            run_s=run_s,
             log=log,
         )
 
-    def _release(self, entry: _Entry) -> None:
-        lease = _held(entry)
+    def _release(self, entry: Entry) -> None:
+        """Forget the lease of a task that has ended, or waits again."""
+        lease = entry.held
         del self._leased[lease.id]
         del self._lease_of[lease.worker]
         entry.lease = None
         # Whichever lease ends: while a last attempt runs there is no other.
         self._is_last_attempt_running = False
-
-
-def _held(entry: _Entry) -> Lease:
-    assert entry.lease is not None, "a leased task has a lease"
-    return entry.lease

@@ -10,6 +10,8 @@ class State(StrEnum):
 
     QUEUED = "queued"
     LEASED = "leased"
+    LENT = "lent"
+    """Owned here, and with a peer, whether or not it runs there yet."""
     DONE = "done"
     WITHDRAWN = "withdrawn"
 
@@ -18,10 +20,13 @@ class Event(StrEnum):
     """What can happen to a task."""
 
     LEASE = "lease"
+    LEND = "lend"
     RENEW = "renew"
     REPORT = "report"
     RETURN = "return"
     """Its worker was lost before it began: no attempt."""
+    RECLAIM = "reclaim"
+    """The peer is lost, or has it not, or cannot run it: no attempt."""
     LOSE = "lose"
     """Its worker was lost, and it may be tried again."""
     GIVE_UP = "give up"
@@ -34,6 +39,7 @@ class Event(StrEnum):
 TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
     {
         (State.QUEUED, Event.LEASE): State.LEASED,
+        (State.QUEUED, Event.LEND): State.LENT,
         (State.QUEUED, Event.WITHDRAW): State.WITHDRAWN,
         (State.LEASED, Event.RENEW): State.LEASED,
         (State.LEASED, Event.REPORT): State.DONE,
@@ -41,6 +47,11 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
         (State.LEASED, Event.LOSE): State.QUEUED,
         (State.LEASED, Event.GIVE_UP): State.DONE,
         (State.LEASED, Event.TIME_OUT): State.DONE,
+        (State.LENT, Event.REPORT): State.DONE,
+        (State.LENT, Event.RECLAIM): State.QUEUED,
+        (State.LENT, Event.LOSE): State.QUEUED,
+        (State.LENT, Event.GIVE_UP): State.DONE,
+        (State.LENT, Event.WITHDRAW): State.WITHDRAWN,
     }
 )
 

@@ -19,14 +19,22 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """For people: what this is, for example the genotype's text."""
     timeout_s: float | None = None
     """Seconds that one attempt may run, from its lease; above 0. None: as long as it takes."""
+    may_travel: bool = False
+    """Whether another host may run it."""
+    lender: str = ""
+    """Whom it was borrowed from; empty for this host's own."""
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """The right of one worker to run one task until `expires_at`, renewed by heartbeats."""
+    """The right of one worker to run one task until `expires_at`, renewed by heartbeats.
+
+    A loan is a lease that a peer holds: it ends with the link.
+    """
 
     id: int
     task: Task
     worker: str
+    """Its name, or that of the peer that it is lent to."""
     attempt: int
     """1 for the first worker that runs it, 2 after one was lost, and so on."""
     expires_at: float
@@ -44,6 +52,10 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the runner returned; empty when the task crashed."""
     reason: str = ""
     """One line for people, where the outcome is not `ok`."""
+    lender: str = ""
+    """Whose task it was; empty for this host's own."""
+    is_worker_loss: bool = False
+    """It ended since a worker was lost, and not by a report."""
     is_host_failure: bool = False
     """The host could not run it: disk full, file missing, no permission. It says nothing of the task, which may be
     tried again."""
@@ -70,9 +82,19 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """How many tasks are in each state, and what went wrong so far."""
 
     n_queued: int
+    """This host's own."""
     n_leased: int
+    """Those that its workers run, own and borrowed."""
+    n_borrowed: int = 0
+    """Those borrowed that wait for a worker here."""
+    n_lent: int = 0
+    """Own tasks that peers have."""
     n_done: int
+    n_helped: int = 0
+    """Borrowed tasks that ended here."""
     n_withdrawn: int
+    n_reclaimed: int = 0
+    """Loans that were taken from their peers, without blame for the task."""
     n_lost_leases: int
     """Leases that were taken from their workers, also because the time was up."""
     n_late: int

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from evoae_cli.broker.broker import Broker
 from evoae_cli.broker.ledger import MAX_LOST_KNOWN, Ledger
+from evoae_cli.broker.lending import LendingLedger
 from evoae_cli.broker.task import Lease, Lost, Task, TaskResult
 from evoae_cli.outcome import Outcome
 
@@ -16,6 +17,8 @@ LEASE_S = 10.0
 N_EXAMPLES, N_STEPS = 250, 500
 LIMITS = (None, None, 0.25, 30.0)
 OUTCOMES = tuple(Outcome)
+PEERS = ("peer 0", "peer 1")
+LENDER = "lender"
 
 
 class Held:
@@ -30,36 +33,62 @@ class Held:
         return min(self.expires_at, self.ends_at)
 
 
+class Loan:
+    """What the model knows of a task that a peer has."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.has_begun = False
+
+
 class Model:
     """A ledger, a broker, and what they should say; an event takes a number, 0 to 255, from which all else follows."""
 
     def __init__(self, max_attempts: int, happened: Counter[str]) -> None:
         self.max_attempts = max_attempts
         self.happened = happened
-        self.ledger = Ledger(LEASE_S, max_attempts)
+        self.ledger = LendingLedger(LEASE_S, max_attempts)
         self.broker = Broker(LEASE_S, max_attempts=max_attempts, clock=lambda: self.now)
         self.results: SimpleQueue[TaskResult | None] = self.broker.results
+        self.outbox = self.broker.open_outbox(LENDER)
         self.now = 0.0
         self.workers = [f"worker {number}" for number in range(4)]
         self.n_workers = 4
         self.open: set[int] = set()
         self.queue: list[int] = []
+        self.borrowed: list[int] = []
+        self.loans: dict[int, Loan] = {}
         self.n_attempts: dict[int, int] = {}
         self.held: dict[str, Held] = {}
         self.n_given = 0
         self.lost: set[int] = set()
         self.n_submitted = self.n_done = self.n_withdrawn = 0
+        self.n_borrowed = self.n_helped = self.n_given_up = self.n_reclaimed = 0
         self.n_lost = self.n_late = self.n_duplicate = self.n_unknown = 0
 
     def submit(self, number: int) -> None:
         timeout_s = LIMITS[number // 3 % 4]
-        tasks = [Task(id=self.n_submitted + i, payload=b"", timeout_s=timeout_s) for i in range(1 + number % 3)]
+        ids = range(self.n_submitted, self.n_submitted + 1 + number % 3)
+        tasks = [Task(id=i, payload=b"", timeout_s=timeout_s, may_travel=may_travel(i)) for i in ids]
         self.n_submitted += len(tasks)
+        self.add(tasks)
+        self.queue += ids
+
+    def borrow(self, number: int) -> None:
+        timeout_s = LIMITS[number // 2 % 4]
+        tasks = [
+            Task(id=-self.n_borrowed - i, payload=b"", timeout_s=timeout_s, lender=LENDER)
+            for i in range(1, 2 + number % 2)
+        ]
+        self.n_borrowed += len(tasks)
+        self.add(tasks)
+        self.borrowed += [task.id for task in tasks]
+
+    def add(self, tasks: list[Task]) -> None:
         self.ledger.submit(tasks)
         self.broker.submit(tasks)
         self.open |= {task.id for task in tasks}
         self.n_attempts |= {task.id: 0 for task in tasks}
-        self.queue += [task.id for task in tasks]
 
     def lease(self, number: int) -> None:
         worker = self.workers[number % 4]
@@ -67,15 +96,16 @@ class Model:
             return
         granted = self.ledger.lease(worker, self.now)
         assert self.broker.lease(worker) == granted
-        n_lost = self.n_attempts[self.queue[0]] if self.queue else 0
+        queue = self.queue or self.borrowed
+        n_lost = self.n_attempts[queue[0]] if queue else 0
         is_alone_next = 0 < n_lost == self.max_attempts - 1
         is_alone_now = any(1 < held.lease.attempt == self.max_attempts for held in self.held.values())
-        if not self.queue or is_alone_now or (is_alone_next and self.held):
+        if not queue or is_alone_now or (is_alone_next and self.held):
             assert granted is None
             return
         assert granted is not None
         self.n_given += 1
-        assert (granted.id, granted.task.id, granted.attempt) == (self.n_given, self.queue.pop(0), n_lost + 1)
+        assert (granted.id, granted.task.id, granted.attempt) == (self.n_given, queue.pop(0), n_lost + 1)
         self.held[worker] = Held(granted, self.now)
 
     def heartbeat(self, number: int) -> None:
@@ -114,10 +144,10 @@ class Model:
             assert one.result is None or one.result.log == logs[one.lease.id]
             self.take(held)
             if held.ends_at <= self.now and one.lease.id not in unbegun:
-                self.end(held, one.result, Outcome.TIMEOUT)
+                self.end(held.lease, one.result, Outcome.TIMEOUT)
                 self.happened["timed out"] += 1
             else:
-                self.try_again(held, one, has_begun=one.lease.id not in unbegun)
+                self.try_again(held.lease, one, has_begun=one.lease.id not in unbegun)
 
     def die(self, number: int) -> None:
         """A worker is lost, before it has begun or after, or while it has nothing to do."""
@@ -129,20 +159,23 @@ class Model:
         if held is not None:
             assert lost is not None
             self.take(held)
-            self.try_again(held, lost, has_begun)
+            self.try_again(held.lease, lost, has_begun)
 
     def report(self, number: int) -> None:
         held = self.held.pop(self.workers[number % 4], None)
         if held is not None:
             outcome = OUTCOMES[number // 4 % len(OUTCOMES)]
-            self.end(held, self.both_report(held.lease.id, outcome), outcome)
+            self.end(held.lease, self.both_report(held.lease.id, outcome), outcome)
 
     def report_what_is_not_held(self, number: int) -> None:
         """Late, a second time, or of a lease that never was."""
         lease_id = self.a_lease_id(number)
-        if any(held.lease.id == lease_id for held in self.held.values()):
+        if any(held.lease.id == lease_id for held in self.held.values()) or lease_id in self.loans:
             return
-        assert self.both_report(lease_id, Outcome.OK) is None
+        if number % 2:
+            assert self.both_report(lease_id, Outcome.OK) is None
+        else:
+            assert self.both_report_loan(PEERS[0], lease_id, Outcome.OK) is None
         if lease_id in self.lost:
             self.lost.remove(lease_id)
             self.n_late += 1
@@ -164,12 +197,96 @@ class Model:
         # Rarely: it would leave little to do for the others.
         if number < 200:
             return
-        assert [task.id for task in self.ledger.withdraw()] == self.queue
-        assert self.broker.withdraw() == len(self.queue)
-        self.n_withdrawn += len(self.queue)
-        self.happened["withdrawn"] += len(self.queue)
-        self.open -= set(self.queue)
+        unbegun = [loan.lease for loan in self.loans.values() if not loan.has_begun]
+        taken = [*self.queue, *(loan.task.id for loan in unbegun)]
+        assert [task.id for task in self.ledger.withdraw()] == taken
+        assert self.broker.withdraw() == len(taken)
+        self.n_withdrawn += len(taken)
+        self.happened["withdrawn"] += len(taken)
+        self.open -= set(taken)
         self.queue.clear()
+        for loan in unbegun:
+            del self.loans[loan.id]
+            self.lost.add(loan.id)
+
+    def lend(self, number: int) -> None:
+        peer = PEERS[number % 2]
+        n_idle, n_ahead, n_left = number // 2 % 3, number // 6 % 3, number // 18 % 4
+        granted = self.ledger.lend(peer, self.now, n_idle=n_idle, n_ahead=n_ahead, n_left=n_left)
+        assert self.broker.lend(peer, n_idle=n_idle, n_ahead=n_ahead, n_left=n_left) == granted
+        n = n_idle + max(0, min(n_ahead, len(self.queue) - n_idle - n_left))
+        fit = [task for task in self.queue if may_travel(task) and not self.n_attempts[task]][:n]
+        assert [loan.task.id for loan in granted] == fit
+        for loan in granted:
+            self.n_given += 1
+            assert (loan.id, loan.worker, loan.attempt) == (self.n_given, peer, 1)
+            self.queue.remove(loan.task.id)
+            self.loans[loan.id] = Loan(loan)
+            self.happened["lent"] += 1
+
+    def of_peer(self, peer: str) -> list[Lease]:
+        return [loan.lease for loan in self.loans.values() if loan.lease.worker == peer]
+
+    def sync(self, number: int) -> None:
+        """A peer has lost some of its loans on the way, runs others, and has one that it should not have."""
+        peer, other = PEERS[number % 2], PEERS[1 - number % 2]
+        kept: list[Lease] = []
+        lost: list[Lease] = []
+        for loan in self.of_peer(peer):
+            (lost if loan.id % 8 == number // 2 % 8 else kept).append(loan)
+        running = {loan.id for loan in kept if loan.id % 2}
+        wrong = [loan.id for loan in self.of_peer(other)][:1] or [self.n_given + 5]
+        held = [*(loan.id for loan in kept), *wrong]
+        synced = self.ledger.sync(peer, held, {*running, *wrong})
+        assert self.broker.sync(peer, held, {*running, *wrong}) == synced == (lost, wrong)
+        for loan_id in running:
+            self.loans[loan_id].has_begun = True
+        self.reclaimed(lost)
+
+    def reclaim(self, number: int) -> None:
+        peer = PEERS[number % 2]
+        loans = self.of_peer(peer)
+        assert self.ledger.n_lent_to(peer) == len(loans)
+        if number % 4 < 2:
+            assert self.ledger.reclaim(peer) == self.broker.reclaim(peer) == loans
+            self.reclaimed(loans)
+        elif loans:
+            assert self.ledger.refuse_loan(peer, loans[-1].id) == self.broker.refuse_loan(peer, loans[-1].id)
+            self.reclaimed(loans[-1:])
+        else:
+            assert self.ledger.refuse_loan(peer, 1) is self.broker.refuse_loan(peer, 1) is None
+
+    def reclaimed(self, loans: list[Lease]) -> None:
+        self.queue[:0] = [loan.task.id for loan in loans]
+        self.n_reclaimed += len(loans)
+        self.happened["reclaimed"] += len(loans)
+        for loan in loans:
+            del self.loans[loan.id]
+            self.lost.add(loan.id)
+
+    def report_loan(self, number: int) -> None:
+        peer = PEERS[number % 2]
+        for loan in self.of_peer(peer)[:1]:
+            outcome = OUTCOMES[number // 4 % len(OUTCOMES)]
+            # Only the peer that has it can report it; from another it is a report of nothing.
+            del self.loans[loan.id]
+            self.end(loan, self.both_report_loan(peer, loan.id, outcome), outcome)
+            self.happened["loan reported"] += 1
+
+    def lose_loan(self, number: int) -> None:
+        """A peer's worker is lost: it counts, and the task stays at home from then on."""
+        peer = PEERS[number % 2]
+        for loan in self.of_peer(peer)[:1]:
+            lost = self.ledger.lose_loan(peer, loan.id, "gone", "there", 1.0, "log")
+            told: list[Lost] = []
+            again = self.broker.lose_loan(peer, loan.id, "gone", worker="there", run_s=1.0, log="log", tell=told.append)
+            assert lost is not None
+            assert again == lost == told[0]
+            del self.loans[loan.id]
+            self.lost.add(loan.id)
+            self.n_lost += 1
+            self.try_again(loan, lost, has_begun=True)
+            self.happened["loan lost"] += 1
 
     def a_lease_id(self, number: int) -> int:
         """One of the latest, or one that was never given."""
@@ -180,43 +297,61 @@ class Model:
         assert self.broker.report(lease_id, outcome) == result
         return result
 
+    def both_report_loan(self, peer: str, loan_id: int, outcome: Outcome) -> TaskResult | None:
+        result = self.ledger.report_loan(peer, loan_id, outcome, b"", "", peer, 1.0)
+        assert self.broker.report_loan(peer, loan_id, outcome, b"", "", worker=peer, run_s=1.0) == result
+        return result
+
     def take(self, held: Held) -> None:
         del self.held[held.lease.worker]
         self.lost.add(held.lease.id)
         self.n_lost += 1
 
-    def try_again(self, held: Held, lost: Lost, has_begun: bool) -> None:
-        number = held.lease.task.id
+    def try_again(self, lease: Lease, lost: Lost, has_begun: bool) -> None:
+        number, is_borrowed = lease.task.id, bool(lease.task.lender)
         self.n_attempts[number] += has_begun
-        if has_begun and self.n_attempts[number] >= self.max_attempts:
-            self.end(held, lost.result, Outcome.CRASHED)
-            self.happened["given up"] += 1
+        if has_begun and (is_borrowed or self.n_attempts[number] >= self.max_attempts):
+            assert lost.result is not None
+            assert lost.result.is_worker_loss
+            self.end(lease, lost.result, Outcome.CRASHED)
+            self.happened["borrowed and lost" if is_borrowed else "given up"] += 1
         else:
             assert lost.result is None
-            self.queue.insert(0, number)
+            (self.borrowed if is_borrowed else self.queue).insert(0, number)
             self.happened["tried again" if has_begun else "returned"] += 1
 
-    def end(self, held: Held, result: TaskResult | None, outcome: Outcome) -> None:
+    def end(self, lease: Lease, result: TaskResult | None, outcome: Outcome) -> None:
         """A task ends once, under the lease that it was under, and the broker has the same result."""
         assert result is not None
-        assert (result.task_id, result.outcome) == (held.lease.task.id, outcome)
-        assert (result.worker, result.attempt) == (held.lease.worker, held.lease.attempt)
-        assert self.results.get_nowait() == result
+        assert (result.task_id, result.outcome) == (lease.task.id, outcome)
+        where = "there" if lease.worker in PEERS and result.is_worker_loss else lease.worker
+        assert (result.worker, result.attempt, result.lender) == (where, lease.attempt, lease.task.lender)
+        assert (self.outbox if result.lender else self.results).get_nowait() == result
         self.open.remove(result.task_id)
-        self.n_done += 1
+        if result.lender:
+            self.n_helped += 1
+        else:
+            self.n_done += 1
         self.happened["ended"] += 1
 
     def check(self) -> None:
         counts = self.ledger.counts()
         assert self.broker.counts() == counts
         assert (counts.n_queued, counts.n_leased) == (len(self.queue), len(self.held))
+        assert (counts.n_borrowed, counts.n_lent) == (len(self.borrowed), len(self.loans))
         assert (counts.n_done, counts.n_withdrawn) == (self.n_done, self.n_withdrawn)
-        assert counts.n_queued + counts.n_leased + counts.n_done + counts.n_withdrawn == self.n_submitted
+        assert (counts.n_helped, counts.n_reclaimed) == (self.n_helped, self.n_reclaimed)
+        n_running = sum(not held.lease.task.lender for held in self.held.values())
+        n_own = counts.n_queued + n_running + counts.n_lent + counts.n_done + counts.n_withdrawn
+        assert n_own == self.n_submitted
+        n_here = counts.n_borrowed + counts.n_leased - n_running + counts.n_helped + self.n_given_up
+        assert n_here == self.n_borrowed
         assert (counts.n_late, counts.n_duplicate, counts.n_unknown) == (self.n_late, self.n_duplicate, self.n_unknown)
         assert counts.n_lost_leases == self.n_lost
         deadline = min((held.deadline() for held in self.held.values()), default=None)
         assert self.ledger.next_deadline() == self.broker.next_deadline() == deadline
         assert self.results.empty(), "a result for nothing that has ended"
+        assert self.outbox.empty(), "a result for nothing that has ended"
         # Nothing of a task is kept longer than the task, and nothing of a worker longer than its lease.
         expected = {
             "_open": len(self.open),
@@ -224,9 +359,26 @@ class Model:
             "_leased": len(self.held),
             "_lease_of": len(self.held),
             "_lost_known": len(self.lost),
+            "_borrowed": len(self.borrowed),
+            "_lent": len(self.loans),
+            "_lent_to": len({loan.lease.worker for loan in self.loans.values()}),
         }
         for ledger in (self.ledger, self.broker._ledger):
             assert {name: len(part) for name, part in vars(ledger).items() if hasattr(part, "__len__")} == expected
+
+    def give_up_borrowed(self, number: int) -> None:
+        """The lender wants some back that no worker has begun."""
+        ids = [task for task in self.borrowed if task % 4 == number % 4]
+        assert [task.id for task in self.ledger.give_up_borrowed(lambda task: task.id in ids)] == ids
+        assert [task.id for task in self.broker.give_up_borrowed(LENDER, ids)] == ids
+        self.borrowed = [task for task in self.borrowed if task not in ids]
+        self.open -= set(ids)
+        self.n_given_up += len(ids)
+        self.happened["given back"] += len(ids)
+
+
+def may_travel(task: int) -> bool:
+    return task % 5 > 0
 
 
 EVENTS = (
@@ -242,6 +394,14 @@ EVENTS = (
     Model.report_what_is_not_held,
     Model.drain,
     Model.withdraw,
+    Model.borrow,
+    Model.give_up_borrowed,
+    Model.lend,
+    Model.lend,
+    Model.sync,
+    Model.reclaim,
+    Model.report_loan,
+    Model.lose_loan,
 )
 
 
@@ -262,7 +422,9 @@ def test_whatever_happens_in_whatever_order_is_as_the_model_says() -> None:
 
     take_steps()
     assert happened["step"] >= 100_000
-    for what in ("late", "duplicate", "unknown", "withdrawn", "timed out", "given up", "tried again", "returned"):
+    own = ("late", "duplicate", "unknown", "withdrawn", "timed out", "given up", "tried again", "returned")
+    lending = ("lent", "reclaimed", "loan reported", "loan lost", "borrowed and lost", "given back")
+    for what in (*own, *lending):
         assert happened[what] >= 100, what
 
 

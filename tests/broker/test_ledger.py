@@ -181,6 +181,7 @@ def test_a_task_that_loses_three_workers_ends_as_crashed_with_the_reason() -> No
         task_id=1,
         outcome=Outcome.CRASHED,
         reason="3 workers were lost while they ran it; the last one: killed by SIGSEGV",
+        is_worker_loss=True,
         worker="c",
         attempt=3,
         run_s=2.0,
