@@ -201,6 +201,11 @@ class Broker:
             self._outboxes.pop(lender, None)
             self._ledger.give_up_borrowed(lambda task: task.lender == lender)
 
+    def borrowed_running(self, lender: str) -> list[int]:
+        """Ids of the tasks borrowed from `lender` that workers run."""
+        with self._changed:
+            return self._ledger.borrowed_running(lender)
+
     def give_up_borrowed(self, lender: str, ids: Collection[int]) -> list[Task]:
         """Take those of the tasks borrowed from `lender` out that no worker runs yet; they give no result."""
         with self._changed:

@@ -190,6 +190,10 @@ class Ledger:
         self._borrowed = deque(entry for entry in self._borrowed if not is_meant(entry.task))
         return [self._withdraw(entry) for entry in meant]
 
+    def borrowed_running(self, lender: str) -> list[int]:
+        """Ids of the tasks borrowed from `lender` that workers run."""
+        return [entry.task.id for entry in self._leased.values() if entry.task.lender == lender]
+
     def counts(self) -> Counts:
         """Totals at this moment."""
         return Counts(

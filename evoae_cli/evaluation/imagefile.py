@@ -28,6 +28,9 @@ Pixels = npt.NDArray[Any]
 
 SUFFIX = ".evoae-images"
 _MARK = b"EVOAEIM1"
+_TAIL_BYTES = 8 + len(_MARK)
+"""What the fingerprint leaves out: the length of the index, and the mark."""
+_PIECE_BYTES = 1 << 20
 
 
 class ImageEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -145,6 +148,21 @@ def open_image_file(path: Path | str, source: str = "") -> ImageFile:
     except (OSError, ValueError, msgspec.DecodeError) as error:
         raise ImageError(f"image file {path} is damaged ({error}); run the search again to write it anew") from error
     return _image_file(path, path.name.removesuffix(SUFFIX), source, index)
+
+
+def fingerprint_of(path: Path) -> str:
+    """The fingerprint of an image file, from what is in it. Raises ValueError for one that is damaged."""
+    try:
+        _read_index(path)
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            left = path.stat().st_size - _TAIL_BYTES
+            while piece := file.read(min(left, _PIECE_BYTES)):
+                digest.update(piece)
+                left -= len(piece)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ValueError(str(error)) from error
+    return digest.hexdigest()
 
 
 def pixels(image_file: ImageFile) -> npt.NDArray[Any]:

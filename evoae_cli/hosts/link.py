@@ -1,0 +1,347 @@
+"""The borrowing side of a link: a broker that helps another host's.
+
+Three threads, each with a connection of its own, so that none waits for another: one polls, which brings tasks and is
+the heartbeat; one hands results back; one fetches the files that tasks need. Any of them may find the other side gone.
+Then it tries again, with growing pauses, until the lender says that it knows the link no more: what was borrowed is
+given up, and the link begins anew.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from evoae_cli.broker.broker import Broker
+from evoae_cli.broker.task import Task, TaskResult
+from evoae_cli.errors import EvoaeError
+from evoae_cli.hosts import wire
+from evoae_cli.hosts.address import Address
+from evoae_cli.hosts.appetite import Appetite, Wanted
+from evoae_cli.hosts.depot import Depot
+from evoae_cli.hosts.freight import Freight
+from evoae_cli.hosts.holdings import Holding, Holdings
+from evoae_cli.hosts.line import Line, RefusedError
+from evoae_cli.hosts.manager import UnreachableError, WrongKeyError
+from evoae_cli.hosts.returns import Returns
+from evoae_cli.outcome import Outcome
+
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 15.0
+_SHARED_PAUSE_S = 0.1
+"""Between polls of one of several links, none of which may wait at its lender."""
+_GOODBYE_S = 1.0
+"""How long the end may wait for the other side."""
+_MOST_REFUSED = 3
+"""Tasks in a row that this host could not run, after which it asks for no more."""
+
+
+class LinkView(msgspec.Struct, frozen=True, kw_only=True):
+    """A link at one moment, for people."""
+
+    address: str
+    name: str
+    """Of the lender; empty until it has answered."""
+    n_held: int
+    n_done: int
+    trouble: str
+    """Why it is down, in one line; empty while it is up."""
+
+
+class Link:
+    """Borrows tasks for `broker` from the one at `address`, from `start` to `stop`.
+
+    `tell` gets one line for people, and must not wait. A request waits `patience_s` for the other side, and a poll
+    comes every `beat_s` at least; how long a silence the lender bears, it says itself.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        address: Address,
+        key: bytes,
+        freight: Freight,
+        depot: Depot,
+        appetite: Appetite,
+        *,
+        name: str,
+        listens_on: int | None = None,
+        patience_s: float = 10.0,
+        beat_s: float = 1.0,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.address = address
+        self._key = key
+        self._lender = str(address)
+        self._broker = broker
+        self._freight = freight
+        self._depot = depot
+        self._appetite = appetite
+        self._name = name
+        self._listens_on = listens_on
+        self._beat_s = beat_s
+        self._tell = tell
+        self._polling, self._reporting, self._fetching = (Line(address, key, patience_s) for _ in range(3))
+        self._holdings = Holdings()
+        # All mutable state beside the holdings, under the condition's lock; each is a single value, which views read.
+        self._changed = threading.Condition()
+        self._session: bytes | None = None
+        self._title = ""
+        self._trouble = ""
+        self._n_refused = 0
+        self._is_draining = False
+        self._is_stopping = False
+        self._has_ended = False
+        self.failure: EvoaeError | None = None
+        """Why it can never work: another key, another version."""
+        self._outbox = broker.open_outbox(self._lender)
+        self._returns = Returns(self._outbox, self._holdings, self._reporting, freight, depot, self._returned)
+        self._threads = [
+            threading.Thread(target=self._keep_doing, args=(step,), name=f"evoae link: {what}", daemon=True)
+            for what, step in (("poll", self._poll), ("return", self._returns.step), ("fetch", self._fetch))
+        ]
+        appetite.join(self._lender)
+
+    def connect(self) -> str:
+        """Say hello, and return what the other side calls itself; otherwise the first poll says it.
+
+        Raises UnreachableError, WrongKeyError or RefusedError.
+        """
+        hands = self._appetite.hands()
+        hello = wire.Hello(
+            name=self._name,
+            n_workers=hands.n_ready,
+            hardware=hands.hardware,
+            is_bfloat16_fast=hands.is_bfloat16_fast,
+            listens_on=self._listens_on,
+        )
+        welcome = self._polling.ask(hello, wire.Welcome)
+        self._session, self._title = welcome.session, welcome.name
+        return welcome.name
+
+    def start(self) -> None:
+        """Begin to help."""
+        for thread in self._threads:
+            thread.start()
+
+    def drain(self) -> None:
+        """Ask for nothing more, and give back what no worker has begun; what runs is finished and returned."""
+        self._is_draining = True
+        self._take_out(self._holdings.local_ids())
+        with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def n_held(self) -> int:
+        """Tasks that it has, also those whose results are under way."""
+        return len(self._holdings)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to do: the search has ended, or the link can never work."""
+        return self.failure is not None or (self._has_ended and not self._holdings)
+
+    def stop(self) -> None:
+        """End the link. What is still held is given up; the lender is told, if it can be reached at once."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
+        self._outbox.put(None)
+        lines = (self._polling, self._reporting, self._fetching)
+        for line in lines:
+            line.abort()
+        for thread in self._threads:
+            # One that waits for a host which is not there stays behind: it does nothing more.
+            if thread.ident is not None:
+                thread.join(_GOODBYE_S)
+        self._broker.close_outbox(self._lender)
+        self._appetite.leave(self._lender)
+        if any(thread.is_alive() for thread in self._threads):
+            return
+        for line in lines:
+            line.close()
+        if self._session is not None and not self._trouble:
+            # Else it notices by itself.
+            with contextlib.suppress(EvoaeError), contextlib.closing(Line(self.address, self._key, _GOODBYE_S)) as line:
+                line.ask(wire.Leave(self._session), wire.Taken)
+
+    def view(self) -> LinkView:
+        """The link at this moment."""
+        return LinkView(
+            address=self._lender,
+            name=self._title,
+            n_held=self.n_held,
+            n_done=self._returns.n_done,
+            trouble=str(self.failure or self._trouble),
+        )
+
+    # ---- what all threads do ----
+
+    def _keep_doing(self, step: Callable[[], None]) -> None:
+        """Take one step after the other; where the other side is not there, after a pause that grows."""
+        pause_s = _SHORTEST_PAUSE_S
+        while not self._is_stopping and self.failure is None:
+            try:
+                step()
+            except UnreachableError as error:
+                self._be_down(str(error))
+            except WrongKeyError as error:
+                self._fail(error)
+            except RefusedError as error:
+                if error.kind == "unknown":
+                    self._begin_anew()
+                elif error.kind == "version":
+                    self._fail(error)
+                else:
+                    self._be_down(str(error))
+            else:
+                pause_s = _SHORTEST_PAUSE_S
+                continue
+            self._pause(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless the link is to stop."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_stopping, seconds)
+
+    def _be_down(self, trouble: str) -> None:
+        with self._changed:
+            is_new = not self._trouble and not self._is_stopping
+            self._trouble = trouble
+        if is_new:
+            self._tell(f"{trouble}; trying again")
+
+    def _be_up(self) -> None:
+        with self._changed:
+            was_down, self._trouble = bool(self._trouble), ""
+        if was_down:
+            self._tell(f"{self.address} is there again")
+
+    def _fail(self, error: EvoaeError) -> None:
+        self.failure = error
+        self._outbox.put(None)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _begin_anew(self) -> None:
+        """The lender knows this link no more, and has given to others what it had."""
+        self._session = None
+        local_ids = self._holdings.local_ids()
+        self._take_out(local_ids)
+        self._holdings.give_up(local_ids)
+        if local_ids:
+            n = len(local_ids)
+            self._tell(f"{self.address} has taken {n} task{'s' * (n > 1)} back after a silence; beginning anew")
+
+    def _take_out(self, local_ids: list[int]) -> None:
+        """Forget those of the tasks that no worker has begun."""
+        waiting = self._broker.give_up_borrowed(self._lender, local_ids)
+        self._holdings.forget(task.id for task in waiting)
+        self._holdings.give_up_fetching(local_ids)
+
+    # ---- polling ----
+
+    def _poll(self) -> None:
+        session = self._session
+        if session is None:
+            self._tell(f"helping {self.connect()} at {self.address}")
+            return
+        held, running = self._holdings.ids(self._broker.borrowed_running(self._lender))
+        may_ask = not self._is_draining and self._n_refused < _MOST_REFUSED
+        wanted = self._appetite.ask(self._lender, self._holdings.n_fetching) if may_ask else Wanted(0, 0)
+        is_waiting = sum(wanted) > 0 and not self._appetite.is_shared
+        hands = self._appetite.hands()
+        poll = wire.Poll(
+            session=session,
+            held=held,
+            running=running,
+            n_idle=wanted.n_idle,
+            n_ahead=wanted.n_ahead,
+            n_workers=hands.n_ready,
+            wait_s=self._beat_s if is_waiting else 0.0,
+            hardware=hands.hardware,
+        )
+        try:
+            answer = self._polling.ask(poll, wire.Loans)
+            self._be_up()
+            self._take(answer, session)
+        finally:
+            self._appetite.settled(self._lender, self._holdings.n_fetching)
+        if not answer.loans and not is_waiting:
+            # Until a worker has become free, or for the next heartbeat.
+            with self._changed:
+                if not self._is_stopping:
+                    self._changed.wait(_SHARED_PAUSE_S if sum(wanted) else self._beat_s)
+
+    def _take(self, answer: wire.Loans, session: bytes) -> None:
+        self._has_ended = answer.is_over
+        if answer.to_drop:
+            local_ids = self._holdings.local_ids(answer.to_drop)
+            self._take_out(local_ids)
+            self._holdings.give_up(local_ids)
+        wanted = {fingerprint for loan in answer.loans for fingerprint in loan.inputs}
+        here = {fingerprint for fingerprint in wanted if self._depot.find(fingerprint)}
+        self._give(self._holdings.add(answer.loans, session, here))
+        if self._holdings.n_fetching:
+            with self._changed:
+                self._changed.notify_all()
+
+    def _give(self, ready: list[Holding]) -> None:
+        """Give loans whose files are here to the workers."""
+        tasks = []
+        for holding in ready:
+            loan = holding.loan
+            inputs = {name: path for name in loan.inputs if (path := self._depot.find(name)) is not None}
+            try:
+                payload = self._freight.unpack(loan.payload, inputs, self._depot.output(holding.local_id))
+            except ValueError as error:
+                self._refuse(holding, f"the task cannot be read here: {error}")
+                continue
+            task = Task(
+                id=holding.local_id, payload=payload, name=loan.name, timeout_s=loan.timeout_s, lender=self._lender
+            )
+            tasks.append(task)
+        self._broker.submit(tasks)
+
+    def _refuse(self, holding: Holding, reason: str) -> None:
+        """Have a loan go back that this host cannot run."""
+        self._outbox.put(
+            TaskResult(task_id=holding.local_id, outcome=Outcome.CRASHED, reason=reason, is_host_failure=True)
+        )
+
+    def _returned(self, results: list[TaskResult]) -> None:
+        """What to do when the other side has taken results."""
+        for result in results:
+            self._n_refused = self._n_refused + 1 if result.is_host_failure else 0
+            if self._n_refused == _MOST_REFUSED:
+                self._tell(
+                    f"{_MOST_REFUSED} tasks in a row cannot be run here, so it asks for no more: {result.reason}"
+                )
+        with self._changed:
+            self._changed.notify_all()
+
+    # ---- fetching ----
+
+    def _fetch(self) -> None:
+        holding = self._holdings.next_to_fetch()
+        if holding is None:
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_stopping or self._holdings.n_fetching, self._beat_s)
+            return
+        try:
+            for fingerprint in holding.loan.inputs:
+                if self._depot.find(fingerprint) is None:
+                    self._tell(f"fetching images from {self.address}")
+                    self._depot.fetch(fingerprint, lambda offset: self._part(holding, fingerprint, offset))  # noqa: B023
+        except (UnreachableError, WrongKeyError, RefusedError):
+            raise
+        except (EvoaeError, OSError) as error:
+            if self._holdings.fetched(holding):
+                self._refuse(holding, str(error))
+            return
+        if self._holdings.fetched(holding):
+            self._give([holding])
+
+    def _part(self, holding: Holding, fingerprint: str, offset: int) -> tuple[bytes, int]:
+        part = self._fetching.ask(wire.Fetch(holding.session, fingerprint, offset), wire.Part)
+        return part.data, part.size

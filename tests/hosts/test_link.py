@@ -1,0 +1,284 @@
+"""Tasks go to another host and come back, over a real socket; threads stand for worker processes."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from parts import Helper, Job, Owner, echo, job, sha256, stopping, until
+
+from evoae_cli.hosts.manager import WrongKeyError
+from evoae_cli.outcome import Outcome
+
+
+def test_all_tasks_are_done_elsewhere_and_come_back_once(tmp_path: Path) -> None:
+    owner = Owner()
+    helper = Helper(owner.serving.address, tmp_path, n=3)
+    with stopping(owner, helper):
+        owner.broker.submit([job(number) for number in range(200)])
+        owner.collect(200)
+        assert {number: result.payload for number, result in owner.results.items()} == {
+            number: b"done %d" % number for number in range(200)
+        }
+        assert {result.worker.split("/")[0] for result in owner.results.values()} == {"helper"}
+        until(lambda: helper.link.view().n_done == 200)
+        counts, theirs = owner.broker.counts(), helper.broker.counts()
+        assert (counts.n_done, counts.n_lent, counts.n_reclaimed, counts.n_late) == (200, 0, 0, 0)
+        assert (theirs.n_helped, theirs.n_done, theirs.n_borrowed) == (200, 0, 0)
+        assert owner.told == ["helper helps with 3 workers"]
+        assert helper.told == [f"helping the search at {owner.serving.address}"]
+    assert owner.told[1:] == ["helper has left"]
+
+
+def test_it_borrows_no_more_than_its_workers_can_start_plus_one_each(tmp_path: Path) -> None:
+    owner = Owner()
+    go_on = threading.Event()
+
+    def wait(task: Job) -> bytes:
+        assert go_on.wait(30.0)
+        return echo(task)
+
+    helper = Helper(owner.serving.address, tmp_path, n=3, run=wait)
+    with stopping(owner, helper):
+        owner.broker.submit([job(number) for number in range(50)])
+        until(lambda: owner.broker.counts().n_lent == 6)
+        time.sleep(0.5)
+        assert owner.broker.counts().n_lent == 6
+        go_on.set()
+        owner.collect(50)
+
+
+def test_what_waits_ahead_is_left_for_others_where_little_is_left(tmp_path: Path) -> None:
+    """Four tasks for two hosts of two: none may have four."""
+    owner = Owner()
+    go_on = threading.Event()
+
+    def wait(task: Job) -> bytes:
+        assert go_on.wait(30.0)
+        return echo(task)
+
+    first = Helper(owner.serving.address, tmp_path, n=2, run=wait)
+    with stopping(owner, first):
+        owner.broker.submit([job(number) for number in range(4)])
+        until(lambda: owner.broker.counts().n_lent == 2)
+        time.sleep(0.3)
+        assert owner.broker.counts().n_lent == 2
+        second = Helper(owner.serving.address, tmp_path, n=2, run=wait)
+        with stopping(second):
+            until(lambda: owner.broker.counts().n_lent == 4)
+            go_on.set()
+            owner.collect(4)
+            assert {result.worker.split("/")[0] for result in owner.results.values()} == {"helper", "helper (2)"}
+
+
+def test_own_tasks_come_before_borrowed_ones(tmp_path: Path) -> None:
+    owner = Owner()
+    order: list[bytes] = []
+    go_on = threading.Event()
+
+    def note(task: Job) -> bytes:
+        order.append(task.data)
+        if task.data == b"0":
+            assert go_on.wait(30.0)
+        return echo(task)
+
+    helper = Helper(owner.serving.address, tmp_path, n=1, run=note)
+    with stopping(owner, helper):
+        owner.broker.submit([job(number) for number in range(5)])
+        until(lambda: owner.broker.counts().n_lent == 2)
+        helper.broker.submit([job(number) for number in range(100, 105)])
+        go_on.set()
+        owner.collect(5)
+        assert order[:6] == [b"0", *(b"%d" % number for number in range(100, 105))]
+        assert helper.broker.counts().n_done == 5
+
+
+def test_files_are_brought_once_and_those_that_are_made_come_back(tmp_path: Path) -> None:
+    owner = Owner()
+    images = tmp_path / "images"
+    images.write_bytes(bytes(range(256)) * 10_000)
+    fingerprint = sha256(images)
+    elsewhere = tmp_path / "elsewhere"
+
+    def copy(task: Job) -> bytes:
+        assert Path(task.reads).parent == elsewhere
+        Path(task.writes).write_bytes(Path(task.reads).read_bytes()[::-1] + task.data)
+        return b"file:" + task.data
+
+    helper = Helper(owner.serving.address, elsewhere, run=copy)
+    with stopping(owner, helper):
+        for number in range(6):
+            out = tmp_path / "made" / str(number)
+            owner.broker.submit([job(number, reads=str(images), fingerprint=fingerprint, writes=str(out))])
+        owner.collect(6)
+        for number in range(6):
+            made = (tmp_path / "made" / str(number)).read_bytes()
+            assert made == images.read_bytes()[::-1] + b"%d" % number
+        assert [path.name for path in elsewhere.iterdir()] == [f"{fingerprint}.file"]
+        assert sum("fetching" in line for line in helper.told) == 1
+        assert len(list((tmp_path / "made").iterdir())) == 6
+
+
+def test_a_file_that_is_another_is_an_error_that_names_both(tmp_path: Path) -> None:
+    owner = Owner()
+    images = tmp_path / "images"
+    images.write_bytes(b"what it was")
+    fingerprint = sha256(images)
+    images.write_bytes(b"what it is!")
+    helper = Helper(owner.serving.address, tmp_path / "elsewhere")
+    with stopping(owner, helper):
+        owner.broker.submit([job(number, reads=str(images), fingerprint=fingerprint) for number in range(4)])
+        until(lambda: any("asks for no more" in line for line in helper.told))
+        assert f"file {fingerprint} has come as {sha256(images)}, so it was changed on its way" in helper.told[-1]
+        until(lambda: owner.broker.counts().n_queued == 4)
+        assert owner.told[1].startswith("helper cannot run a task, which is given to others: file ")
+        assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_the_loss_of_a_worker_there_is_an_attempt_and_the_task_stays_at_home(tmp_path: Path) -> None:
+    owner = Owner()
+    helper = Helper(owner.serving.address, tmp_path, n=0)
+    with stopping(owner, helper):
+        owner.broker.submit([job(1), job(2)])
+        helper.n_ready = 1
+        lease = None
+        until(lambda: helper.broker.counts().n_borrowed)
+        lease = helper.broker.lease("a")
+        assert lease is not None
+        helper.broker.lose("a", "killed by SIGSEGV", log="its last words")
+        until(lambda: owner.losses)
+        lost = owner.losses[0]
+        assert (lost.lease.task.id, lost.reason, lost.result) == (1, "killed by SIGSEGV", None)
+        helper.broker.lease("b", timeout_s=5.0)
+        until(lambda: helper.broker.counts().n_leased == 1)
+        assert owner.broker.counts().n_queued == 1
+        again = owner.broker.lease("at home")
+        assert again is not None
+        assert (again.task.id, again.attempt) == (1, 2)
+
+
+def test_a_result_that_is_none_is_an_attempt_too(tmp_path: Path) -> None:
+    owner = Owner()
+    helper = Helper(owner.serving.address, tmp_path, n=1, run=lambda task: b"nonsense")
+    with stopping(owner, helper):
+        owner.broker.submit([job(1)])
+        until(lambda: owner.losses)
+        assert owner.losses[0].reason == "it sent a result that is none: nonsense"
+
+
+def test_a_host_that_drains_gives_back_what_it_has_not_begun(tmp_path: Path) -> None:
+    owner = Owner()
+    go_on = threading.Event()
+
+    def wait(task: Job) -> bytes:
+        assert go_on.wait(30.0)
+        return echo(task)
+
+    helper = Helper(owner.serving.address, tmp_path, n=2, run=wait)
+    with stopping(owner, helper):
+        owner.broker.submit([job(number) for number in range(10)])
+        until(lambda: owner.broker.counts().n_lent == 4)
+        helper.link.drain()
+        until(lambda: owner.broker.counts().n_lent == 2)
+        assert helper.link.n_held == 2
+        go_on.set()
+        owner.collect(2)
+        until(lambda: helper.link.n_held == 0)
+        time.sleep(0.3)
+        counts = owner.broker.counts()
+        assert (counts.n_queued, counts.n_lent, counts.n_done) == (8, 0, 2)
+        # The order is what it was.
+        assert [task.id for task in owner.broker._ledger.withdraw()] == list(range(2, 10))
+
+
+def test_the_owner_takes_back_what_nobody_has_begun(tmp_path: Path) -> None:
+    owner = Owner()
+    go_on = threading.Event()
+
+    def wait(task: Job) -> bytes:
+        assert go_on.wait(30.0)
+        return echo(task)
+
+    helper = Helper(owner.serving.address, tmp_path, n=2, run=wait)
+    with stopping(owner, helper):
+        owner.broker.submit([job(number) for number in range(10)])
+        until(lambda: owner.broker.counts().n_lent == 4)
+        until(lambda: helper.broker.counts().n_leased == 2)
+        # The next heartbeat says which of them run.
+        time.sleep(0.4)
+        assert owner.broker.withdraw() == 8
+        until(lambda: helper.broker.counts().n_borrowed == 0)
+        go_on.set()
+        owner.collect(2)
+        assert owner.broker.results.empty()
+
+
+def test_the_end_of_the_search_ends_the_link(tmp_path: Path) -> None:
+    owner = Owner()
+    helper = Helper(owner.serving.address, tmp_path)
+    with stopping(owner, helper):
+        owner.broker.submit([job(1)])
+        owner.collect(1)
+        assert not helper.link.is_over
+        owner.lender.finish()
+        until(lambda: helper.link.is_over)
+
+
+def test_another_key_is_no_link(tmp_path: Path) -> None:
+    owner = Owner()
+    helper = Helper(owner.serving.address, tmp_path, key=b"j" * 40)
+    with stopping(owner, helper):
+        until(lambda: helper.link.failure)
+        assert isinstance(helper.link.failure, WrongKeyError)
+        assert helper.link.is_over
+        assert owner.lender.n_guests == 0
+
+
+def test_a_silent_host_loses_its_tasks_without_blame_and_its_results_are_late(tmp_path: Path) -> None:
+    owner = Owner(silence_s=0.5)
+    go_on = threading.Event()
+
+    def wait(task: Job) -> bytes:
+        assert go_on.wait(30.0)
+        return echo(task)
+
+    helper = Helper(owner.serving.address, tmp_path, n=2, run=wait, beat_s=3.0)
+    with stopping(owner, helper):
+        owner.broker.submit([job(number) for number in range(2)])
+        # It beats too seldom for this owner.
+        until(lambda: owner.broker.counts().n_reclaimed == 2)
+        assert "helper was silent for 0.5 s and is given up; 2 tasks taken back" in owner.told
+        leases = [owner.broker.lease(name) for name in "ab"]
+        assert [lease and (lease.task.id, lease.attempt) for lease in leases] == [(0, 1), (1, 1)]
+        go_on.set()
+        until(lambda: owner.broker.counts().n_late == 2)
+        for lease in leases:
+            assert lease is not None
+            owner.broker.report(lease.id, Outcome.OK, b"at home")
+        owner.collect(2)
+        assert {result.payload for result in owner.results.values()} == {b"at home"}
+
+
+def test_a_host_is_helped_by_whoever_it_helps_if_it_can_be_reached(tmp_path: Path) -> None:
+    owner = Owner()
+    helper = Helper(owner.serving.address, tmp_path, listens_on=7077)
+    with stopping(owner, helper):
+        until(lambda: owner.helpers == [("127.0.0.1", 7077)])
+
+
+@pytest.mark.parametrize("n_times", [3])
+def test_a_lender_that_restarts_is_found_again(tmp_path: Path, n_times: int) -> None:
+    """Its connections break; its broker, and what it has lent, live on."""
+    owner = Owner()
+    helper = Helper(owner.serving.address, tmp_path, n=2)
+    with stopping(owner, helper):
+        for first in range(0, 20 * n_times, 20):
+            owner.broker.submit([job(number) for number in range(first, first + 20)])
+            address = owner.serving.address
+            owner.serving.stop()
+            owner.serving = type(owner.serving)(
+                *(address, b"k" * 40, owner.lender.answer, owner.lender.sweep), sweep_s=0.5
+            )
+            owner.collect(20)
+        assert owner.broker.counts().n_done == 20 * n_times
+        assert f"{address} is there again" in helper.told
