@@ -94,7 +94,11 @@ class Link:
         self.failure: EvoaeError | None = None
         """Why it can never work: another key, another version."""
         self._outbox = broker.open_outbox(self._lender)
-        self._returns = Returns(self._outbox, self._holdings, self._reporting, freight, depot, self._returned)
+        self._returns = Returns(
+            *(self._outbox, self._holdings, self._reporting, freight, depot),
+            on_come=self._wake_poll,
+            on_taken=self._count_refused,
+        )
         self._threads = [
             threading.Thread(target=self._keep_doing, args=(step,), name=f"evoae link: {what}", daemon=True)
             for what, step in (("poll", self._poll), ("return", self._returns.step), ("fetch", self._fetch))
@@ -206,7 +210,9 @@ class Link:
 
     def _be_down(self, trouble: str) -> None:
         with self._changed:
-            is_new = not self._trouble and not self._is_stopping
+            if self._is_stopping:
+                return
+            is_new = not self._trouble
             self._trouble = trouble
         if is_new:
             self._tell(f"{trouble}; trying again")
@@ -309,16 +315,19 @@ class Link:
             TaskResult(task_id=holding.local_id, outcome=Outcome.CRASHED, reason=reason, is_host_failure=True)
         )
 
-    def _returned(self, results: list[TaskResult]) -> None:
-        """What to do when the other side has taken results."""
+    def _wake_poll(self) -> None:
+        """A worker has become free."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def _count_refused(self, results: list[TaskResult]) -> None:
+        """Ask for no more where nothing can be run here."""
         for result in results:
             self._n_refused = self._n_refused + 1 if result.is_host_failure else 0
             if self._n_refused == _MOST_REFUSED:
                 self._tell(
                     f"{_MOST_REFUSED} tasks in a row cannot be run here, so it asks for no more: {result.reason}"
                 )
-        with self._changed:
-            self._changed.notify_all()
 
     # ---- fetching ----
 

@@ -19,7 +19,7 @@ _MAX_LOG = 8000
 class Returns:
     """Hands what is in `outbox` back over `line`, in the order in which it ended. One thread calls `step`.
 
-    `on_taken` gets the results that the other side has taken, or wants no more.
+    `on_come` is called when results have come, `on_taken` with those that the other side has taken, or wants no more.
     """
 
     def __init__(
@@ -29,6 +29,8 @@ class Returns:
         line: Line,
         freight: Freight,
         depot: Depot,
+        *,
+        on_come: Callable[[], None],
         on_taken: Callable[[list[TaskResult]], None],
     ) -> None:
         self._outbox = outbox
@@ -36,6 +38,7 @@ class Returns:
         self._line = line
         self._freight = freight
         self._depot = depot
+        self._on_come = on_come
         self._on_taken = on_taken
         # Results that are under way: if a step fails, the next one sends the same again.
         self._results: list[TaskResult] = []
@@ -48,6 +51,7 @@ class Returns:
         """
         if not self._results:
             self._collect()
+            self._on_come()
         by_session: dict[bytes, list[tuple[Holding, TaskResult]]] = {}
         for result in self._results:
             holding = self._holdings.known(result.task_id)
