@@ -88,6 +88,7 @@ class Link:
         self._title = ""
         self._trouble = ""
         self._n_refused = 0
+        self._n_freed = 0
         self._is_draining = False
         self._is_stopping = False
         self._has_ended = False
@@ -131,8 +132,7 @@ class Link:
         """Ask for nothing more, and give back what no worker has begun; what runs is finished and returned."""
         self._is_draining = True
         self._take_out(self._holdings.local_ids())
-        with self._changed:
-            self._changed.notify_all()
+        self._wake_poll()
 
     @property
     def n_held(self) -> int:
@@ -252,6 +252,8 @@ class Link:
         if session is None:
             self._tell(f"helping {self.connect()} at {self.address}")
             return
+        # Before anything is looked at, so that no worker becomes free unseen.
+        n_freed = self._n_freed
         held, running = self._holdings.ids(self._broker.borrowed_running(self._lender))
         may_ask = not self._is_draining and self._n_refused < _MOST_REFUSED
         wanted = self._appetite.ask(self._lender, self._holdings.n_fetching) if may_ask else Wanted(0, 0)
@@ -276,8 +278,10 @@ class Link:
         if not answer.loans and not is_waiting:
             # Until a worker has become free, or for the next heartbeat.
             with self._changed:
-                if not self._is_stopping:
-                    self._changed.wait(_SHARED_PAUSE_S if sum(wanted) else self._beat_s)
+                self._changed.wait_for(
+                    lambda: self._is_stopping or self._n_freed != n_freed,
+                    _SHARED_PAUSE_S if sum(wanted) else self._beat_s,
+                )
 
     def _take(self, answer: wire.Loans, session: bytes) -> None:
         self._has_ended = answer.is_over
@@ -316,8 +320,9 @@ class Link:
         )
 
     def _wake_poll(self) -> None:
-        """A worker has become free."""
+        """A worker has become free, or nothing more is to be asked for."""
         with self._changed:
+            self._n_freed += 1
             self._changed.notify_all()
 
     def _count_refused(self, results: list[TaskResult]) -> None:

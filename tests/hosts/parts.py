@@ -147,22 +147,30 @@ class Helper:
     """A host that borrows."""
 
     def __init__(
-        self, address: Address, folder: Path, *, n: int = 2, run: Run = echo, key: bytes = KEY, **options: Any
+        self, address: Address | None, folder: Path, *, n: int = 2, run: Run = echo, key: bytes = KEY, **options: Any
     ) -> None:
         self.told: list[str] = []
         self.broker = Broker(LEASE_S)
         self.n_ready = n
         self.depot = Depot(folder, ".file", sha256)
         self.appetite = Appetite(self.broker, lambda: Hands(self.n_ready, "a processor"))
-        self.link = Link(
+        self.crew = Crew(self.broker, n, run)
+        self._links = []
+        if address is not None:
+            self.link = self.another_link(address, key, **options)
+            self.link.start()
+            self._links.append(self.link)
+
+    def another_link(self, address: Address, key: bytes = KEY, **options: Any) -> Link:
+        """Not started."""
+        return Link(
             *(self.broker, address, key, JobFreight(), self.depot, self.appetite),
             **{"name": "helper", "patience_s": 2.0, "beat_s": 0.1, "tell": self.told.append, **options},
         )
-        self.crew = Crew(self.broker, n, run)
-        self.link.start()
 
     def stop(self) -> None:
-        self.link.stop()
+        for link in self._links:
+            link.stop()
         self.crew.stop()
         self.depot.close()
 
