@@ -17,7 +17,11 @@ from evoae_cli.app import (
     doctor,
     encode,
     export,
+    hosts,
+    join,
+    key,
     listing,
+    nameserver,
     random_baseline,
     report,
     resume,
@@ -57,6 +61,10 @@ app.command("denoise", cls=PlainCommand)(denoise.denoise)
 app.command("encode", cls=PlainCommand)(encode.encode)
 app.command("decode", cls=PlainCommand)(decode.decode)
 app.command("export", cls=PlainCommand)(export.export)
+app.command("join", cls=PlainCommand)(join.join)
+app.command("nameserver", cls=PlainCommand)(nameserver.nameserver)
+app.command("hosts", cls=PlainCommand)(hosts.hosts)
+app.command("key", cls=PlainCommand)(key.key)
 app.command("doctor", cls=PlainCommand)(doctor.doctor)
 
 

@@ -1,5 +1,6 @@
 """`evoae resume [STUDY]`: continue an interrupted study, or give a finished one more generations."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from evoae_cli.app.beforehand import check_readable
 from evoae_cli.app.common import Debug, Json, MoreTime, Open, Quiet, StudyName, chosen_study, limit_seconds
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.delivering import Force, deliverer
+from evoae_cli.app.hosting import KeyFile, LinkTo, Listen, NameserverAt, opened, run_hosted
 from evoae_cli.app.options import with_changes
 from evoae_cli.app.random_baseline import run_baseline
 from evoae_cli.app.running import Show, run_study
@@ -28,6 +30,10 @@ def resume(
     ] = False,
     force: Force = False,
     is_opened: Open = False,
+    listen: Listen = None,
+    link: LinkTo = None,
+    nameserver: NameserverAt = None,
+    key_file: KeyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -39,7 +45,10 @@ def resume(
     resolve("denoise", {name: value for name, value in settings.items() if name != "output"})
     limit_s = limit_seconds(time_limit)
     show = Show(stderr_console(), quiet, as_json)
+    hosting = opened(listen, link, nameserver, key_file)
     if (compared := named_baseline(study)) is not None:
+        if hosting is not None:
+            raise UsageError(f"other hosts can help with searches, and {compared} is a comparison; leave them out")
         raise typer.Exit(_resume_baseline(compared, show, limit_s, retry_failed, settings))
     folder = chosen_study(study, show.console)
     check_readable(folder)
@@ -47,9 +56,11 @@ def resume(
     with show.preparing(f"resuming {folder}"):
         from evoae_cli.study.study import Study
 
-        opened = Study.open(folder, warn=show.warn, is_retrying=retry_failed, **settings)
-    deliver = deliverer(opened.config, show, is_forced=force, is_resumed=True)
-    raise typer.Exit(run_study(opened, show, limit_s, deliver, is_opened=is_opened))
+        host = None if hosting is None else hosting.host
+        found = Study.open(folder, warn=show.warn, is_retrying=retry_failed, host=host, **settings)
+    deliver = deliverer(found.config, show, is_forced=force, is_resumed=True)
+    run = partial(run_study, found, show, limit_s, deliver, is_opened=is_opened)
+    raise typer.Exit(run_hosted(hosting, found.config, show, run))
 
 
 def _resume_baseline(

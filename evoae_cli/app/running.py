@@ -17,6 +17,7 @@ from evoae_cli.app.common import command_line
 from evoae_cli.app.console import can_redraw, say, warn
 from evoae_cli.app.lines import Narrator, ticking, write_event
 from evoae_cli.app.live import live_screen
+from evoae_cli.app.screen import render
 from evoae_cli.app.signals import exit_code, interruptible
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def shown(study: "Study", show: Show, limit_s: float | None = None) -> "StudyRes
     screen: AbstractContextManager[None] = nullcontext()
     narrator: Narrator | None = None
     if is_live:
-        screen = live_screen(show.console, study.snapshot)
+        screen = live_screen(show.console, lambda width, height: render(study.snapshot(), width, height))
     elif not show.is_quiet:
         narrator = Narrator(show.console, study.snapshot)
         narrator.tick(0)

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from evoae_cli.app.genotypes import fitted
 from evoae_cli.app.wording import about, clock, db, several, shorten
-from evoae_cli.engine.protocol import WorkerView
+from evoae_cli.engine.protocol import HelperView, WorkerView
 from evoae_cli.study.front import front_text
 from evoae_cli.study.snapshot import ArchitectureRow, Counts, Snapshot
 
@@ -27,7 +27,8 @@ def render(snapshot: Snapshot, width: int, height: int = 24) -> RenderableType:
     room = max(height - _FIXED_LINES, 6) - bool(front)
     n_best = min(len(snapshot.best), max(room // 2, room - max(len(snapshot.workers), 1)), 5)
     lines = [_leading(snapshot, width), _place(snapshot, width), _progress(snapshot, width), Text()]
-    lines += _workers(snapshot.workers, width, room - n_best)
+    lines += worker_lines(snapshot.workers, width, room - n_best - bool(snapshot.helpers))
+    lines += _helpers(snapshot.helpers, width)
     title = "trainings" if snapshot.is_training else "best architectures"
     lines += [Text(), *_architectures(snapshot.best[:n_best], title, width)] if n_best else []
     lines += [Text(), *([Text(shorten(front, width))] if front else []), _counts(snapshot, width)]
@@ -105,7 +106,7 @@ def _bar(share: float, width: int) -> Text:
     return Text.assemble(("━" * n_full, "green"), ("─" * (width - n_full), "bright_black"))
 
 
-def _workers(workers: tuple[WorkerView, ...], width: int, room: int) -> list[Text]:
+def worker_lines(workers: tuple[WorkerView, ...], width: int, room: int) -> list[Text]:
     """One line each, for as many as there is room for: device, process id, what it trains, how far and how long."""
     if not workers:
         return [Text("starting workers", style="dim")]
@@ -129,6 +130,14 @@ def _workers(workers: tuple[WorkerView, ...], width: int, room: int) -> list[Tex
     if len(shown) < len(workers):
         lines.append(Text(f"... and {len(workers) - len(shown)} more", style="dim"))
     return lines
+
+
+def _helpers(helpers: tuple[HelperView, ...], width: int) -> list[Text]:
+    """The hosts that help, in one line; none where there are none."""
+    if not helpers:
+        return []
+    hosts = [f"{host.name} {several(host.n_workers, 'worker')}, {several(host.n_tasks, 'task')}" for host in helpers]
+    return [Text(shorten(f"helped by {'; '.join(hosts)}", width), style="dim")]
 
 
 def _architectures(best: tuple[ArchitectureRow, ...], title: str, width: int) -> list[Text]:

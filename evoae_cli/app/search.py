@@ -8,6 +8,7 @@ import typer
 from evoae_cli.app.common import Debug, Json, Open, Quiet, TimeLimit, limit_seconds
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.delivering import Force
+from evoae_cli.app.hosting import KeyFile, LinkTo, Listen, NameserverAt, opened
 from evoae_cli.app.options import completion, with_settings
 from evoae_cli.app.running import Show
 from evoae_cli.app.starting import ConfigFile, DryRun, NewStudy, say_plan, start
@@ -35,6 +36,10 @@ def search(
     time_limit: TimeLimit = None,
     force: Force = False,
     is_opened: Open = False,
+    listen: Listen = None,
+    link: LinkTo = None,
+    nameserver: NameserverAt = None,
+    key_file: KeyFile = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -50,7 +55,8 @@ def search(
     limit_s = limit_seconds(time_limit)
     if dry_run:
         raise typer.Exit(say_plan(resolved, show, limit_s, is_forced=force))
-    raise typer.Exit(start(resolved, study, show, limit_s, is_forced=force, is_opened=is_opened))
+    hosting = opened(listen, link, nameserver, key_file)
+    raise typer.Exit(start(resolved, study, show, limit_s, is_forced=force, is_opened=is_opened, hosting=hosting))
 
 
 def resolved_config(objective: str | None, file: Path | None, settings: dict[str, Any]) -> StudyConfig:

@@ -59,11 +59,11 @@ def show(
 def watch_study(folder: Path, console: Console, sleep: Callable[[float], None]) -> None:
     """Draw the screen of a study that another process runs, until it ends; plain lines where nothing can be redrawn."""
     from evoae_cli.app.live import live_screen
-    from evoae_cli.app.screen import counts_text, leading_text
+    from evoae_cli.app.screen import counts_text, leading_text, render
     from evoae_cli.study.summary import read_snapshot
 
     if can_redraw(console):
-        with live_screen(console, lambda: read_snapshot(folder)):
+        with live_screen(console, lambda width, height: render(read_snapshot(folder), width, height)):
             while read_snapshot(folder).state not in OVER:
                 sleep(_LOOK_EVERY_S)
         return

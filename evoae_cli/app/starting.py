@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from evoae_cli.app.delivering import check_output, deliverer
+from evoae_cli.app.hosting import Hosting, run_hosted
 from evoae_cli.app.running import Show, run_study
 from evoae_cli.study.config import StudyConfig
 
@@ -30,10 +31,12 @@ def start(
     *,
     is_forced: bool = False,
     is_opened: bool = False,
+    hosting: Hosting | None = None,
 ) -> int:
     """Start a new study of these settings under `name` and run it; returns the exit code. Raises EvoaeError.
 
     `is_forced` lets it overwrite what is in its `output`; `is_opened` opens the study's page in the browser at the end.
+    With `hosting`, other hosts help, and are helped.
     """
     from evoae_cli.app.beforehand import check_source, check_start, check_writable, workers_at_hand
     from evoae_cli.app.opening import opening
@@ -49,9 +52,11 @@ def start(
     with show.preparing("loading PyTorch and the images"):
         from evoae_cli.study.study import Study
 
-        study = Study.create(config, folder, warn=show.warn)
+        study = Study.create(config, folder, warn=show.warn, host=None if hosting is None else hosting.host)
     deliver = deliverer(study.config, show, is_forced=is_forced)
-    return run_study(study, show, limit_s, deliver, is_opened=is_opened)
+    return run_hosted(
+        hosting, study.config, show, lambda: run_study(study, show, limit_s, deliver, is_opened=is_opened)
+    )
 
 
 def say_plan(config: StudyConfig, show: Show, limit_s: float | None = None, *, is_forced: bool = False) -> int:

@@ -122,6 +122,15 @@ class LocalEngine:
             self._losses.clear()
         return losses
 
+    def take_news(self) -> list[str]:
+        """Nothing: there are no other hosts."""
+        return []
+
+    @property
+    def broker(self) -> Broker:
+        """Between those who submit tasks and the workers; other hosts lend it theirs, and borrow these."""
+        return self._broker
+
     def withdraw(self) -> int:
         """Take back every task that no worker runs, and say how many; they give no result."""
         return self._broker.withdraw()

@@ -45,13 +45,25 @@ class WorkerLoss(msgspec.Struct, frozen=True, kw_only=True):
     """Whether this ended the task; otherwise another worker runs it again."""
 
 
+class HelperView(msgspec.Struct, frozen=True, kw_only=True):
+    """Another host that runs tasks of this engine."""
+
+    name: str
+    hardware: str = ""
+    n_workers: int = 0
+    n_tasks: int = 0
+    """Those that it has now."""
+
+
 class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     """The engine at one moment: plain values, pulled by the views."""
 
     workers: tuple[WorkerView, ...] = ()
     """Also those that drain; and not yet those that were asked for a moment ago."""
     n_workers: int = 0
-    """How many workers are wanted."""
+    """How many workers are wanted here."""
+    helpers: tuple[HelperView, ...] = ()
+    """Other hosts."""
     n_queued: int = 0
     n_leased: int = 0
     n_done: int = 0
@@ -59,6 +71,11 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     n_late_results: int = 0
     paused_s: float = 0.0
     """Seconds in which this process was stopped, as by Ctrl-Z, since the engine was started."""
+
+    @property
+    def n_hands(self) -> int:
+        """How many tasks can run at once, here and elsewhere."""
+        return self.n_workers + sum(helper.n_workers for helper in self.helpers)
 
 
 class Engine(Protocol):
@@ -93,6 +110,12 @@ class Engine(Protocol):
 
         A loss makes one `next_result` return None, unless earlier ones still wait to be taken; it can be taken no later
         than the result that it may have ended in.
+        """
+
+    def take_news(self) -> list[str]:
+        """What people should know since the last call: hosts that came, went or could not be reached, a line each.
+
+        News makes one `next_result` return None.
         """
 
     def withdraw(self) -> int:

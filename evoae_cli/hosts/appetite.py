@@ -14,7 +14,6 @@ class Hands(NamedTuple):
     """Workers that have loaded, whether or not they run something."""
     hardware: str = ""
     """Model of what they compute on; empty while none has loaded."""
-    is_bfloat16_fast: bool = False
 
 
 class Wanted(NamedTuple):

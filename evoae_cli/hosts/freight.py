@@ -30,5 +30,5 @@ class Freight(Protocol):
     def pack_result(self, payload: bytes) -> tuple[bytes, bool]:
         """The borrower's side: make a result ready to go back, and say whether a file was made."""
 
-    def unpack_result(self, payload: bytes, output: Path | None) -> bytes:
-        """The owner's side: make a result one of this host; `output` is where the file lies that came with it."""
+    def unpack_result(self, payload: bytes, sent: Parcel) -> bytes:
+        """The owner's side: make a result one of this host, if it is one of what was `sent`."""

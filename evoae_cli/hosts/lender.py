@@ -32,6 +32,7 @@ class _Guest:
         """By loan: what it may fetch, and where what it makes goes."""
         self.arrivals = Arrivals()
         self.has_refused = False
+        self.is_welcomed = False
 
 
 class Lender:
@@ -169,7 +170,6 @@ class Lender:
             name = hello.name or host
             peer = name if name not in taken else f"{name} ({self._n_guests})"
             self._guests[token] = _Guest(peer, hello, host, self._clock())
-        self._tell(f"{peer} helps with {hello.n_workers} worker{'s' * (hello.n_workers != 1)}")
         self._on_change()
         if hello.listens_on is not None:
             self._on_helper(host, hello.listens_on)
@@ -180,6 +180,10 @@ class Lender:
         if guest is None:
             return _unknown_session()
         guest.hardware = poll.hardware or guest.hardware
+        if poll.n_workers and not guest.is_welcomed:
+            # Its workers load for a while.
+            guest.is_welcomed = True
+            self._tell(f"{guest.peer} helps with {poll.n_workers} worker{'s' * (poll.n_workers > 1)}")
         if poll.n_workers != guest.n_workers:
             guest.n_workers = poll.n_workers
             self._on_change()
@@ -241,7 +245,7 @@ class Lender:
         parcel = guest.parcels.get(ending.loan) if guest is not None else None
         if parcel is not None and kind == "reported":
             try:
-                payload = self._freight.unpack_result(payload, parcel.output)
+                payload = self._freight.unpack_result(payload, parcel)
             except ValueError as error:
                 kind, reason = "lost", f"it sent a result that is none: {error}"
         if kind == "reported":

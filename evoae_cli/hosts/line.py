@@ -30,13 +30,17 @@ class Line:
 
         Raises RefusedError, also for an answer of another kind, UnreachableError where there is none, or WrongKeyError.
         """
+        return self.ask_any(request, (kind,))
+
+    def ask_any(self, request: wire.Request, kinds: tuple[type[Found], ...]) -> Found:
+        """The answer to a request that may have answers of several kinds. Raises what `ask` raises."""
         try:
             answer = wire.answer_in(self._caller.call(wire.packed(request)))
         except wire.WireError as error:
             raise RefusedError(error.kind, str(error), self._address) from error
         if isinstance(answer, wire.Refused):
             raise RefusedError(answer.kind, answer.reason, self._address)
-        if not isinstance(answer, kind):
+        if not isinstance(answer, kinds):
             raise RefusedError("wrong", "its answer is to another question", self._address)
         return answer
 

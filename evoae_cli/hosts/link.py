@@ -116,7 +116,6 @@ class Link:
             name=self._name,
             n_workers=hands.n_ready,
             hardware=hands.hardware,
-            is_bfloat16_fast=hands.is_bfloat16_fast,
             listens_on=self._listens_on,
         )
         welcome = self._polling.ask(hello, wire.Welcome)
@@ -284,7 +283,9 @@ class Link:
                 )
 
     def _take(self, answer: wire.Loans, session: bytes) -> None:
-        self._has_ended = answer.is_over
+        if answer.is_over and not self._has_ended:
+            self._has_ended = True
+            self._tell(f"{self._title} has ended")
         if answer.to_drop:
             local_ids = self._holdings.local_ids(answer.to_drop)
             self._take_out(local_ids)

@@ -80,6 +80,11 @@ class Neighbours:
         with self._lock:
             return all(link.is_over for link in self._links.values())
 
+    def unfinished(self) -> list[Address]:
+        """The brokers that are there, and have not ended."""
+        with self._lock:
+            return [address for address, link in self._links.items() if not link.is_over and not link.view().trouble]
+
     @property
     def failures(self) -> list[EvoaeError]:
         """Why links can never work."""

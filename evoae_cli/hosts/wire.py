@@ -56,7 +56,6 @@ class Hello(_Message, frozen=True, tag="hello"):
     n_workers: Count
     hardware: Name = ""
     """Model of what its workers compute on; empty while they load."""
-    is_bfloat16_fast: bool = False
     listens_on: Port | None = None
     """Where its own broker can be reached, on the address that this comes from, if it has work of its own to lend."""
 

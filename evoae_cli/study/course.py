@@ -42,7 +42,7 @@ class Course:
         """
         means, config = self._means, self._means.config
         ranked = spread(means.evolution.evaluated.values(), len(means.evolution.evaluated), config.objective_names)
-        left_s, n_workers = means.limit.left_s - means.board.closing_s, means.board.n_workers
+        left_s, n_workers = means.limit.left_s - means.board.closing_s, means.board.n_hands
         trainings = (means.final_trainings_s([individual.genotype])[0] for individual in ranked)
         chosen = [ranked[i] for i in affordable(trainings, n_workers, left_s, config.finalists)]
         best = ranked[: config.finalists]

@@ -17,6 +17,7 @@ from evoae_cli.evaluation.contract import (
     RivalRequest,
 )
 from evoae_cli.outcome import Outcome
+from evoae_cli.worker.freight import may_travel
 
 Found = TypeVar("Found")
 
@@ -52,7 +53,14 @@ class Desk:
         def finish(result: TaskResult) -> None:
             then(_evaluation(request, result), result)
 
-        self._submit(Task(id=self._next_id(), payload=_encoded(request), name=name, timeout_s=timeout_s), finish)
+        task = Task(
+            id=self._next_id(),
+            payload=_encoded(request),
+            name=name,
+            timeout_s=timeout_s,
+            may_travel=may_travel(request),
+        )
+        self._submit(task, finish)
 
     def measure(
         self, request: ReferencesRequest, name: str, then: Callable[[References | str, TaskResult], None]
@@ -80,6 +88,10 @@ class Desk:
     def take_losses(self) -> list[WorkerLoss]:
         """The workers that were lost since the last call."""
         return self._engine.take_losses()
+
+    def take_news(self) -> list[str]:
+        """What the engine has to tell people since the last call."""
+        return self._engine.take_news()
 
     def withdraw(self) -> int:
         """Take back what no worker runs; how many are still to come."""

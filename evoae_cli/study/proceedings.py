@@ -178,6 +178,9 @@ class Proceedings:
             n_workers = self.stop.resizes.popleft()
             self.store.put_event("workers", f"from now on {n_workers}")
             self.say("message", f"from now on {n_workers} worker{'s' * (n_workers > 1)}")
+        for line in self.desk.take_news():
+            self.store.put_event("host", line)
+            self.say("message", line)
         for loss in self.desk.take_losses():
             line = lines.loss_line(loss)
             self.store.put_event("lost", f"{line}\n{loss.log}" if loss.log else line)

@@ -67,6 +67,11 @@ class Scoreboard:
         """How many workers there are to be now; people may change it at any time."""
         return self._engine.view().n_workers
 
+    @property
+    def n_hands(self) -> int:
+        """How many evaluations can run at once, on this host and on others that help."""
+        return self._engine.view().n_hands
+
     def measured(self, split: Split, found: References, took_s: float | None = None) -> None:
         """The classical methods were measured, in `took_s` if now; the screen compares with those on validation."""
         if split == "val":
@@ -163,6 +168,7 @@ class Scoreboard:
                 if scores.psnr_db is not None
             },
             workers=view.workers,
+            helpers=view.helpers,
             best=self._best,
             objectives=self._config.objectives,
             front=self._frontier.rows,
@@ -180,7 +186,7 @@ class Scoreboard:
     def _remaining_s(self, generation: float, n_open: int, running: list[Running]) -> float | None:
         if self.state != "running" or self.phase == "finished":
             return None
-        expected_s = self._progress.remaining_s(generation, n_open, self.n_workers, self.is_search_over, running)
+        expected_s = self._progress.remaining_s(generation, n_open, self.n_hands, self.is_search_over, running)
         if self.limit is None or expected_s is None or self.is_search_over:
             return expected_s
         return max(0.0, min(expected_s, self.limit.left_s))

@@ -93,7 +93,7 @@ class Searching:
 
     def _has_no_time_for(self, proposals: list[Proposal]) -> bool:
         durations = [self._means.expected.candidate_s(proposal.genotype) or 0.0 for proposal in proposals]
-        return self._means.limit.is_set and makespan(durations, self._means.board.n_workers) > self._search_left_s()
+        return self._means.limit.is_set and makespan(durations, self._means.board.n_hands) > self._search_left_s()
 
     def _close_generation(self) -> None:
         """Store the search's state when a generation has ended; a replay must meet the same state again."""
@@ -123,7 +123,7 @@ class Searching:
             if self._is_time_up():
                 means.drain()
                 return True
-            while means.desk.n_open < means.board.n_workers and (proposals := evolution.ask()):
+            while means.desk.n_open < means.board.n_hands and (proposals := evolution.ask()):
                 for proposal in proposals:
                     if proposal.source == "new":
                         self._out[proposal.number] = proposal
@@ -232,14 +232,14 @@ class Searching:
                 waiting.append(genotype)
         # Where the next one is not drawn yet, it will resemble the best.
         next_s = expected.candidate_s(waiting[0] if waiting else best.genotype) or 0.0
-        free_in_s = min(rests_s) if len(rests_s) >= self._means.board.n_workers else 0.0
+        free_in_s = min(rests_s) if len(rests_s) >= self._means.board.n_hands else 0.0
         return self._search_left_s() <= max([free_in_s + next_s, *rests_s])
 
     def _search_left_s(self) -> float:
         """Seconds until the finalists must begin."""
         means = self._means
         # With several objectives the finalists are spread over the front, most of it cheaper than these.
-        evolution, n_workers, most_s = self._evolution, means.board.n_workers, means.limit.finals_s
+        evolution, n_workers, most_s = self._evolution, means.board.n_hands, means.limit.finals_s
         leading = evolution.population or sorted(evolution.evaluated.values(), key=rank_key)
         trainings = (means.final_trainings_s([individual.genotype])[0] for individual in leading)
         chosen = affordable(trainings, n_workers, most_s, means.config.finalists)

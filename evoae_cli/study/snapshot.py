@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from evoae_cli.engine.protocol import WorkerView
+from evoae_cli.engine.protocol import HelperView, WorkerView
 
 State = Literal["running", "stopping", "interrupted", "done", "exhausted", "time-up", "failed"]
 """`exhausted`: done, as nothing in the search space was left untrained. `time-up`: ended with a winner because its time
@@ -82,6 +82,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     references: dict[str, float]
     """Classical methods on the same validation images: name -> PSNR in dB; filled when they are ready."""
     workers: tuple[WorkerView, ...]
+    helpers: tuple[HelperView, ...] = ()
+    """Other hosts that train candidates of this study."""
     best: tuple[ArchitectureRow, ...]
     """Best first."""
     objectives: tuple[str, ...] = ("fitness",)

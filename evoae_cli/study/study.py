@@ -1,6 +1,7 @@
 """One study on disk: made, opened, run, stopped, watched."""
 
 import contextlib
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +9,13 @@ from typing import Any, Self
 
 import msgspec
 
+from evoae_cli.engine.linked import LinkedEngine
 from evoae_cli.engine.local import LocalEngine, WorkerSpec
 from evoae_cli.engine.protocol import Engine
 from evoae_cli.errors import EvoaeError, UsageError
+from evoae_cli.evaluation.imagefile import SUFFIX, cache_folder, fingerprint_of
+from evoae_cli.hosts.depot import Depot
+from evoae_cli.hosts.host import Host
 from evoae_cli.study.best import Best, BestWriter, write_best, write_history
 from evoae_cli.study.config import MAX_WORKERS, StudyConfig
 from evoae_cli.study.desk import Desk
@@ -29,6 +34,7 @@ from evoae_cli.study.summary import summary
 from evoae_cli.study.timelimit import TimeLimit
 from evoae_cli.study.training import course_for
 from evoae_cli.wholefile import PART
+from evoae_cli.worker.freight import EvaluationFreight
 
 _PATIENCE_S = 3.0
 RUNNER = "evoae_cli.worker.evaluation:start"
@@ -71,6 +77,7 @@ class Study:
         ground: Ground,
         runner: str = RUNNER,
         expected: Callable[[str], float] | None = None,
+        host: Host | None = None,
     ) -> None:
         setup = ground.setup
         self.folder = folder
@@ -79,7 +86,7 @@ class Study:
         self._store = ground.store
         self._lock = ground.lock
         self._requests = setup.requests(folder)
-        self._engine: Engine = LocalEngine(
+        local = LocalEngine(
             [WorkerSpec(device=device, threads=self.config.threads) for device in setup.devices],
             runner,
             heartbeat_interval_s=self.config.heartbeat_interval_s,
@@ -87,6 +94,7 @@ class Study:
             start_timeout_s=self.config.start_timeout_s,
             logs=folder / "logs",
         )
+        self._engine: Engine = local if host is None else self._among(local, host)
         self._desk = Desk(self._engine)
         self._evolution = ground.search
         self._board = Scoreboard(folder, self.config, self._store, self._engine)
@@ -103,15 +111,17 @@ class Study:
         warn: Callable[[str], None],
         runner: str = RUNNER,
         expected: Callable[[str], float] | None = None,
+        host: Host | None = None,
     ) -> Self:
         """Make a new study in `folder`. Nothing is written there before settings and images have been found good.
 
         For benchmarks: `runner` names, as `module:function`, what its workers run in place of real evaluations, and
-        `expected` foretells the seconds of a candidate, by its genotype's text.
+        `expected` foretells the seconds of a candidate, by its genotype's text. With `host`, which belongs to the study
+        from then on, other hosts help.
 
         Raises UsageError, ImageError or StudyError in one line.
         """
-        return cls(folder, new_ground(config, folder, warn), runner, expected)
+        return cls(folder, new_ground(config, folder, warn), runner, expected, host)
 
     @classmethod
     def open(
@@ -121,15 +131,17 @@ class Study:
         warn: Callable[[str], None],
         is_retrying: bool = False,
         runner: str = RUNNER,
+        host: Host | None = None,
         **changes: Any,
     ) -> Self:
         """Continue a study. `changes` leave the history's beginning as it is: any of `CHANGEABLE`.
 
-        `is_retrying` tries again what ended as `crashed`, `timeout` or `oom`. `runner` is what `create` was given.
+        `is_retrying` tries again what ended as `crashed`, `timeout` or `oom`. `runner` is what `create` was given, and
+        so is `host`.
 
         Raises StudyError if there is none, another process has it, or its images are no longer the same.
         """
-        return cls(folder, old_ground(folder, warn, is_retrying, changes), runner)
+        return cls(folder, old_ground(folder, warn, is_retrying, changes), runner, host=host)
 
     def run(self, on_event: OnEvent = lambda event: None, *, limit_s: float | None = None) -> StudyResult:
         """Evolve, train the finalists, read test once; return when all is done or the study was asked to stop.
@@ -236,6 +248,17 @@ class Study:
     def snapshot(self) -> Snapshot:
         """The study at this moment. Callable from any thread."""
         return self._board.snapshot(self._evolution, self._desk.n_evaluating)
+
+    def _among(self, local: LocalEngine, host: Host) -> LinkedEngine:
+        """The engine of this host among others."""
+        space = self._requests.network.space
+        return LinkedEngine(
+            local,
+            host,
+            EvaluationFreight(() if space is None else (space,)),
+            Depot(cache_folder(), SUFFIX, fingerprint_of),
+            f"{self.config.objective} search {self.folder.name} on {socket.gethostname()}"[:200],
+        )
 
     def _obey(self, publisher: Publisher) -> Callable[[Order], None]:
         """What to do with an order; when it returns, others can see what has come of it."""

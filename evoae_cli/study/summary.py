@@ -96,7 +96,7 @@ def read_snapshot(folder: Path) -> Snapshot:
     except (OSError, msgspec.MsgspecError):
         raise StudyError(f"study {folder} has shown nothing yet; wait a second, or: evoae show {folder}") from None
     if snapshot.state in ("running", "stopping") and lock_holder(folder) is None:
-        return msgspec.structs.replace(snapshot, state="interrupted", workers=())
+        return msgspec.structs.replace(snapshot, state="interrupted", workers=(), helpers=())
     return snapshot
 
 

@@ -6,6 +6,7 @@ from rich.console import Console
 from test_screen import make_snapshot
 
 from evoae_cli.app.live import live_screen
+from evoae_cli.app.screen import render
 
 CLEARED = "\x1b[2J"
 
@@ -19,7 +20,7 @@ def test_a_window_that_becomes_narrower_is_cleared_once_and_never_else() -> None
         console.print("a line above")
         return written.getvalue().count(CLEARED)  # type: ignore[attr-defined]
 
-    with live_screen(console, make_snapshot):
+    with live_screen(console, lambda width, height: render(make_snapshot(), width, height)):
         assert draw() == 0
         console.width = 100
         assert draw() == 0

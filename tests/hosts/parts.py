@@ -56,7 +56,7 @@ class JobFreight:
     def pack_result(self, payload: bytes) -> tuple[bytes, bool]:
         return payload, payload.startswith(b"file:")
 
-    def unpack_result(self, payload: bytes, output: Path | None) -> bytes:
+    def unpack_result(self, payload: bytes, sent: Parcel) -> bytes:
         if payload.startswith(b"nonsense"):
             raise ValueError("nonsense")
         return payload

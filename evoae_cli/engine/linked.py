@@ -1,0 +1,230 @@
+"""A host among others: an engine whose tasks other hosts run too, and workers that have no tasks of their own."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+import msgspec
+
+from evoae_cli.broker.task import Lost, Task, TaskResult
+from evoae_cli.engine.local import LocalEngine
+from evoae_cli.engine.protocol import EngineView, HelperView, WorkerLoss, WorkerView
+from evoae_cli.errors import EvoaeError
+from evoae_cli.hosts.appetite import Hands
+from evoae_cli.hosts.depot import Depot
+from evoae_cli.hosts.freight import Freight
+from evoae_cli.hosts.host import Host, Means
+from evoae_cli.hosts.link import LinkView
+
+_MAX_NEWS = 1000
+"""Lines kept for whoever takes them."""
+
+
+def hands_of(engine: LocalEngine) -> Hands:
+    """The workers of an engine that have loaded, and what they compute on."""
+    ready = [worker for worker in engine.view().workers if worker.state in ("idle", "training")]
+    return Hands(len(ready), ready[0].hardware if ready else "")
+
+
+class _News:
+    """What people have not heard of yet; any thread may tell."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._lines: deque[str] = deque(maxlen=_MAX_NEWS)
+
+    def tell(self, line: str) -> None:
+        with self._lock:
+            self._lines.append(line)
+        self._wake()
+
+    def take(self) -> list[str]:
+        with self._lock:
+            lines = list(self._lines)
+            self._lines.clear()
+        return lines
+
+
+class LinkedEngine:
+    """A `LocalEngine` whose broker `host` shares with others; satisfies `engine.protocol.Engine`.
+
+    It owns both, and `depot`: `stop` ends them all.
+    """
+
+    def __init__(self, local: LocalEngine, host: Host, freight: Freight, depot: Depot, title: str) -> None:
+        self._local = local
+        self._host = host
+        self._freight = freight
+        self._depot = depot
+        self._title = title
+        self._news = _News(local.wake)
+        # Mutable state beside the parts' own: losses that the study has not heard of, under the lock.
+        self._lock = threading.Lock()
+        self._losses: deque[WorkerLoss] = deque(maxlen=_MAX_NEWS)
+        self._is_stopped = False
+
+    def start(self) -> None:
+        """Start the workers, and let other hosts in. Raises EvoaeError if the workers' logs cannot be written."""
+        self._local.start()
+        self._host.attach(
+            Means(
+                broker=self._local.broker,
+                freight=self._freight,
+                depot=self._depot,
+                hands=lambda: hands_of(self._local),
+                title=self._title,
+                tell=self._news.tell,
+                on_loss=self._keep_loss,
+                on_change=self._local.wake,
+            )
+        )
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """Queue tasks behind those already waiting."""
+        self._local.submit(tasks)
+
+    def next_result(self, *, is_waiting: bool = True) -> TaskResult | None:
+        """Block until a task has ended, here or elsewhere, and return its result."""
+        return self._local.next_result(is_waiting=is_waiting)
+
+    def wake(self) -> None:
+        """Make one `next_result` return None. Safe to call from a signal handler."""
+        self._local.wake()
+
+    def resize(self, n: int) -> None:
+        """Have `n` workers on this host from now on."""
+        self._local.resize(n)
+
+    def take_losses(self) -> list[WorkerLoss]:
+        """The workers lost since the last call, here and elsewhere."""
+        with self._lock:
+            elsewhere = list(self._losses)
+            self._losses.clear()
+        return [*self._local.take_losses(), *elsewhere]
+
+    def take_news(self) -> list[str]:
+        """Hosts that came, went, or could not be reached since the last call."""
+        return self._news.take()
+
+    def withdraw(self) -> int:
+        """Take back every task that no worker runs, here or elsewhere."""
+        return self._local.withdraw()
+
+    def view(self) -> EngineView:
+        """What is going on now."""
+        view = self._local.view()
+        helpers = tuple(
+            HelperView(name=guest.name, hardware=guest.hardware, n_workers=guest.n_workers, n_tasks=guest.n_held)
+            for guest in self._host.guests()
+        )
+        return msgspec.structs.replace(view, helpers=helpers)
+
+    def stop(self) -> None:
+        """End all workers of this host at once, and all links. Idempotent."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        self._host.stop()
+        self._local.stop()
+        self._depot.close()
+
+    def __repr__(self) -> str:
+        return f"<LinkedEngine {self._local!r}, {len(self._host.guests())} helpers>"
+
+    def _keep_loss(self, lost: Lost) -> None:
+        loss = WorkerLoss(
+            worker=lost.lease.worker,
+            pid=0,
+            reason=lost.reason,
+            log="" if lost.result is None else lost.result.log,
+            task=lost.lease.task.name,
+            attempt=lost.lease.attempt,
+            has_begun=lost.has_begun,
+            is_last=lost.result is not None,
+        )
+        with self._lock:
+            self._losses.append(loss)
+        self._local.wake()
+
+
+class Helping:
+    """Workers of this host for others' tasks alone, from entering to leaving the block.
+
+    It owns its parts, and ends them.
+    """
+
+    def __init__(self, local: LocalEngine, host: Host, freight: Freight, depot: Depot) -> None:
+        self._local = local
+        self._host = host
+        self._freight = freight
+        self._depot = depot
+        self._news = _News(local.wake)
+
+    def __enter__(self) -> "Helping":
+        self._local.start()
+        self._host.attach(
+            Means(
+                broker=self._local.broker,
+                freight=self._freight,
+                depot=self._depot,
+                hands=lambda: hands_of(self._local),
+                title="",
+                tell=self._news.tell,
+                on_loss=lambda lost: None,
+                on_change=self._local.wake,
+            )
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._host.stop()
+        self._local.stop()
+        self._depot.close()
+
+    def wait(self) -> None:
+        """Wait until something has happened. Raises EvoaeError when no worker can start."""
+        self._local.next_result()
+
+    def wake(self) -> None:
+        """End a wait, also from a signal handler."""
+        self._local.wake()
+
+    def take_news(self) -> list[str]:
+        """What people should know since the last call."""
+        return self._news.take()
+
+    def drain(self) -> None:
+        """Borrow nothing more, and give back what no worker has begun."""
+        self._host.drain()
+
+    @property
+    def n_held(self) -> int:
+        """Tasks that are here."""
+        return self._host.n_held
+
+    @property
+    def n_done(self) -> int:
+        """Tasks that have ended here."""
+        return self._local.broker.counts().n_helped
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is a link that may bring work."""
+        return self._host.is_needed
+
+    @property
+    def failures(self) -> list[EvoaeError]:
+        """Why links can never work."""
+        return self._host.failures
+
+    def workers(self) -> tuple[WorkerView, ...]:
+        """The workers at this moment."""
+        return self._local.view().workers
+
+    def links(self) -> list[LinkView]:
+        """Whom they help."""
+        return self._host.links()
