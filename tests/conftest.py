@@ -1,4 +1,4 @@
-"""What many tests share: a cache of their own, and one small study, made by a real search."""
+"""What many tests share: a cache and a key of their own, and one small study, made by a real search."""
 
 import os
 from collections.abc import Iterator
@@ -16,10 +16,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the tests out of the user's cache and runs."""
+    """Keep the tests out of the user's cache, runs and key."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOAE_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("EVOAE_RUNS", str(tmp_path_factory.mktemp("runs")))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
 
 

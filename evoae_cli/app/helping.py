@@ -14,8 +14,8 @@ from evoae_cli.app.running import Show
 from evoae_cli.app.screen import MAX_WIDTH, worker_lines
 from evoae_cli.app.signals import exit_code, interruptible
 from evoae_cli.app.wording import several, shorten
-from evoae_cli.errors import UsageError
 from evoae_cli.hosts.address import Address
+from evoae_cli.hosts.link import GONE_AFTER_S
 from evoae_cli.study.config import StudyConfig
 
 if TYPE_CHECKING:
@@ -30,10 +30,12 @@ def help_others(
     show: Show,
     *,
     spaces: tuple[str, ...] = (),
+    gone_after_s: float = GONE_AFTER_S,
 ) -> int:
     """Help until those searches have ended, with a nameserver for ever, or until Ctrl-C; returns the exit code.
 
-    `config` says on which devices, and with how many workers. Raises EvoaeError.
+    `config` says on which devices, and with how many workers. Raises EvoaeError, also where nobody has been there for
+    `gone_after_s`.
     """
     with show.preparing("loading PyTorch"):
         from evoae_cli.engine.linked import Helping
@@ -54,7 +56,7 @@ def help_others(
         heartbeat_timeout_s=config.heartbeat_timeout_s,
         start_timeout_s=config.start_timeout_s,
     )
-    host = Host(key=key, name=host_name(), links=links, nameserver=nameserver)
+    host = Host(key=key, name=host_name(), links=links, nameserver=nameserver, gone_after_s=gone_after_s)
     depot = Depot(cache_folder(), SUFFIX, fingerprint_of)
     leaving = _Leaving()
     with Helping(engine, host, EvaluationFreight(spaces), depot) as helping:
@@ -87,7 +89,7 @@ class _Leaving:
 
 
 def _work(helping: "Helping", leaving: _Leaving, show: Show, *, is_endless: bool) -> None:
-    """Wait until there is nothing more to do, or somebody wants to leave. Raises EvoaeError if it can never begin."""
+    """Wait until there is nothing more to do, or somebody wants to leave. Raises EvoaeError where a link has failed."""
     is_draining = False
     while not leaving.is_at_once:
         for line in helping.take_news():
@@ -102,7 +104,7 @@ def _work(helping: "Helping", leaving: _Leaving, show: Show, *, is_endless: bool
             return
         if not is_endless and not helping.is_needed:
             if helping.failures:
-                raise UsageError(str(helping.failures[0]))
+                raise helping.failures[0]
             return
         helping.wait()
 

@@ -9,7 +9,7 @@ import typer
 
 from evoae_cli.app.common import command_line
 from evoae_cli.app.running import Show
-from evoae_cli.errors import UsageError
+from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.hosts.address import LOOPBACK, Address, parse_address
 from evoae_cli.hosts.key import ENVIRONMENT, key_for
 from evoae_cli.study.config import StudyConfig
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from evoae_cli.hosts.host import Host
 
 NAMESERVER_PORT = 7070
+_SOON_GONE_S = 15.0
+"""Without a word for so long, a search that was to be helped further has ended meanwhile."""
 
 Listen = Annotated[
     str | None,
@@ -128,5 +130,9 @@ def run_hosted(hosting: Hosting | None, config: StudyConfig, show: Show, run: Ca
         from evoae_cli.app.helping import help_others
 
         show.say(f"going on for {', '.join(map(str, others))}; Ctrl-C leaves")
-        help_others(others, None, hosting.key, config, show)
+        try:
+            help_others(others, None, hosting.key, config, show, gone_after_s=_SOON_GONE_S)
+        except EvoaeError as error:
+            # This host's own search is done, whatever became of others.
+            show.say(str(error))
     return code

@@ -218,7 +218,7 @@ class Helping:
 
     @property
     def failures(self) -> list[EvoaeError]:
-        """Why links can never work."""
+        """Why links have failed."""
         return self._host.failures
 
     def workers(self) -> tuple[WorkerView, ...]:

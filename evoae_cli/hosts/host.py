@@ -14,7 +14,7 @@ from evoae_cli.hosts.appetite import Appetite, Hands
 from evoae_cli.hosts.depot import Depot
 from evoae_cli.hosts.freight import Freight
 from evoae_cli.hosts.lender import Lender
-from evoae_cli.hosts.link import Link, LinkView
+from evoae_cli.hosts.link import GONE_AFTER_S, Link, LinkView
 from evoae_cli.hosts.neighbours import Neighbours
 from evoae_cli.hosts.registration import Registration
 from evoae_cli.hosts.serving import Serving
@@ -61,12 +61,14 @@ class Host:
         links: Sequence[Address] = (),
         nameserver: Address | None = None,
         silence_s: float = SILENCE_S,
+        gone_after_s: float = GONE_AFTER_S,
     ) -> None:
         self._key = key
         self._name = name
         self._links = tuple(links)
         self._nameserver = nameserver
         self._silence_s = silence_s
+        self._gone_after_s = gone_after_s
         # All mutable state; each is set once, by the thread that attaches and stops.
         self._unfinished: list[Address] = []
         self._lender: Lender | None = None
@@ -94,6 +96,7 @@ class Host:
                 listens_on=None if served is None else served.port,
                 patience_s=self._silence_s,
                 beat_s=self._silence_s / _SWEEPS,
+                gone_after_s=self._gone_after_s,
                 tell=means.tell,
             )
 
@@ -148,7 +151,7 @@ class Host:
 
     @property
     def failures(self) -> list[EvoaeError]:
-        """Why links can never work."""
+        """Why links have failed."""
         return [] if self._neighbours is None else self._neighbours.failures
 
     @property

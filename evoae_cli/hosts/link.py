@@ -8,6 +8,7 @@ given up, and the link begins anew.
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -29,6 +30,8 @@ from evoae_cli.outcome import Outcome
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 15.0
 _SHARED_PAUSE_S = 0.1
 """Between polls of one of several links, none of which may wait at its lender."""
+GONE_AFTER_S = 600.0
+"""So long a lender may be away, as when its search is resumed elsewhere, before those who help it give it up."""
 _GOODBYE_S = 1.0
 """How long the end may wait for the other side."""
 _MOST_REFUSED = 3
@@ -51,7 +54,8 @@ class Link:
     """Borrows tasks for `broker` from the one at `address`, from `start` to `stop`.
 
     `tell` gets one line for people, and must not wait. A request waits `patience_s` for the other side, and a poll
-    comes every `beat_s` at least; how long a silence the lender bears, it says itself.
+    comes every `beat_s` at least; how long a silence the lender bears, it says itself. A lender that cannot be reached
+    for `gone_after_s` is given up.
     """
 
     def __init__(
@@ -67,7 +71,9 @@ class Link:
         listens_on: int | None = None,
         patience_s: float = 10.0,
         beat_s: float = 1.0,
+        gone_after_s: float = GONE_AFTER_S,
         tell: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = address
         self._key = key
@@ -79,6 +85,8 @@ class Link:
         self._name = name
         self._listens_on = listens_on
         self._beat_s = beat_s
+        self._gone_after_s = gone_after_s
+        self._clock = clock
         self._tell = tell
         self._polling, self._reporting, self._fetching = (Line(address, key, patience_s) for _ in range(3))
         self._holdings = Holdings()
@@ -87,13 +95,14 @@ class Link:
         self._session: bytes | None = None
         self._title = ""
         self._trouble = ""
+        self._down_at = 0.0
         self._n_refused = 0
         self._n_freed = 0
         self._is_draining = False
         self._is_stopping = False
         self._has_ended = False
         self.failure: EvoaeError | None = None
-        """Why it can never work: another key, another version."""
+        """Why it does not work, and will not be tried again: another key, another version, or nobody there for too long."""
         self._outbox = broker.open_outbox(self._lender)
         self._returns = Returns(
             *(self._outbox, self._holdings, self._reporting, freight, depot),
@@ -140,7 +149,7 @@ class Link:
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing more to do: the search has ended, or the link can never work."""
+        """Whether there is nothing more to do: the search has ended, or the link has failed."""
         return self.failure is not None or (self._has_ended and not self._holdings)
 
     def stop(self) -> None:
@@ -213,7 +222,13 @@ class Link:
                 return
             is_new = not self._trouble
             self._trouble = trouble
-        if is_new:
+            if is_new:
+                self._down_at = self._clock()
+            is_gone = self._clock() - self._down_at > self._gone_after_s
+        if is_gone:
+            self._take_out(self._holdings.local_ids())
+            self._fail(UnreachableError(f"{trouble}, and has not for {self._gone_after_s:g} s; it is given up"))
+        elif is_new:
             self._tell(f"{trouble}; trying again")
 
     def _be_up(self) -> None:
@@ -224,6 +239,7 @@ class Link:
 
     def _fail(self, error: EvoaeError) -> None:
         self.failure = error
+        self._tell(str(error))
         self._outbox.put(None)
         with self._changed:
             self._changed.notify_all()

@@ -87,7 +87,7 @@ class Neighbours:
 
     @property
     def failures(self) -> list[EvoaeError]:
-        """Why links can never work."""
+        """Why links have failed."""
         with self._lock:
             return [link.failure for link in self._links.values() if link.failure is not None]
 

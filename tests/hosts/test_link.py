@@ -283,3 +283,15 @@ def test_a_lender_that_restarts_is_found_again(tmp_path: Path, n_times: int) -> 
             owner.collect(20)
         assert owner.broker.counts().n_done == 20 * n_times
         assert f"{address} is there again" in helper.told
+
+
+def test_a_lender_that_is_away_for_too_long_is_given_up(tmp_path: Path) -> None:
+    owner = Owner()
+    helper = Helper(owner.serving.address, tmp_path, gone_after_s=0.5)
+    with stopping(helper):
+        owner.broker.submit([job(1)])
+        owner.collect(1)
+        owner.stop()
+        until(lambda: helper.link.is_over)
+        assert "does not answer" in helper.link.view().trouble
+        assert helper.told[-1].endswith("and has not for 0.5 s; it is given up")
