@@ -27,7 +27,8 @@ from evoae_cli.hosts.manager import UnreachableError, WrongKeyError
 from evoae_cli.hosts.returns import Returns
 from evoae_cli.outcome import Outcome
 
-_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 15.0
+PAUSES_S = (0.2, 15.0)
+"""The first pause before the other side is tried again, and the longest; each is twice as long as the one before."""
 _SHARED_PAUSE_S = 0.1
 """Between polls of one of several links, none of which may wait at its lender."""
 GONE_AFTER_S = 600.0
@@ -72,6 +73,7 @@ class Link:
         patience_s: float = 10.0,
         beat_s: float = 1.0,
         gone_after_s: float = GONE_AFTER_S,
+        pauses_s: tuple[float, float] = PAUSES_S,
         tell: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,6 +88,7 @@ class Link:
         self._listens_on = listens_on
         self._beat_s = beat_s
         self._gone_after_s = gone_after_s
+        self._pauses_s = pauses_s
         self._clock = clock
         self._tell = tell
         self._polling, self._reporting, self._fetching = (Line(address, key, patience_s) for _ in range(3))
@@ -102,7 +105,7 @@ class Link:
         self._is_stopping = False
         self._has_ended = False
         self.failure: EvoaeError | None = None
-        """Why it does not work, and will not be tried again: another key, another version, or nobody there for too long."""
+        """Why it is not tried again: another key, another version, or nobody there for too long."""
         self._outbox = broker.open_outbox(self._lender)
         self._returns = Returns(
             *(self._outbox, self._holdings, self._reporting, freight, depot),
@@ -190,7 +193,8 @@ class Link:
 
     def _keep_doing(self, step: Callable[[], None]) -> None:
         """Take one step after the other; where the other side is not there, after a pause that grows."""
-        pause_s = _SHORTEST_PAUSE_S
+        shortest_s, longest_s = self._pauses_s
+        pause_s = shortest_s
         while not self._is_stopping and self.failure is None:
             try:
                 step()
@@ -206,10 +210,10 @@ class Link:
                 else:
                     self._be_down(str(error))
             else:
-                pause_s = _SHORTEST_PAUSE_S
+                pause_s = shortest_s
                 continue
             self._pause(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            pause_s = min(2 * pause_s, longest_s)
 
     def _pause(self, seconds: float) -> None:
         """Wait, unless the link is to stop."""
@@ -300,8 +304,8 @@ class Link:
 
     def _take(self, answer: wire.Loans, session: bytes) -> None:
         if answer.is_over and not self._has_ended:
-            self._has_ended = True
             self._tell(f"{self._title} has ended")
+        self._has_ended = answer.is_over
         if answer.to_drop:
             local_ids = self._holdings.local_ids(answer.to_drop)
             self._take_out(local_ids)

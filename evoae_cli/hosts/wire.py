@@ -329,7 +329,5 @@ def _body(data: bytes) -> bytes:
     if magic != _MAGIC:
         raise WireError("malformed", "not a message of evoae")
     if version != VERSION:
-        raise WireError(
-            "version", f"one side speaks version {version} of the protocol between hosts, the other {VERSION}"
-        )
+        raise WireError("version", f"it speaks version {version} of the protocol between hosts, this one {VERSION}")
     return data[_HEAD.size :]
