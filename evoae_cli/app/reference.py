@@ -56,6 +56,7 @@ _ENDING = """\
 |---|---|
 | `EVOAE_RUNS` | folder of studies that are given a bare name (default: `runs` below the current folder) |
 | `EVOAE_CACHE` | folder of prepared images and downloads (default: `$XDG_CACHE_HOME/evoae`, else `~/.cache/evoae`) |
+| `EVOAE_KEY_FILE` | the key that hosts share, where `--key-file` is not given |
 | `NO_COLOR` | no colours, if it is not empty |
 """
 
@@ -85,10 +86,10 @@ def with_states(text: str) -> str:
     before, begin, rest = text.partition(_STATES_BEGIN)
     _, end, after = rest.partition(_STATES_END)
     rows = [
-        [f"*{event}*", *(TRANSITIONS.get((state, event), "") for state in (State.QUEUED, State.LEASED))]
+        [f"*{event}*", *(TRANSITIONS.get((state, event), "") for state in (State.QUEUED, State.LEASED, State.LENT))]
         for event in Event
     ]
-    table = _table(["event", "a queued task becomes", "a leased task becomes"], rows)
+    table = _table(["event", "a queued task becomes", "a leased task becomes", "a lent task becomes"], rows)
     return f"{before}{begin}\n{table}\n{end}{after}"
 
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from evoae_cli.app.screen import counts_text, leading_text, render
-from evoae_cli.engine.protocol import WorkerView
+from evoae_cli.engine.protocol import HelperView, WorkerView
 from evoae_cli.study.snapshot import ArchitectureRow, Counts, Snapshot
 
 LONG = ",".join(["5x5conv2d:64", "3x3conv2d:32", "dropout2d"] * 4)
@@ -18,6 +18,11 @@ FRONT: dict[str, object] = {
         ArchitectureRow(genotype=LONG, fitness=100.5, psnr_db=27.3, parameters=60112),
         ArchitectureRow(genotype=LONG, fitness=30.5, psnr_db=22.1, parameters=1203),
     ),
+}
+
+
+HELPED: dict[str, object] = {
+    "helpers": (HelperView(name="gpu-2", n_workers=4, n_tasks=6), HelperView(name="gpu-3", n_workers=1, n_tasks=1))
 }
 
 
@@ -87,7 +92,7 @@ def test_every_line_fits_the_width(width: int, genotype: str, n_workers: int) ->
 @pytest.mark.parametrize("height", [16, 24, 50])
 @pytest.mark.parametrize("n_workers", [0, 1, 2, 8, 64])
 def test_the_screen_never_grows_beyond_the_height_and_leaves_the_cursor_a_line(height: int, n_workers: int) -> None:
-    for changes in ({}, FRONT):
+    for changes in ({}, FRONT, HELPED):
         snapshot = make_snapshot(n_workers, state="stopping", **changes)
         assert len(drawn(snapshot, 80, height)) < height
 
@@ -180,3 +185,9 @@ def test_every_phase_can_be_drawn_before_anything_is_known(phase: str) -> None:
 
 def test_markup_in_a_name_is_shown_as_it_is() -> None:
     assert any("runs/[red]x[/red]" in line for line in drawn(make_snapshot(study="runs/[red]x[/red]"), 80))
+
+
+def test_hosts_that_help_stand_in_one_line_below_the_workers() -> None:
+    lines = drawn(make_snapshot(**HELPED), 80)
+    assert "helped by gpu-2 4 workers, 6 tasks; gpu-3 1 worker, 1 task" in lines
+    assert not any("helped" in line for line in drawn(make_snapshot(), 80))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import wrong_baselines
 import wrong_codes
+import wrong_hosts
 import wrong_images
 import wrong_reports
 import wrong_scaling
@@ -30,6 +31,7 @@ CASES = (
     *wrong_training.CASES,
     *wrong_baselines.CASES,
     *wrong_scaling.CASES,
+    *wrong_hosts.CASES,
     *wrong_reports.CASES,
 )
 ROOT = Path(__file__).parents[2]
@@ -43,6 +45,7 @@ def kit(tmp_path: Path, finished_study: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(place)
     monkeypatch.delenv("EVOAE_RUNS")
     monkeypatch.setenv("EVOAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("EVOAE_KEY_FILE", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("NO_COLOR", "1")

@@ -39,7 +39,7 @@ class Role(msgspec.Struct, kw_only=True):
 
 
 def say(line: str) -> None:
-    print(line, flush=True)
+    print(line, file=sys.stderr, flush=True)
 
 
 def run_candidates(study: Study) -> StudyResult:

@@ -88,7 +88,7 @@ def echo(task: Job) -> bytes:
 class Crew:
     """Threads that work for a broker, as worker processes do."""
 
-    def __init__(self, broker: Broker, n: int, run: Run = echo) -> None:
+    def __init__(self, broker: Broker, n: int, run: Callable[[bytes], bytes]) -> None:
         self.n = n
         self._is_stopping = False
         self.n_run = 0
@@ -98,7 +98,7 @@ class Crew:
                 lease = broker.lease(name, timeout_s=0.05)
                 if lease is not None:
                     self.n_run += 1
-                    broker.report(lease.id, Outcome.OK, run(msgspec.msgpack.decode(lease.task.payload, type=Job)))
+                    broker.report(lease.id, Outcome.OK, run(lease.task.payload))
 
         self._threads = [threading.Thread(target=work, args=(f"worker {i}",), daemon=True) for i in range(n)]
         for thread in self._threads:
@@ -154,7 +154,7 @@ class Helper:
         self.n_ready = n
         self.depot = Depot(folder, ".file", sha256)
         self.appetite = Appetite(self.broker, lambda: Hands(self.n_ready, "a processor"))
-        self.crew = Crew(self.broker, n, run)
+        self.crew = Crew(self.broker, n, lambda payload: run(msgspec.msgpack.decode(payload, type=Job)))
         self._links = []
         if address is not None:
             self.link = self.another_link(address, key, **options)

@@ -1,19 +1,15 @@
 """Hosts as processes with worker processes of their own, killed and frozen: the history is that of one host."""
 
-import os
 import signal
 import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from commanded import EVOAE, Command
 from host_process import run_candidates
-from parts import until
 
 from evoae_cli.bench.scaled import ORDERS, RUNNER, Orders
 from evoae_cli.bench.small import SMALL
@@ -22,7 +18,6 @@ from evoae_cli.study.resolve import resolve
 from evoae_cli.study.store import Store
 from evoae_cli.study.study import Study
 
-ROOT = Path(__file__).parents[2]
 SEARCH: dict[str, Any] = {
     **SMALL,
     "population": 8,
@@ -34,69 +29,6 @@ SEARCH: dict[str, Any] = {
 }
 
 
-class Process:
-    """A process whose lines are read as they come."""
-
-    def __init__(self, *words: str | Path, cwd: Path) -> None:
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        self.lines: list[str] = []
-        self._process = subprocess.Popen(
-            [sys.executable, *map(str, words)],
-            cwd=cwd,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.lines.append(line.rstrip("\n"))
-
-    def has(self, text: str) -> bool:
-        return any(text in line for line in self.lines)
-
-    def line(self, text: str, timeout_s: float = 60.0) -> str:
-        """The first line with this text, once it is there."""
-        until(lambda: self.has(text) or self._process.poll() is not None, timeout_s)
-        assert self.has(text), "\n".join(self.lines)
-        return next(line for line in self.lines if text in line)
-
-    def send(self, signum: int) -> None:
-        """To it alone."""
-        os.kill(self._process.pid, signum)
-
-    def kill(self) -> None:
-        """With its workers, as when a host loses its power."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-    def freeze(self) -> None:
-        os.killpg(self._process.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        os.killpg(self._process.pid, signal.SIGCONT)
-
-    def wait(self, timeout_s: float = 40.0) -> int:
-        try:
-            code = self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            pytest.fail("it does not end:\n" + "\n".join(self.lines))
-        self._reader.join()
-        return code
-
-    def end(self) -> None:
-        if self._process.poll() is None:
-            self.kill()
-        self._reader.join()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-
 class Place:
     """Where the hosts of one test live."""
 
@@ -104,22 +36,22 @@ class Place:
         self.folder = folder
         self.key = folder / "key"
         make_key(self.key)
-        self.processes: list[Process] = []
+        self.processes: list[Command] = []
 
-    def run(self, *words: str | Path) -> Process:
-        process = Process(*words, cwd=self.folder)
+    def run(self, *words: str | Path) -> Command:
+        process = Command(*words, cwd=self.folder)
         self.processes.append(process)
         return process
 
-    def host(self, role: str, name: str, **parts: Any) -> Process:
+    def host(self, role: str, name: str, **parts: Any) -> Command:
         told = msgspec.json.encode({"role": role, "name": name, "key": str(self.key), **parts}).decode()
         return self.run(Path(__file__).with_name("host_process.py"), told)
 
-    def search(self, **parts: Any) -> Process:
+    def search(self, **parts: Any) -> Command:
         folder = str(self.folder / "study")
         return self.host("search", "owner", **{"folder": folder, "settings": SEARCH, "workers": 1, **parts})
 
-    def helper(self, name: str, **parts: Any) -> Process:
+    def helper(self, name: str, **parts: Any) -> Command:
         return self.host("helper", name, **{"folder": str(self.folder / f"cache-{name}"), **parts})
 
 
@@ -131,7 +63,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     found = Place(tmp_path)
     yield found
     for process in found.processes:
-        process.end()
+        process.close()
 
 
 def free_port() -> int:
@@ -176,43 +108,43 @@ def test_hosts_come_and_go_are_killed_and_frozen_and_the_history_is_that_of_one_
     place: Place, alone: list[tuple[int, int, str, float]]
 ) -> None:
     names = f"127.0.0.1:{free_port()}"
-    nameserver = ("-m", "evoae_cli", "nameserver", "--listen", names, "--key-file", place.key)
+    nameserver = (*EVOAE, "nameserver", "--listen", names, "--key-file", place.key)
     first_names = place.run(*nameserver)
     first_names.line("nameserver at")
     killed, frozen = (place.helper(name, nameserver=names) for name in ("killed", "frozen"))
     search = place.search(listen="127.0.0.1:0", nameserver=names)
     search.line("killed helps")
     search.line("frozen helps")
-    search.line("[4/")
+    search.line(r"^\[4/")
     killed.kill()
-    frozen.freeze()
+    frozen.signal(signal.SIGSTOP)
     # All that the two had is run by others.
     search.line("killed was silent for 2 s and is given up")
     search.line("frozen was silent for 2 s and is given up")
     first_names.kill()
     late = place.helper("late", nameserver=names)
-    frozen.thaw()
+    frozen.signal(signal.SIGCONT)
     place.run(*nameserver).line("is there")
     search.line("late helps")
     search.line("frozen helps")
-    assert search.wait() == 0
+    assert search.end()[0] == 0
     assert history(place.folder / "study") == alone
     assert workers_of(place.folder / "study") >= {"here", "late"}
     assert not search.has("Traceback")
     for helper in (frozen, late):
         assert not helper.has("Traceback")
-        helper.send(signal.SIGKILL)
+        helper.kill()
 
 
 def test_two_searches_help_each_other(place: Place) -> None:
     """The first is short; when it has nothing to do its workers run the other's candidates, though it was asked."""
     long = place.search(listen="127.0.0.1:0", folder=str(place.folder / "long"))
-    address = long.line("listening at").rpartition(" ")[2]
+    address = long.line("listening at (.*)$")[1]
     short = place.search(
         listen="127.0.0.1:0", link=address, folder=str(place.folder / "short"), settings={**SEARCH, "generations": 1}
     )
-    assert short.wait() == 0
-    assert long.wait() == 0
+    assert short.end()[0] == 0
+    assert long.end()[0] == 0
     assert short.has("going on for")
     assert short.has(f"helping denoise search long on {socket.gethostname()} at {address}")
     assert workers_of(place.folder / "long") == {"here", "owner"}
@@ -220,12 +152,12 @@ def test_two_searches_help_each_other(place: Place) -> None:
 
 def test_another_key_ends_a_host_that_would_help_with_one_line(place: Place) -> None:
     search = place.search(listen="127.0.0.1:0")
-    address = search.line("listening at").rpartition(" ")[2]
+    address = search.line("listening at (.*)$")[1]
     other = place.folder / "other"
     make_key(other)
-    stranger = place.run("-m", "evoae_cli", "join", address, "--key-file", other)
-    assert stranger.wait() == 2
+    stranger = place.run(*EVOAE, "join", address, "--key-file", other)
+    assert stranger.end()[0] == 2
     assert stranger.lines == [
         f"evoae: {address} has another key; give the file that it was started with: --key-file FILE"
     ]
-    assert search.wait() == 0
+    assert search.end()[0] == 0

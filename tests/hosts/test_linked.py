@@ -1,0 +1,62 @@
+"""The engine of a host among others, with real worker processes and a helper that is threads in this process."""
+
+from pathlib import Path
+
+import pytest
+from parts import KEY, Crew, until
+
+from evoae_cli.bench.network_host import NOOP, BareFreight
+from evoae_cli.broker.broker import Broker
+from evoae_cli.broker.task import Task
+from evoae_cli.engine.linked import LinkedEngine
+from evoae_cli.engine.local import LocalEngine, WorkerSpec
+from evoae_cli.engine.protocol import HelperView
+from evoae_cli.hosts.address import Address
+from evoae_cli.hosts.appetite import Appetite, Hands
+from evoae_cli.hosts.depot import Depot
+from evoae_cli.hosts.host import Host
+from evoae_cli.hosts.link import Link
+
+
+@pytest.fixture
+def depot(tmp_path: Path) -> Depot:
+    return Depot(tmp_path, "", str)
+
+
+def test_results_come_from_here_and_from_elsewhere_and_news_is_told(depot: Depot, tmp_path: Path) -> None:
+    host = Host(key=KEY, name="owner", listen=Address("127.0.0.1", 0))
+    assert host.address is not None
+    local = LocalEngine([WorkerSpec(device="cpu", threads=1)], NOOP)
+    engine = LinkedEngine(local, host, BareFreight(), depot, "a search")
+    engine.start()
+    broker = Broker(10.0)
+    with Depot(tmp_path, "", str) as theirs:
+        appetite = Appetite(broker, lambda: Hands(2, "a processor"))
+        told: list[str] = []
+        link = Link(
+            *(broker, host.address, KEY, BareFreight(), theirs, appetite), name="helper", beat_s=0.1, tell=told.append
+        )
+        crew = Crew(broker, 2, lambda payload: b"")
+        link.start()
+        until(lambda: engine.view().helpers)
+        view = engine.view()
+        assert view.helpers == (HelperView(name="helper", hardware="a processor", n_workers=2),)
+        assert (view.n_workers, view.n_hands) == (1, 3)
+        payload = b'{"sleep_s":0.02}'
+        engine.submit([Task(id=number, payload=payload, may_travel=True) for number in range(60)])
+        workers = set()
+        n = 0
+        while n < 60:
+            result = engine.next_result()
+            if result is not None:
+                n += 1
+                workers.add(result.worker.partition("/")[0])
+        assert len(workers) == 2
+        assert "helper" in workers
+        assert engine.take_news() == ["helper helps with 2 workers"]
+        assert engine.take_news() == []
+        engine.stop()
+        engine.stop()
+        until(lambda: "a search has ended" in told)
+        link.stop()
+        crew.stop()
