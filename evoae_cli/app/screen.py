@@ -24,10 +24,10 @@ def render(snapshot: Snapshot, width: int, height: int = 24) -> RenderableType:
     """The screen for one snapshot, at most `width` columns and, from 16 on, `height` lines."""
     width = max(min(width, MAX_WIDTH), 20)
     front = front_text(snapshot.front, snapshot.objectives)
-    room = max(height - _FIXED_LINES, 6) - bool(front)
+    room = max(height - _FIXED_LINES, 6) - bool(front) - bool(snapshot.helpers)
     n_best = min(len(snapshot.best), max(room // 2, room - max(len(snapshot.workers), 1)), 5)
     lines = [_leading(snapshot, width), _place(snapshot, width), _progress(snapshot, width), Text()]
-    lines += worker_lines(snapshot.workers, width, room - n_best - bool(snapshot.helpers))
+    lines += worker_lines(snapshot.workers, width, room - n_best)
     lines += _helpers(snapshot.helpers, width)
     title = "trainings" if snapshot.is_training else "best architectures"
     lines += [Text(), *_architectures(snapshot.best[:n_best], title, width)] if n_best else []
