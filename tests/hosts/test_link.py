@@ -85,7 +85,7 @@ def test_own_tasks_come_before_borrowed_ones(tmp_path: Path) -> None:
     helper = Helper(owner.serving.address, tmp_path, n=1, run=note)
     with stopping(owner, helper):
         owner.broker.submit([job(number) for number in range(5)])
-        until(lambda: owner.broker.counts().n_lent == 2)
+        until(lambda: order and helper.broker.counts().n_borrowed == 1)
         helper.broker.submit([job(number) for number in range(100, 105)])
         go_on.set()
         owner.collect(5)

@@ -38,7 +38,7 @@ def test_results_come_from_here_and_from_elsewhere_and_news_is_told(depot: Depot
         )
         crew = Crew(broker, 2, lambda payload: b"")
         link.start()
-        until(lambda: engine.view().helpers)
+        until(lambda: engine.view().helpers and engine.view().workers[0].state == "idle")
         view = engine.view()
         assert view.helpers == (HelperView(name="helper", hardware="a processor", n_workers=2),)
         assert (view.n_workers, view.n_hands) == (1, 3)
