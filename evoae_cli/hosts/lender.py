@@ -11,6 +11,7 @@ from evoae_cli.broker.task import Lease, Lost
 from evoae_cli.hosts import wire
 from evoae_cli.hosts.arrivals import Arrivals
 from evoae_cli.hosts.freight import Freight, Parcel
+from evoae_cli.version import __version__
 
 _ROOM = wire.MAX_MESSAGE - (1 << 14)
 """Bytes of an answer that loans may take."""
@@ -161,6 +162,9 @@ class Lender:
     # ---- what is asked ----
 
     def _welcome(self, hello: wire.Hello, host: str) -> wire.Answer:
+        if hello.evoae != __version__:
+            reason = f"it runs evoae {hello.evoae}, the search evoae {__version__}; install the same version"
+            return wire.Refused("version", reason)
         token = secrets.token_bytes(16)
         with self._lock:
             if len(self._guests) >= wire.MAX_TASKS:

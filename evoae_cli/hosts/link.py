@@ -26,6 +26,7 @@ from evoae_cli.hosts.line import Line, RefusedError
 from evoae_cli.hosts.manager import UnreachableError, WrongKeyError
 from evoae_cli.hosts.returns import Returns
 from evoae_cli.outcome import Outcome
+from evoae_cli.version import __version__
 
 PAUSES_S = (0.2, 15.0)
 """The first pause before the other side is tried again, and the longest; each is twice as long as the one before."""
@@ -126,6 +127,7 @@ class Link:
         hands = self._appetite.hands()
         hello = wire.Hello(
             name=self._name,
+            evoae=__version__,
             n_workers=hands.n_ready,
             hardware=hands.hardware,
             listens_on=self._listens_on,

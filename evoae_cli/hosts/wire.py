@@ -53,6 +53,8 @@ class Hello(_Message, frozen=True, tag="hello"):
 
     name: Name
     """For people: the host's own."""
+    evoae: Name
+    """The version that it runs: another one may evaluate otherwise."""
     n_workers: Count
     hardware: Name = ""
     """Model of what its workers compute on; empty while they load."""

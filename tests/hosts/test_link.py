@@ -295,3 +295,13 @@ def test_a_lender_that_is_away_for_too_long_is_given_up(tmp_path: Path) -> None:
         until(lambda: helper.link.is_over)
         assert "does not answer" in helper.link.view().trouble
         assert helper.told[-1].endswith("and has not for 0.5 s; it is given up")
+
+
+def test_another_version_of_evoae_is_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may evaluate otherwise."""
+    monkeypatch.setattr("evoae_cli.hosts.link.__version__", "9.9.9")
+    owner = Owner()
+    helper = Helper(owner.serving.address, tmp_path)
+    with stopping(owner, helper):
+        until(lambda: helper.link.is_over)
+        assert "it runs evoae 9.9.9, the search evoae" in helper.link.view().trouble

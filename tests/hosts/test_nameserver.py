@@ -175,7 +175,7 @@ def test_a_broker_is_no_nameserver_and_a_nameserver_no_broker(names: Names) -> N
     owner = Owner()
     with stopping(owner):
         for address, request in (
-            (names.address, wire.Hello("a", 1)),
+            (names.address, wire.Hello("a", "0.1.0", 1)),
             (owner.serving.address, wire.Find()),
             (owner.serving.address, register(7001)),
         ):

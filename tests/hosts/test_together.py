@@ -150,7 +150,7 @@ def test_two_searches_help_each_other(place: Place) -> None:
     assert workers_of(place.folder / "long") == {"here", "owner"}
 
 
-def test_another_key_ends_a_host_that_would_help_with_one_line(place: Place) -> None:
+def test_another_key_or_version_ends_a_host_that_would_help_with_one_line(place: Place) -> None:
     search = place.search(listen="127.0.0.1:0")
     address = search.line("listening at (.*)$")[1]
     other = place.folder / "other"
@@ -160,4 +160,9 @@ def test_another_key_ends_a_host_that_would_help_with_one_line(place: Place) -> 
     assert stranger.lines == [
         f"evoae: {address} has another key; give the file that it was started with: --key-file FILE"
     ]
+    newer = "from evoae_cli.hosts import wire; wire.VERSION = 9; from evoae_cli.app.main import run; run()"
+    stranger = place.run("-c", newer, "join", address, "--key-file", place.key)
+    assert stranger.end()[0] == 1
+    spoken = "it speaks version 1 of the protocol between hosts, this one 9"
+    assert stranger.lines == [f"evoae: {address} refuses: {spoken}"]
     assert search.end()[0] == 0

@@ -16,7 +16,7 @@ ENDING = wire.Ending(
     loan=7, kind="lost", outcome=Outcome.CRASHED, payload=b"", reason="killed", worker="cpu-1", run_s=2.5, log="words"
 )
 REQUESTS: tuple[wire.Request, ...] = (
-    wire.Hello("gpu-2", 4, "NVIDIA H100", 7077),
+    wire.Hello("gpu-2", "0.1.0", 4, "NVIDIA H100", 7077),
     wire.Poll(TOKEN, [1, 2], [2], 3, 4, 4, 1.0, "NVIDIA H100"),
     wire.Report(TOKEN, [ENDING]),
     wire.Fetch(TOKEN, FINGERPRINT, 1 << 20),
@@ -69,10 +69,10 @@ def test_another_version_is_told_before_anything_else(version: int) -> None:
 @pytest.mark.parametrize(
     "plain",
     [
-        ["hello", "x" * 201, 4, "", None],
-        ["hello", "x", -1, "", None],
-        ["hello", "x", 4, "", 0],
-        ["hello", "x", 4, "", None, "more"],
+        ["hello", "x" * 201, "0.1.0", 4, "", None],
+        ["hello", "x", "0.1.0", -1, "", None],
+        ["hello", "x", "0.1.0", 4, "", 0],
+        ["hello", "x", "0.1.0", 4, "", None, "more"],
         ["hello"],
         ["poll", TOKEN[:15], [], [], 0, 0, 0, 1.0, ""],
         ["poll", TOKEN, [0], [], 0, 0, 0, 1.0, ""],
