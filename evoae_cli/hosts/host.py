@@ -42,7 +42,7 @@ class Means:
     on_loss: Callable[[Lost], None]
     """Takes what a worker elsewhere cost, under the broker's lock."""
     on_change: Callable[[], None]
-    """Called when hosts that help come, go or change."""
+    """Called when hosts that help come, go or change, and when this one has returned all that it had borrowed."""
 
 
 class Host:
@@ -98,6 +98,7 @@ class Host:
                 beat_s=self._silence_s / _SWEEPS,
                 gone_after_s=self._gone_after_s,
                 tell=means.tell,
+                on_idle=means.on_change,
             )
 
         self._neighbours = neighbours = Neighbours(

@@ -57,7 +57,7 @@ class Link:
 
     `tell` gets one line for people, and must not wait. A request waits `patience_s` for the other side, and a poll
     comes every `beat_s` at least; how long a silence the lender bears, it says itself. A lender that cannot be reached
-    for `gone_after_s` is given up.
+    for `gone_after_s` is given up. `on_idle` is called when it holds nothing any more.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Link:
         gone_after_s: float = GONE_AFTER_S,
         pauses_s: tuple[float, float] = PAUSES_S,
         tell: Callable[[str], None],
+        on_idle: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = address
@@ -92,6 +93,7 @@ class Link:
         self._pauses_s = pauses_s
         self._clock = clock
         self._tell = tell
+        self._on_idle = on_idle
         self._polling, self._reporting, self._fetching = (Line(address, key, patience_s) for _ in range(3))
         self._holdings = Holdings()
         # All mutable state beside the holdings, under the condition's lock; each is a single value, which views read.
@@ -111,7 +113,7 @@ class Link:
         self._returns = Returns(
             *(self._outbox, self._holdings, self._reporting, freight, depot),
             on_come=self._wake_poll,
-            on_taken=self._count_refused,
+            on_taken=self._note_taken,
         )
         self._threads = [
             threading.Thread(target=self._keep_doing, args=(step,), name=f"evoae link: {what}", daemon=True)
@@ -146,6 +148,8 @@ class Link:
         self._is_draining = True
         self._take_out(self._holdings.local_ids())
         self._wake_poll()
+        if not self._holdings:
+            self._on_idle()
 
     @property
     def n_held(self) -> int:
@@ -348,14 +352,16 @@ class Link:
             self._n_freed += 1
             self._changed.notify_all()
 
-    def _count_refused(self, results: list[TaskResult]) -> None:
-        """Ask for no more where nothing can be run here."""
+    def _note_taken(self, results: list[TaskResult]) -> None:
+        """Ask for no more where nothing can be run here; tell when there is nothing left to do."""
         for result in results:
             self._n_refused = self._n_refused + 1 if result.is_host_failure else 0
             if self._n_refused == _MOST_REFUSED:
                 self._tell(
                     f"{_MOST_REFUSED} tasks in a row cannot be run here, so it asks for no more: {result.reason}"
                 )
+        if not self._holdings:
+            self._on_idle()
 
     # ---- fetching ----
 

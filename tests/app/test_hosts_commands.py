@@ -50,7 +50,8 @@ class Commands:
 
 def test_a_host_joins_a_real_search_and_leaves_when_it_is_asked(commands: Commands, tmp_path: Path) -> None:
     """The helper has no images, makes weights that are delivered, and gives back what it has not begun."""
-    settings = {**SMALL, "population": 6, "generations": 60, "filters": (8, 16), "workers": 1, "train_images": 512}
+    wide = {"filters": (4, 8, 12, 16), "kernels": (1, 3, 5), "max_layers": 4, "population": 6, "generations": 60}
+    settings = {**SMALL, **wide, "workers": 1, "train_images": 256}
     search = commands("gpu-1", "search", "denoise", "--study", "s", "--listen", "0", *options(**settings))
     joined = search.line(r"other hosts help with: evoae (join 127\.0\.0\.1:\d+)$")[1].split()
     helper = commands("gpu-2", *joined, "--workers", "2")

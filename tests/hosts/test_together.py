@@ -138,10 +138,13 @@ def test_hosts_come_and_go_are_killed_and_frozen_and_the_history_is_that_of_one_
 
 def test_two_searches_help_each_other(place: Place) -> None:
     """The first is short; when it has nothing to do its workers run the other's candidates, though it was asked."""
-    long = place.search(listen="127.0.0.1:0", folder=str(place.folder / "long"))
+    long = place.search(listen="127.0.0.1:0", folder=str(place.folder / "long"), settings={**SEARCH, "population": 6})
     address = long.line("listening at (.*)$")[1]
     short = place.search(
-        listen="127.0.0.1:0", link=address, folder=str(place.folder / "short"), settings={**SEARCH, "generations": 1}
+        listen="127.0.0.1:0",
+        link=address,
+        folder=str(place.folder / "short"),
+        settings={**SEARCH, "population": 3, "generations": 0},
     )
     assert short.end()[0] == 0
     assert long.end()[0] == 0
@@ -165,4 +168,3 @@ def test_another_key_or_version_ends_a_host_that_would_help_with_one_line(place:
     assert stranger.end()[0] == 1
     spoken = "it speaks version 1 of the protocol between hosts, this one 9"
     assert stranger.lines == [f"evoae: {address} refuses: {spoken}"]
-    assert search.end()[0] == 0
