@@ -110,6 +110,7 @@ class Lender:
                 del self._guests[token]
         for _, guest in lost:
             n = len(self._broker.reclaim(guest.peer))
+            self._forget(guest, list(guest.parcels))
             self._tell(f"{guest.peer} was silent for {self._silence_s:g} s and is given up; {_tasks(n)} taken back")
         if lost:
             self._on_change()

@@ -37,6 +37,7 @@ _MAX_PROOF = 256
 _KEEP_ALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 _IDENT, _METHOD = "broker", "call"
 _ACCEPT, _RETURN = "accept_connection", "#RETURN"
+_WRITE_S = 30.0
 _BACKLOG = 512
 _SYSTEM_PAUSE_S = 0.1
 """Before the next try where the system has no room for a connection."""
@@ -77,11 +78,12 @@ class Wire:
         except OSError:
             return ""
 
-    def set_patience(self, seconds: float) -> None:
+    def set_patience(self, seconds: float, *, is_for_writes_alone: bool = False) -> None:
         """How long one read or write may wait for the other side; then it raises BlockingIOError."""
         wait = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            self._socket.setsockopt(socket.SOL_SOCKET, option, wait)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
+        if not is_for_writes_alone:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
 
     def recv_bytes(self, maxlength: int = _MAX_PROOF) -> bytes:
         """A frame as it is. Raises OSError for a longer one, by its length alone, and EOFError at the end."""
@@ -153,6 +155,8 @@ class _Server(Server):
         while not self.is_stopping.is_set():
             try:
                 wire = Wire(self.listener.accept()._conn)
+                # Peers may be silent, but not refuse to listen.
+                wire.set_patience(_WRITE_S, is_for_writes_alone=True)
             except OSError:
                 self.is_stopping.wait(_SYSTEM_PAUSE_S)
                 continue
