@@ -15,6 +15,8 @@ from evoae_cli.errors import UsageError
 from evoae_cli.study.resolve import resolve
 from evoae_cli.study.settings import CHANGEABLE, OF_SEARCH, OF_TRAINING, field_meta, field_names
 
+HOSTS = {"listen", "link", "nameserver", "key_file"}
+"""Options of searches alone, for other hosts."""
 OWN = {"study", "config", "time_limit", "force", "is_opened", "dry_run", "as_json", "quiet", "debug", "help_all"}
 
 
@@ -24,7 +26,7 @@ def options_of(command: str) -> dict[str, Any]:
 
 
 def test_search_has_an_option_for_every_setting_and_the_objective_as_argument() -> None:
-    assert set(inspect.signature(search).parameters) - OWN == {"objective", *SETTINGS}
+    assert set(inspect.signature(search).parameters) - OWN - HOSTS == {"objective", *SETTINGS}
     assert {"objective", *SETTINGS, *OF_TRAINING} == set(field_names())
 
 

@@ -37,7 +37,7 @@ def test_the_states_are_those_of_the_broker_now() -> None:
     for (state, event), following in TRANSITIONS.items():
         [row] = [line for line in text.splitlines() if line.startswith(f"| *{event}* |")]
         cells = [cell.strip() for cell in row.split("|")]
-        assert cells[{State.QUEUED: 2, State.LEASED: 3}[state]] == following
+        assert cells[{State.QUEUED: 2, State.LEASED: 3, State.LENT: 4}[state]] == following
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_a_host_that_drains_gives_back_what_it_has_not_begun(tmp_path: Path) -> 
     helper = Helper(owner.serving.address, tmp_path, n=2, run=wait)
     with stopping(owner, helper):
         owner.broker.submit([job(number) for number in range(10)])
-        until(lambda: owner.broker.counts().n_lent == 4)
+        until(lambda: owner.broker.counts().n_lent == 4 and helper.broker.counts().n_leased == 2)
         helper.link.drain()
         until(lambda: owner.broker.counts().n_lent == 2)
         assert helper.link.n_held == 2
