@@ -141,10 +141,11 @@ def utilisation(n_hosts: int, n_workers: int, sleep_s: float, rounds: int, delay
         list(owner.results(n_all))
         begun = time.monotonic()
         owner.submit(n_all * rounds, sleep_s)
-        ends = [at for _, at in owner.results(n_all * rounds)]
-    # Each worker ends its last task at the very end; what had ended before tells how busy all were.
-    took_s = ends[-n_all] - begun
-    return (n_all * (rounds - 1) + 1) * sleep_s / (n_all * took_s), took_s
+        spans = [(at - result.run_s, at) for result, at in owner.results(n_all * rounds)]
+    # Ends are as late as their news, and beginnings with them: that is no time in which a worker was busy or not.
+    until = max(start for start, _ in spans)
+    busy_s = sum(max(0.0, min(end, until) - max(start, begun)) for start, end in spans)
+    return busy_s / (n_all * (until - begun)), until - begun
 
 
 @dataclass
@@ -230,7 +231,7 @@ def measure(given: Sequence[str], n_tasks: int, n_workers: int, partition_s: flo
         rows.append(("tasks of 2 s, 20 ms of delay each way", "4 hosts of 16 workers", f"{share:.1%} of the time busy"))
         figures |= {"utilisation": share, "took_s": took_s}
     if "storm" in given:
-        found = storm(3, 4, max(600, int(20 * partition_s)), 0.5, 40, partition_s)
+        found = storm(3, 4, max(600, int(40 * partition_s)), 0.5, 40, partition_s)
         what = f"{found.n_tasks:,} tasks of 0.5 s, {found.n_cuts} cuts, a partition of {partition_s:g} s"
         rows += [
             (what, "3 hosts of 4 workers", f"{found.lost} lost"),
@@ -256,7 +257,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = options(__doc__)
     parser.add_argument("--only", nargs="+", choices=_PARTS, default=_PARTS)
     parser.add_argument("--tasks", type=int, default=20_000, help="that do nothing (default 20000)")
-    parser.add_argument("--workers", type=int, default=2, help="over one link (default 2)")
+    parser.add_argument("--workers", type=int, default=8, help="over one link (default 8)")
     parser.add_argument("--partition", type=float, default=30.0, metavar="S", help="default 30")
     given = parser.parse_args(argv)
     machine = this_machine()

@@ -192,6 +192,8 @@ class Lender:
         if poll.n_workers != guest.n_workers:
             guest.n_workers = poll.n_workers
             self._on_change()
+        for ending in poll.endings:
+            self._end(guest, ending)
         synced = self._broker.sync(guest.peer, poll.held, poll.running)
         self._forget(guest, (loan.id for loan in synced.reclaimed))
         if self._is_over or (poll.n_idle + poll.n_ahead == 0 and poll.wait_s == 0):

@@ -284,21 +284,28 @@ class Link:
         wanted = self._appetite.ask(self._lender, self._holdings.n_fetching) if may_ask else Wanted(0, 0)
         is_waiting = sum(wanted) > 0 and not self._appetite.is_shared
         hands = self._appetite.hands()
+        riders = self._returns.board(session, is_waiting=is_waiting)
+        is_waiting = is_waiting and not riders
+        riding = {rider.ending.loan for rider in riders}
         poll = wire.Poll(
             session=session,
-            held=held,
-            running=running,
+            held=[number for number in held if number not in riding],
+            running=[number for number in running if number not in riding],
             n_idle=wanted.n_idle,
             n_ahead=wanted.n_ahead,
             n_workers=hands.n_ready,
             wait_s=self._beat_s if is_waiting else 0.0,
             hardware=hands.hardware,
+            endings=[rider.ending for rider in riders],
         )
+        is_taken = False
         try:
             answer = self._polling.ask(poll, wire.Loans)
+            is_taken = True
             self._be_up()
             self._take(answer, session)
         finally:
+            self._returns.landed(riders, is_taken=is_taken)
             self._appetite.settled(self._lender, self._holdings.n_fetching)
         if not answer.loans and not is_waiting:
             # Until a worker has become free, or for the next heartbeat.

@@ -1,8 +1,10 @@
 """The way back: results of borrowed tasks, and the files that they made, to the host that lent them."""
 
 import contextlib
+import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 from evoae_cli.broker.task import MAX_PAYLOAD, TaskResult
 from evoae_cli.hosts import wire
@@ -16,10 +18,19 @@ _ROUND_AN_ENDING = 10_000
 _MAX_LOG = 8000
 
 
-class Returns:
-    """Hands what is in `outbox` back over `line`, in the order in which it ended. One thread calls `step`.
+class Rider(NamedTuple):
+    """A result that rides with a poll."""
 
-    `on_come` is called when results have come, `on_taken` with those that the other side has taken, or wants no more.
+    holding: Holding
+    result: TaskResult
+    ending: wire.Ending
+
+
+class Returns:
+    """Hands what is in `outbox` back over `line`. One thread calls `step`.
+
+    Results without a file ride with the next poll instead, where one is about to go: see `board`. `on_come` is called
+    when results have come, `on_taken` with those that the other side has taken, or wants no more.
     """
 
     def __init__(
@@ -43,6 +54,11 @@ class Returns:
         # Results that are under way: if a step fails, the next one sends the same again.
         self._results: list[TaskResult] = []
         self.n_done = 0
+        # Shared with the thread that polls, under the lock: what rides with its next poll, and whether that one waits
+        # at the other side, so that nothing may wait for its return.
+        self._lock = threading.Lock()
+        self._riders: list[Rider] = []
+        self._is_poll_away = False
 
     def step(self) -> None:
         """Wait for results, and hand back all that have come.
@@ -51,7 +67,10 @@ class Returns:
         """
         if not self._results:
             self._collect()
+            is_riding = self._ride()
             self._on_come()
+            if is_riding:
+                return
         by_session: dict[bytes, list[tuple[Holding, TaskResult]]] = {}
         for result in self._results:
             holding = self._holdings.known(result.task_id)
@@ -59,13 +78,55 @@ class Returns:
                 by_session.setdefault(holding.session, []).append((holding, result))
         for session, pairs in by_session.items():
             try:
-                endings = [self._ending(holding, result) for holding, result in pairs]
+                endings = [self._sent(holding, result) for holding, result in pairs]
                 self._line.ask(wire.Report(session, endings), wire.Taken)
             except RefusedError as error:
                 # A late one, of a session that has ended: it was counted there. A poll finds the same out.
                 if error.kind != "unknown":
                     raise
-        self._forget()
+        results, self._results = self._results, []
+        self._forget(results)
+
+    def board(self, session: bytes, *, is_waiting: bool) -> list[Rider]:
+        """What rides with a poll of this session that goes now; what ended in another one is forgotten.
+
+        With `is_waiting` the poll waits at the other side, if nothing rides with it. To be followed by `landed`.
+        """
+        with self._lock:
+            riders, self._riders = self._riders, []
+            self._is_poll_away = is_waiting and not riders
+        late = [rider for rider in riders if rider.holding.session != session]
+        self._forget([rider.result for rider in late])
+        return [rider for rider in riders if rider.holding.session == session]
+
+    def landed(self, riders: list[Rider], *, is_taken: bool) -> None:
+        """The poll has returned; what the other side has not taken rides with the next one."""
+        with self._lock:
+            self._is_poll_away = False
+            if not is_taken:
+                self._riders = [*riders, *self._riders]
+        if is_taken:
+            self._forget([rider.result for rider in riders])
+
+    def _ride(self) -> bool:
+        """Have what was collected ride with the next poll, if there is one to go, and room; whether it does."""
+        riders = []
+        for result in self._results:
+            holding = self._holdings.known(result.task_id)
+            if holding is not None:
+                ending, has_file = self._ending(holding, result)
+                if has_file:
+                    return False
+                riders.append(Rider(holding, result, ending))
+        with self._lock:
+            n_bytes = sum(len(rider.ending.payload) + _ROUND_AN_ENDING for rider in (*self._riders, *riders))
+            if self._is_poll_away or n_bytes > wire.MAX_MESSAGE // 2:
+                return False
+            self._riders += riders
+        known = {rider.result.task_id for rider in riders}
+        results, self._results = self._results, []
+        self._forget([result for result in results if result.task_id not in known])
+        return True
 
     def _collect(self) -> None:
         """Wait for a result; take as many as fit into one message."""
@@ -81,8 +142,9 @@ class Returns:
             except Empty:
                 return
 
-    def _forget(self) -> None:
-        results, self._results = self._results, []
+    def _forget(self, results: list[TaskResult]) -> None:
+        if not results:
+            return
         self._holdings.forget(result.task_id for result in results)
         self.n_done += sum(not result.is_host_failure for result in results)
         for result in results:
@@ -90,19 +152,24 @@ class Returns:
                 self._depot.output(result.task_id).unlink(missing_ok=True)
         self._on_taken(results)
 
-    def _ending(self, holding: Holding, result: TaskResult) -> wire.Ending:
-        """A result as it travels; the file that was made goes before it."""
+    def _sent(self, holding: Holding, result: TaskResult) -> wire.Ending:
+        """A result as it travels, once the file that was made has gone before it."""
+        ending, has_file = self._ending(holding, result)
+        if has_file:
+            self._send_file(holding)
+        return ending
+
+    def _ending(self, holding: Holding, result: TaskResult) -> tuple[wire.Ending, bool]:
+        """A result as it travels, and whether a file goes before it."""
         kind: wire.EndingKind = "reported"
-        payload = b""
+        payload, has_file = b"", False
         if result.is_worker_loss:
             kind = "lost"
         elif result.is_host_failure:
             kind = "refused"
         elif result.payload:
             payload, has_file = self._freight.pack_result(result.payload)
-            if has_file and holding.loan.has_output:
-                self._send_file(holding)
-        return wire.Ending(
+        ending = wire.Ending(
             loan=holding.loan.id,
             kind=kind,
             outcome=result.outcome,
@@ -112,6 +179,7 @@ class Returns:
             run_s=max(0.0, result.run_s),
             log=result.log[-_MAX_LOG:],
         )
+        return ending, has_file and holding.loan.has_output
 
     def _send_file(self, holding: Holding) -> None:
         offset, is_last = 0, False

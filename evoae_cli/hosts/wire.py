@@ -91,6 +91,8 @@ class Poll(_Message, frozen=True, tag="poll"):
     wait_s: Annotated[float, Meta(ge=0.0, le=60.0)]
     """How long the answer may wait for a task."""
     hardware: Name = ""
+    endings: "Annotated[list[Ending], Meta(max_length=MAX_TASKS)]" = []
+    """Loans that have ended, and are not among those held: they save a Report of their own."""
 
 
 class Loan(_Message, frozen=True):
