@@ -27,7 +27,11 @@ class Course:
         finishing.measure("val")
         self._is_time_up = Searching(self._means).run()
         self._means.board.phase = "finalists"
-        finals = finishing.train({individual.genotype.text: individual for individual in self._chosen()})
+        chosen = self._chosen()
+        finals = finishing.train(
+            {individual.genotype.text: individual for individual, _ in chosen},
+            {individual.genotype.text: share for individual, share in chosen},
+        )
         winner = finishing.test(finals)
         if self._means.evolution.is_exhausted:
             return "exhausted", finals, winner
@@ -35,23 +39,32 @@ class Course:
             self._means.say("message", "all generations ran within the time; resume --generations adds more")
         return "time-up" if self._is_time_up else "done", finals, winner
 
-    def _chosen(self) -> list[Individual]:
-        """The best candidates, as many as are to be trained to the end, of those that the time that is left allows.
+    def _chosen(self) -> list[tuple[Individual, float]]:
+        """The best candidates, as many as are to be trained, and the share of their trainings that there is time for.
 
         With several objectives they are spread over the front of all candidates.
         """
         means, config = self._means, self._means.config
         ranked = spread(means.evolution.evaluated.values(), len(means.evolution.evaluated), config.objective_names)
         left_s, n_workers = means.limit.left_s - means.board.closing_s, means.board.n_hands
-        trainings = (means.final_trainings_s([individual.genotype])[0] for individual in ranked)
-        chosen = [ranked[i] for i in affordable(trainings, n_workers, left_s, config.finalists)]
+        if not means.limit.is_set:
+            return [(individual, 1.0) for individual in ranked[: config.finalists]]
+        trainings = (means.trainings_of(individual.genotype) for individual in ranked)
+        afforded = affordable(trainings, n_workers, left_s, config.finalists)
+        chosen = [(ranked[one.rank], one.share) for one in afforded]
         best = ranked[: config.finalists]
-        if chosen and makespan(means.final_trainings_s([chosen[0].genotype])[0], n_workers) > left_s:
+        if makespan([second for one in afforded for second in one.seconds], n_workers) > left_s:
             means.warn("one finalist takes longer than the time that is left; it is trained, as there must be a model")
-        if chosen != best:
+        n_kept, least = (
+            sum(individual in best for individual, _ in chosen),
+            min((share for _, share in chosen), default=1.0),
+        )
+        if n_kept < len(best) or least < 1.0:
             self._is_time_up = True
-            n_kept = sum(individual in best for individual in chosen)
             said = f"time is left to train {n_kept or 'none'} of {len(best)} finalists"
-            others = "" if n_kept == len(chosen) else ", so others that take less are trained"
-            means.warn(f"{said}{others}; resume trains the rest")
+            if n_kept < len(chosen):
+                said += ", so others that take less are trained"
+            if least < 1.0:
+                said += f", for {means.requests.final_epochs(least)} of {config.final_epochs} epochs"
+            means.warn(f"{said}; resume trains the rest")
         return chosen

@@ -1,6 +1,7 @@
 """What every study ends with: trainings to the final budget, ranked on val, and one reading of test."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -40,10 +41,12 @@ class Finishing:
 
         means.desk.measure(means.requests.references(split), f"classical methods on {split}", then)
 
-    def train(self, chosen: Mapping[str, Individual]) -> list[Final]:
+    def train(
+        self, chosen: Mapping[str, Individual], shares: Mapping[str, float] = MappingProxyType({})
+    ) -> list[Final]:
         """Train each of `chosen`, by genotype, to the final budget, as often as there are final seeds; the best first.
 
-        Raises EvoaeError where every training fails.
+        `shares` has those of which there is time for a share alone. Raises EvoaeError where every training fails.
         """
         means = self._means
         means.board.n_finals(len(chosen) * means.config.final_seeds)
@@ -51,12 +54,13 @@ class Finishing:
 
         for number, genotype in enumerate(chosen):
             for seed_index in range(means.config.final_seeds):
-                stored = means.stored_final(genotype, seed_index)
+                share = shares.get(genotype, 1.0)
+                stored = means.stored_final(genotype, seed_index, share)
                 if stored is not None:
                     means.board.finished_final(stored)
                     found.append(stored)
                 else:
-                    request = means.requests.final(genotype, seed_index)
+                    request = means.requests.final(genotype, seed_index, share)
                     means.evaluate(
                         request, f"final {genotype}", -1, number, lambda record: self._trained(record.evaluation, found)
                     )

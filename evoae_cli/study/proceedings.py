@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from evoae_cli.study.requests import Requests, weights_file
 from evoae_cli.study.scoreboard import Scoreboard
 from evoae_cli.study.snapshot import Snapshot
 from evoae_cli.study.store import Record, Store, kind_of
-from evoae_cli.study.timelimit import TimeLimit
+from evoae_cli.study.timelimit import TimeLimit, Trainings
 
 
 class Stopped(Exception):  # noqa: N818  (no error: somebody asked for it)
@@ -88,20 +88,31 @@ class Proceedings:
 
         self.desk.evaluate(request, name, arrive, timeout_s=self.config.timeout_s(request.recipe.epochs))
 
-    def stored_final(self, genotype: str, seed_index: int) -> Evaluation | None:
-        """A final training of an earlier run, if it failed or its weights are still there."""
+    def stored_final(self, genotype: str, seed_index: int, share: float = 1.0) -> Evaluation | None:
+        """A final training of an earlier run, if it failed, or was as long as this share and its weights are there."""
         stored = self.store.find("final", genotype, seed_index)
+        if stored is None or stored.evaluation.scores is None:
+            return None if stored is None else stored.evaluation
+        n_wanted = self.requests.final_epochs(share) * self.config.train_images
         weights = weights_file(self.folder, "final", genotype, seed_index)
-        is_whole = stored is not None and (stored.evaluation.scores is None or weights.exists())
-        return stored.evaluation if stored is not None and is_whole else None
+        is_enough = stored.evaluation.images_seen >= n_wanted and weights.exists()
+        return stored.evaluation if is_enough else None
 
-    def final_trainings_s(self, genotypes: Iterable[Genotype]) -> list[list[float]]:
-        """Seconds that each training of each finalist is expected to take, without those of an earlier run."""
-        return [
-            [self.expected.finalist_s(genotype) or 0.0]
-            * sum(self.stored_final(genotype.text, i) is None for i in range(self.config.final_seeds))
-            for genotype in genotypes
-        ]
+    def trainings_of(self, genotype: Genotype) -> Trainings:
+        """What it is expected to take to train a finalist to the end, after what earlier runs have trained of it."""
+        seeds = range(self.config.final_seeds)
+        missing = [seed for seed in seeds if self.stored_final(genotype.text, seed) is None]
+        seconds = self.expected.finalist_s(genotype) or 0.0
+        return Trainings(
+            (seconds,) * len(missing), min((self._share_done(genotype.text, i) for i in missing), default=1.0)
+        )
+
+    def _share_done(self, genotype: str, seed_index: int) -> float:
+        """The share of a final training that an earlier run had time for."""
+        stored = self.store.find("final", genotype, seed_index)
+        if stored is None or not weights_file(self.folder, "final", genotype, seed_index).exists():
+            return 0.0
+        return stored.evaluation.images_seen / (self.config.final_epochs * self.config.train_images)
 
     def receive(self) -> bool:
         """Wait for results, or for a change in the workers, which gives False.

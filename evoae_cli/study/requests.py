@@ -84,10 +84,14 @@ class Requests:
         """Train a candidate for a short time and score it on val; keep its weights if it beats `keep_above`."""
         return self._request(genotype, "search", 0, self.config.epochs, keep_above=keep_above)
 
-    def final(self, genotype: str, seed_index: int) -> EvaluationRequest:
-        """Train at the final budget, from scratch or from the study's start, and score on val."""
+    def final_epochs(self, share: float) -> int:
+        """Epochs of a share of the final budget; at least one."""
+        return max(1, round(self.config.final_epochs * share))
+
+    def final(self, genotype: str, seed_index: int, share: float = 1.0) -> EvaluationRequest:
+        """Train at the final budget, or a share of it, from scratch or from the study's start, and score on val."""
         weights = None if self.start is None else str(self.folder / START)
-        return self._request(genotype, "final", seed_index, self.config.final_epochs, weights_in=weights)
+        return self._request(genotype, "final", seed_index, self.final_epochs(share), weights_in=weights)
 
     def before(self, genotype: str) -> EvaluationRequest:
         """Score the weights that training starts from on val."""

@@ -241,9 +241,8 @@ class Searching:
         # With several objectives the finalists are spread over the front, most of it cheaper than these.
         evolution, n_workers, most_s = self._evolution, means.board.n_hands, means.limit.finals_s
         leading = evolution.population or sorted(evolution.evaluated.values(), key=rank_key)
-        trainings = (means.final_trainings_s([individual.genotype])[0] for individual in leading)
+        trainings = (means.trainings_of(individual.genotype) for individual in leading)
         chosen = affordable(trainings, n_workers, most_s, means.config.finalists)
-        kept = means.final_trainings_s(leading[i].genotype for i in chosen)
         # One that takes longer must not end the search: those to come may take less.
-        finals_s = min(makespan([second for each in kept for second in each], n_workers), most_s)
+        finals_s = min(makespan([second for one in chosen for second in one.seconds], n_workers), most_s)
         return means.limit.left_s - finals_s - means.board.closing_s

@@ -107,10 +107,17 @@ class Store:
     def append(self, *records: Record, meta: dict[str, Any]) -> None:
         """Commit evaluations together with the meta values that changed with them: all of it, or nothing.
 
-        An evaluation that is there already (a failed one tried again) is replaced.
+        An evaluation that is there already (a failed one tried again, a final training that was cut short) is replaced.
+        What test had to say of a final training that is replaced goes with it.
         """
         with self._transaction() as db:
             for record in records:
+                if record.evaluation.stage == "final":
+                    found = record.evaluation
+                    db.execute(
+                        "DELETE FROM evaluations WHERE stage='test' AND genotype=? AND seed_index=?",
+                        (found.genotype, found.seed_index),
+                    )
                 _put_record(db, record)
             database.put_meta(db, meta)
 

@@ -141,7 +141,8 @@ def test_too_short_a_time_still_gives_a_model_and_says_that_finalists_are_left_o
     ranked = min(2, n_stored(folder))
     if ranked == 2:
         assert len(few) == 1
-        assert re.fullmatch("time is left to train (1|none) of 2 finalists(, so .*)?; resume trains the rest", few[0])
+        said = "time is left to train (1|none) of 2 finalists(, so .*)?, for 1 of 2 epochs; resume trains the rest"
+        assert re.fullmatch(said, few[0])
     script.write()
     assert opened(folder).run().state == "done"
     assert course(folder) == course(whole)
@@ -165,11 +166,16 @@ def test_without_time_for_all_finalists_the_last_run_trains_the_rest(script: Scr
     result = created(folder, **few).run(events.append, limit_s=5.0)
     assert result.state == "time-up"
     n_trained = len(summary(folder)["finalists"])
-    assert 1 <= n_trained < 4
-    assert warnings_of(events) == [f"time is left to train {n_trained} of 4 finalists; resume trains the rest"]
+    assert 1 <= n_trained <= 4
+    (warning,) = warnings_of(events)
+    said = rf"time is left to train {n_trained} of 4 finalists(, for \d+ of 20 epochs)?; resume trains the rest"
+    assert re.fullmatch(said, warning)
     script.write()
     assert opened(folder).run().state == "done"
-    assert len(summary(folder)["finalists"]) == len(script.begun("final")) == 4
+    assert len(summary(folder)["finalists"]) == 4
+    store = Store.read(folder)
+    assert {record.evaluation.images_seen for record in store.records("final")} == {20 * 32}
+    store.close()
 
 
 def test_nothing_begins_that_would_not_end_in_time(script: Script, tmp_path: Path) -> None:
@@ -288,3 +294,37 @@ def test_a_pause_of_the_process_counts_neither_as_active_nor_into_the_time_given
     assert state == "interrupted"
     assert PAUSED_S <= paused_s < PAUSED_S + MARGIN_S
     assert 0 < active_s <= wall_s - PAUSED_S
+
+
+def test_finalists_are_trained_for_a_part_where_time_is_short_and_whole_once_there_is_more(
+    script: Script, whole: Path, tmp_path: Path
+) -> None:
+    """Candidates are said to take 10 s, so final trainings 200 s, and there are 150."""
+    folder = tmp_path / "study"
+    script.write()
+    events: list[Any] = []
+    changes = LONG | {"final_epochs": 20, "generations": 0}
+    result = created(folder, expected=lambda genotype: 10.0, **changes).run(events.append, limit_s=150.0)
+    assert result.state == "time-up"
+    store = Store.read(folder)
+    finals = list(store.records("final"))
+    store.close()
+    assert [summary(folder)["finalists"][0]["genotype"]] == [result.summary["best"]["genotype"]]
+    shares = {record.evaluation.images_seen / (20 * 32) for record in finals}
+    assert len(finals) == 2
+    assert len(shares) == 1
+    assert 0.25 <= (share := shares.pop()) < 1.0
+    assert warnings_of(events) == [
+        f"time is left to train 2 of 2 finalists, for {round(20 * share)} of 20 epochs; resume trains the rest"
+    ]
+    script.write()
+    assert opened(folder).run().state == "done"
+    store = Store.read(folder)
+    assert {record.evaluation.images_seen for record in store.records("final")} == {20 * 32}
+    # What test said of the shorter training is gone with it, and it was asked again.
+    assert len(list(store.records("test"))) == 1
+    store.close()
+    assert len(script.begun("final")) == 4
+    # Nothing is trained for a third time.
+    assert opened(folder).run().state == "done"
+    assert len(script.begun("final")) == 4
