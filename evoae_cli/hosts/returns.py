@@ -162,19 +162,22 @@ class Returns:
     def _ending(self, holding: Holding, result: TaskResult) -> tuple[wire.Ending, bool]:
         """A result as it travels, and whether a file goes before it."""
         kind: wire.EndingKind = "reported"
-        payload, has_file = b"", False
+        payload, has_file, reason = b"", False, result.reason
         if result.is_worker_loss:
             kind = "lost"
         elif result.is_host_failure:
             kind = "refused"
         elif result.payload:
-            payload, has_file = self._freight.pack_result(result.payload)
+            try:
+                payload, has_file = self._freight.pack_result(result.payload)
+            except ValueError as error:
+                kind, reason = "lost", f"its result cannot be sent: {error}"
         ending = wire.Ending(
             loan=holding.loan.id,
             kind=kind,
             outcome=result.outcome,
             payload=payload,
-            reason=result.reason[:600],
+            reason=reason[:600],
             worker=result.worker[:200],
             run_s=max(0.0, result.run_s),
             log=result.log[-_MAX_LOG:],
