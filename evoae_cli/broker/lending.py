@@ -107,10 +107,6 @@ class LendingLedger(Ledger):
         """Take all loans of a lost peer back, to the front of the queue and without an attempt."""
         return self._reclaim(list(self._lent_to.get(peer, {}).values()))
 
-    def n_lent_to(self, peer: str) -> int:
-        """How many loans `peer` holds."""
-        return len(self._lent_to.get(peer, {}))
-
     def withdraw(self) -> list[Task]:
         """Take back every task of this host that no worker runs, here or as far as peers have said; no results."""
         unbegun = [entry for entry in self._lent.values() if not entry.has_begun]

@@ -47,6 +47,22 @@ class _News:
         return lines
 
 
+def _means(
+    local: LocalEngine, freight: Freight, depot: Depot, news: _News, title: str, on_loss: Callable[[Lost], None]
+) -> Means:
+    """What `local` gives its host to work with."""
+    return Means(
+        broker=local.broker,
+        freight=freight,
+        depot=depot,
+        hands=lambda: hands_of(local),
+        title=title,
+        tell=news.tell,
+        on_loss=on_loss,
+        on_change=local.wake,
+    )
+
+
 class LinkedEngine:
     """A `LocalEngine` whose broker `host` shares with others; satisfies `engine.protocol.Engine`.
 
@@ -68,18 +84,7 @@ class LinkedEngine:
     def start(self) -> None:
         """Start the workers, and let other hosts in. Raises EvoaeError if the workers' logs cannot be written."""
         self._local.start()
-        self._host.attach(
-            Means(
-                broker=self._local.broker,
-                freight=self._freight,
-                depot=self._depot,
-                hands=lambda: hands_of(self._local),
-                title=self._title,
-                tell=self._news.tell,
-                on_loss=self._keep_loss,
-                on_change=self._local.wake,
-            )
-        )
+        self._host.attach(_means(self._local, self._freight, self._depot, self._news, self._title, self._keep_loss))
 
     def submit(self, tasks: Sequence[Task]) -> None:
         """Queue tasks behind those already waiting."""
@@ -164,18 +169,7 @@ class Helping:
 
     def __enter__(self) -> "Helping":
         self._local.start()
-        self._host.attach(
-            Means(
-                broker=self._local.broker,
-                freight=self._freight,
-                depot=self._depot,
-                hands=lambda: hands_of(self._local),
-                title="",
-                tell=self._news.tell,
-                on_loss=lambda lost: None,
-                on_change=self._local.wake,
-            )
-        )
+        self._host.attach(_means(self._local, self._freight, self._depot, self._news, "", lambda lost: None))
         return self
 
     def __exit__(

@@ -1,6 +1,6 @@
 """This host among others: what it serves, whom it helps, where it is listed. One value that an engine attaches to."""
 
-import threading
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ SILENCE_S = 10.0
 """After so long without a word a host that helps is given up."""
 _SWEEPS = 10
 """Looks for silent hosts in that time."""
+_FAREWELL_LOOK_S = 0.05
 _FAREWELL_S = 3.0
 """How long the end waits for hosts that help to hear of it and leave."""
 
@@ -184,7 +185,7 @@ class Host:
     def _wait_for_farewells(self, lender: Lender) -> None:
         give_up_at = time.monotonic() + _FAREWELL_S
         while lender.n_guests and time.monotonic() < give_up_at:
-            threading.Event().wait(0.05)
+            time.sleep(_FAREWELL_LOOK_S)
 
     def _answer(self, request: wire.Request, host: str) -> wire.Answer:
         if self._lender is None:
@@ -198,8 +199,6 @@ class Host:
 
 def own_address(nameserver: Address) -> str:
     """The number under which the nameserver's network knows this host, as far as this host can tell."""
-    import socket
-
     if nameserver.is_loopback:
         return LOOPBACK
     try:

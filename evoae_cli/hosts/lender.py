@@ -22,10 +22,8 @@ _ROUND_A_LOAN = 1500
 class _Guest:
     """A host that helps."""
 
-    def __init__(self, peer: str, hello: wire.Hello, host: str, now: float) -> None:
+    def __init__(self, peer: str, hello: wire.Hello, now: float) -> None:
         self.peer = peer
-        self.hello = hello
-        self.host = host
         self.heard_at = now
         self.n_workers = hello.n_workers
         self.hardware = hello.hardware
@@ -174,7 +172,7 @@ class Lender:
             taken = {guest.peer for guest in self._guests.values()}
             name = hello.name or host
             peer = name if name not in taken else f"{name} ({self._n_guests})"
-            self._guests[token] = _Guest(peer, hello, host, self._clock())
+            self._guests[token] = _Guest(peer, hello, self._clock())
         self._on_change()
         if hello.listens_on is not None:
             self._on_helper(host, hello.listens_on)
@@ -279,7 +277,7 @@ class Lender:
             paths = [parcel.inputs.get(fetch.fingerprint) for parcel in guest.parcels.values()]
         path = next(filter(None, paths), None)
         if path is None:
-            return wire.Refused("unknown", "no task that you have needs this file")
+            return wire.Refused("gone", "no task that you have needs this file")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(fetch.offset)
@@ -292,7 +290,7 @@ class Lender:
         with self._lock:
             parcel = guest.parcels.get(put.loan)
         if parcel is None or parcel.output is None:
-            return wire.Refused("unknown", "you have no such task, or one that makes no file")
+            return wire.Refused("gone", "you have no such task, or one that makes no file")
         return guest.arrivals.take(put, parcel.output)
 
     def _leave(self, leave: wire.Leave) -> wire.Answer:

@@ -5,7 +5,7 @@ from typing import TypeVar
 from evoae_cli.errors import EvoaeError
 from evoae_cli.hosts import wire
 from evoae_cli.hosts.address import Address
-from evoae_cli.hosts.manager import Caller
+from evoae_cli.hosts.caller import Caller
 
 Found = TypeVar("Found", bound=wire.Answer)
 

@@ -19,11 +19,12 @@ from evoae_cli.errors import EvoaeError
 from evoae_cli.hosts import wire
 from evoae_cli.hosts.address import Address
 from evoae_cli.hosts.appetite import Appetite, Wanted
+from evoae_cli.hosts.caller import UnreachableError, WrongKeyError
 from evoae_cli.hosts.depot import Depot
+from evoae_cli.hosts.fetches import Fetches
 from evoae_cli.hosts.freight import Freight
 from evoae_cli.hosts.holdings import Holding, Holdings
 from evoae_cli.hosts.line import Line, RefusedError
-from evoae_cli.hosts.manager import UnreachableError, WrongKeyError
 from evoae_cli.hosts.returns import Returns
 from evoae_cli.outcome import Outcome
 from evoae_cli.version import __version__
@@ -94,7 +95,7 @@ class Link:
         self._clock = clock
         self._tell = tell
         self._on_idle = on_idle
-        self._polling, self._reporting, self._fetching = (Line(address, key, patience_s) for _ in range(3))
+        self._polling, self._reporting = Line(address, key, patience_s), Line(address, key, patience_s)
         self._holdings = Holdings()
         # All mutable state beside the holdings, under the condition's lock; each is a single value, which views read.
         self._changed = threading.Condition()
@@ -115,9 +116,14 @@ class Link:
             on_come=self._wake_poll,
             on_taken=self._note_taken,
         )
+        self._fetches = Fetches(
+            *(self._holdings, Line(address, key, patience_s), depot, self._lender, tell, beat_s),
+            on_here=lambda holding: self._give([holding]),
+            on_failure=self._refuse,
+        )
         self._threads = [
             threading.Thread(target=self._keep_doing, args=(step,), name=f"evoae link: {what}", daemon=True)
-            for what, step in (("poll", self._poll), ("return", self._returns.step), ("fetch", self._fetch))
+            for what, step in (("poll", self._poll), ("return", self._returns.step), ("fetch", self._fetches.step))
         ]
         appetite.join(self._lender)
 
@@ -167,7 +173,8 @@ class Link:
             self._is_stopping = True
             self._changed.notify_all()
         self._outbox.put(None)
-        lines = (self._polling, self._reporting, self._fetching)
+        self._fetches.wake()
+        lines = (self._polling, self._reporting, self._fetches.line)
         for line in lines:
             line.abort()
         for thread in self._threads:
@@ -209,9 +216,7 @@ class Link:
             except WrongKeyError as error:
                 self._fail(error)
             except RefusedError as error:
-                if error.kind == "unknown":
-                    self._begin_anew()
-                elif error.kind == "version":
+                if error.kind == "version":
                     self._fail(error)
                 else:
                     self._be_down(str(error))
@@ -304,6 +309,11 @@ class Link:
             is_taken = True
             self._be_up()
             self._take(answer, session)
+        except RefusedError as error:
+            if error.kind != "unknown":
+                raise
+            self._begin_anew()
+            return
         finally:
             self._returns.landed(riders, is_taken=is_taken)
             self._appetite.settled(self._lender, self._holdings.n_fetching)
@@ -327,8 +337,7 @@ class Link:
         here = {fingerprint for fingerprint in wanted if self._depot.find(fingerprint)}
         self._give(self._holdings.add(answer.loans, session, here))
         if self._holdings.n_fetching:
-            with self._changed:
-                self._changed.notify_all()
+            self._fetches.wake()
 
     def _give(self, ready: list[Holding]) -> None:
         """Give loans whose files are here to the workers."""
@@ -369,29 +378,3 @@ class Link:
                 )
         if not self._holdings:
             self._on_idle()
-
-    # ---- fetching ----
-
-    def _fetch(self) -> None:
-        holding = self._holdings.next_to_fetch()
-        if holding is None:
-            with self._changed:
-                self._changed.wait_for(lambda: self._is_stopping or self._holdings.n_fetching, self._beat_s)
-            return
-        try:
-            for fingerprint in holding.loan.inputs:
-                if self._depot.find(fingerprint) is None:
-                    self._tell(f"fetching images from {self.address}")
-                    self._depot.fetch(fingerprint, lambda offset: self._part(holding, fingerprint, offset))  # noqa: B023
-        except (UnreachableError, WrongKeyError, RefusedError):
-            raise
-        except (EvoaeError, OSError) as error:
-            if self._holdings.fetched(holding):
-                self._refuse(holding, str(error))
-            return
-        if self._holdings.fetched(holding):
-            self._give([holding])
-
-    def _part(self, holding: Holding, fingerprint: str, offset: int) -> tuple[bytes, int]:
-        part = self._fetching.ask(wire.Fetch(holding.session, fingerprint, offset), wire.Part)
-        return part.data, part.size

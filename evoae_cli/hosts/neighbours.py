@@ -140,14 +140,19 @@ class Neighbours:
                 self.link_to(address)
 
     def _end_links_but(self, there: Iterable[Address]) -> None:
-        """End links to brokers that are neither listed nor reachable: others may be found in their place."""
+        """End links that are of no more use: others may be found in their place."""
         with self._lock:
-            gone = [
-                link
-                for address, link in self._links.items()
-                if (address not in there and link.view().trouble) or link.is_over
-            ]
+            gone = [link for address, link in self._links.items() if self._is_gone(link, is_listed=address in there)]
             for link in gone:
                 del self._links[link.address]
         for link in gone:
             link.stop()
+
+    def _is_gone(self, link: Link, *, is_listed: bool) -> bool:
+        """Whether a link is over, or its broker neither listed nor reachable.
+
+        One that has failed stays while its broker is listed: a new one would fail again, every few seconds.
+        """
+        if link.failure is not None:
+            return not is_listed
+        return link.is_over or (not is_listed and bool(link.view().trouble))

@@ -78,7 +78,8 @@ class Returns:
                 by_session.setdefault(holding.session, []).append((holding, result))
         for session, pairs in by_session.items():
             try:
-                endings = [self._sent(holding, result) for holding, result in pairs]
+                sent = [self._sent(holding, result) for holding, result in pairs]
+                endings = [ending for ending in sent if ending is not None]
                 self._line.ask(wire.Report(session, endings), wire.Taken)
             except RefusedError as error:
                 # A late one, of a session that has ended: it was counted there. A poll finds the same out.
@@ -152,11 +153,16 @@ class Returns:
                 self._depot.output(result.task_id).unlink(missing_ok=True)
         self._on_taken(results)
 
-    def _sent(self, holding: Holding, result: TaskResult) -> wire.Ending:
-        """A result as it travels, once the file that was made has gone before it."""
+    def _sent(self, holding: Holding, result: TaskResult) -> wire.Ending | None:
+        """A result as it travels, once the file that was made has gone before it; None if nobody waits for that."""
         ending, has_file = self._ending(holding, result)
         if has_file:
-            self._send_file(holding)
+            try:
+                self._send_file(holding)
+            except RefusedError as error:
+                if error.kind != "gone":
+                    raise
+                return None
         return ending
 
     def _ending(self, holding: Holding, result: TaskResult) -> tuple[wire.Ending, bool]:

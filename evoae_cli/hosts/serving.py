@@ -42,11 +42,6 @@ class Serving:
         """Where it listens."""
         return self._server.address
 
-    @property
-    def n_turned_away(self) -> int:
-        """Connections without the key, or without sense."""
-        return self._server.n_turned_away
-
     def stop(self) -> None:
         """Listen no more, and end all connections."""
         self._is_stopping.set()

@@ -277,8 +277,8 @@ class About(_Message, frozen=True, tag="about"):
 class Refused(_Message, frozen=True, tag="refused"):
     """Not done, and why."""
 
-    kind: Literal["version", "malformed", "unknown", "wrong", "full"]
-    """`unknown`: no such session, loan, file or broker any more. `wrong`: not from this peer, or not now."""
+    kind: Literal["version", "malformed", "unknown", "gone", "wrong", "full"]
+    """`unknown`: no such session or broker any more. `gone`: no such loan. `wrong`: not from this peer, or not now."""
     reason: Line
 
 

@@ -65,7 +65,6 @@ def table_text(genotype: str) -> str:
 def _finalists(facts: Facts) -> Group:
     about = facts.about
     best, finalists = about["best"] or {}, about["finalists"]
-    epochs = str(facts.settings.get("final_epochs", ""))
     rows = []
     for final in finalists[:_MOST]:
         is_winner = _is_winner(final, best)
@@ -75,7 +74,7 @@ def _finalists(facts: Facts) -> Group:
             rows.append(
                 Row(
                     name=f"{table_text(final['genotype'])}{seed}",
-                    epochs=epochs,
+                    epochs=str(final["epochs"]),
                     fitness=final["outcome"],
                     is_genotype=True,
                 )
@@ -84,7 +83,7 @@ def _finalists(facts: Facts) -> Group:
         rows.append(
             Row(
                 name=f"{table_text(final['genotype'])}{seed}",
-                epochs=epochs,
+                epochs=str(final["epochs"]),
                 fitness=number(final["fitness"]),
                 val_db=db(final["psnr_db"]),
                 test_db=db(test["psnr_db"]) if test else "",

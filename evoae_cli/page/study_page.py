@@ -208,8 +208,8 @@ def _costs(facts: Facts, level: Line | None) -> tuple[Plot, ...]:
             n = len(charts.front(marks))
             caption = (
                 f"{n:,} of {several(len(marks), 'candidate')} cannot be beaten in both fitness and "
-                f"{charts.COST_LABELS[cost]}. Finalists were trained {facts.settings.get('final_epochs', 0):,} epochs, "
-                f"candidates {facts.settings.get('epochs', 0):,}."
+                f"{charts.COST_LABELS[cost]}. Finalists were trained up to {facts.settings.get('final_epochs', 0):,} "
+                f"epochs, candidates {facts.settings.get('epochs', 0):,}."
             )
             svg = charts.front_svg(facts.candidates, facts.finals, cost, level, f"front-{cost}")
             plots.append(Plot(svg=Markup(svg), caption=caption))

@@ -163,6 +163,7 @@ def _failure(record: Record) -> dict[str, Any]:
 def _finalists(store: Store) -> list[dict[str, Any]]:
     """The finalists in the order of their ranking on val; each training of each."""
     ranking: list[str] = store.meta("finalists", [])
+    n_images: int = store.meta("settings")["train_images"]
     place = {genotype: i for i, genotype in enumerate(ranking)}
     records = [record for record in store.records("final") if record.evaluation.genotype in place or not ranking]
     # Until all are trained, in the order of what is known of them.
@@ -175,6 +176,7 @@ def _finalists(store: Store) -> list[dict[str, Any]]:
             "outcome": str(record.evaluation.outcome),
             "reason": record.evaluation.reason,
             "parameters": record.evaluation.parameters,
+            "epochs": record.evaluation.images_seen // n_images,
             **(score_figures(record.evaluation) or {}),
         }
         for record in records

@@ -85,6 +85,20 @@ def echo(task: Job) -> bytes:
     return b"done " + task.data
 
 
+class Gate:
+    """Before it a worker waits with its task until it is opened."""
+
+    def __init__(self) -> None:
+        self._is_open = threading.Event()
+
+    def run(self, task: Job) -> bytes:
+        assert self._is_open.wait(30.0)
+        return echo(task)
+
+    def open(self) -> None:
+        self._is_open.set()
+
+
 class Crew:
     """Threads that work for a broker, as worker processes do."""
 

@@ -19,7 +19,8 @@ from parts import KEY, Helper, Owner, job, stopping, until
 from test_wire import ANSWERS, REQUESTS
 
 from evoae_cli.hosts import wire
-from evoae_cli.hosts.manager import MAX_UNPROVEN, Wire
+from evoae_cli.hosts.connection import Wire
+from evoae_cli.hosts.manager import MAX_UNPROVEN
 from evoae_cli.worker.memory import own_bytes
 
 N_WITH_KEY, N_WITHOUT = 8_000, 2_000

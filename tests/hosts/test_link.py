@@ -1,13 +1,13 @@
 """Tasks go to another host and come back, over a real socket; threads stand for worker processes."""
 
-import threading
 import time
 from pathlib import Path
 
 import pytest
-from parts import Helper, Job, Owner, echo, job, sha256, stopping, until
+from parts import Gate, Helper, Job, Owner, echo, job, sha256, stopping, until
 
-from evoae_cli.hosts.manager import WrongKeyError
+from evoae_cli.hosts import wire
+from evoae_cli.hosts.caller import WrongKeyError
 from evoae_cli.outcome import Outcome
 
 
@@ -32,41 +32,31 @@ def test_all_tasks_are_done_elsewhere_and_come_back_once(tmp_path: Path) -> None
 
 def test_it_borrows_no_more_than_its_workers_can_start_plus_one_each(tmp_path: Path) -> None:
     owner = Owner()
-    go_on = threading.Event()
-
-    def wait(task: Job) -> bytes:
-        assert go_on.wait(30.0)
-        return echo(task)
-
-    helper = Helper(owner.serving.address, tmp_path, n=3, run=wait)
+    gate = Gate()
+    helper = Helper(owner.serving.address, tmp_path, n=3, run=gate.run)
     with stopping(owner, helper):
         owner.broker.submit([job(number) for number in range(50)])
         until(lambda: owner.broker.counts().n_lent == 6)
         time.sleep(0.5)
         assert owner.broker.counts().n_lent == 6
-        go_on.set()
+        gate.open()
         owner.collect(50)
 
 
 def test_what_waits_ahead_is_left_for_others_where_little_is_left(tmp_path: Path) -> None:
     """Four tasks for two hosts of two: none may have four."""
     owner = Owner()
-    go_on = threading.Event()
-
-    def wait(task: Job) -> bytes:
-        assert go_on.wait(30.0)
-        return echo(task)
-
-    first = Helper(owner.serving.address, tmp_path, n=2, run=wait)
+    gate = Gate()
+    first = Helper(owner.serving.address, tmp_path, n=2, run=gate.run)
     with stopping(owner, first):
         owner.broker.submit([job(number) for number in range(4)])
         until(lambda: owner.broker.counts().n_lent == 2)
         time.sleep(0.3)
         assert owner.broker.counts().n_lent == 2
-        second = Helper(owner.serving.address, tmp_path, n=2, run=wait)
+        second = Helper(owner.serving.address, tmp_path, n=2, run=gate.run)
         with stopping(second):
             until(lambda: owner.broker.counts().n_lent == 4)
-            go_on.set()
+            gate.open()
             owner.collect(4)
             assert {result.worker.split("/")[0] for result in owner.results.values()} == {"helper", "helper (2)"}
 
@@ -74,20 +64,18 @@ def test_what_waits_ahead_is_left_for_others_where_little_is_left(tmp_path: Path
 def test_own_tasks_come_before_borrowed_ones(tmp_path: Path) -> None:
     owner = Owner()
     order: list[bytes] = []
-    go_on = threading.Event()
+    gate = Gate()
 
     def note(task: Job) -> bytes:
         order.append(task.data)
-        if task.data == b"0":
-            assert go_on.wait(30.0)
-        return echo(task)
+        return gate.run(task) if task.data == b"0" else echo(task)
 
     helper = Helper(owner.serving.address, tmp_path, n=1, run=note)
     with stopping(owner, helper):
         owner.broker.submit([job(number) for number in range(5)])
         until(lambda: order and helper.broker.counts().n_borrowed == 1)
         helper.broker.submit([job(number) for number in range(100, 105)])
-        go_on.set()
+        gate.open()
         owner.collect(5)
         assert order[:6] == [b"0", *(b"%d" % number for number in range(100, 105))]
         assert helper.broker.counts().n_done == 5
@@ -169,20 +157,15 @@ def test_a_result_that_is_none_is_an_attempt_too(tmp_path: Path) -> None:
 
 def test_a_host_that_drains_gives_back_what_it_has_not_begun(tmp_path: Path) -> None:
     owner = Owner()
-    go_on = threading.Event()
-
-    def wait(task: Job) -> bytes:
-        assert go_on.wait(30.0)
-        return echo(task)
-
-    helper = Helper(owner.serving.address, tmp_path, n=2, run=wait)
+    gate = Gate()
+    helper = Helper(owner.serving.address, tmp_path, n=2, run=gate.run)
     with stopping(owner, helper):
         owner.broker.submit([job(number) for number in range(10)])
         until(lambda: owner.broker.counts().n_lent == 4 and helper.broker.counts().n_leased == 2)
         helper.link.drain()
         until(lambda: owner.broker.counts().n_lent == 2)
         assert helper.link.n_held == 2
-        go_on.set()
+        gate.open()
         owner.collect(2)
         until(lambda: helper.link.n_held == 0)
         time.sleep(0.3)
@@ -194,13 +177,8 @@ def test_a_host_that_drains_gives_back_what_it_has_not_begun(tmp_path: Path) -> 
 
 def test_the_owner_takes_back_what_nobody_has_begun(tmp_path: Path) -> None:
     owner = Owner()
-    go_on = threading.Event()
-
-    def wait(task: Job) -> bytes:
-        assert go_on.wait(30.0)
-        return echo(task)
-
-    helper = Helper(owner.serving.address, tmp_path, n=2, run=wait)
+    gate = Gate()
+    helper = Helper(owner.serving.address, tmp_path, n=2, run=gate.run)
     with stopping(owner, helper):
         owner.broker.submit([job(number) for number in range(10)])
         until(lambda: owner.broker.counts().n_lent == 4)
@@ -209,7 +187,7 @@ def test_the_owner_takes_back_what_nobody_has_begun(tmp_path: Path) -> None:
         time.sleep(0.4)
         assert owner.broker.withdraw() == 8
         until(lambda: helper.broker.counts().n_borrowed == 0)
-        go_on.set()
+        gate.open()
         owner.collect(2)
         assert owner.broker.results.empty()
 
@@ -237,13 +215,8 @@ def test_another_key_is_no_link(tmp_path: Path) -> None:
 
 def test_a_silent_host_loses_its_tasks_without_blame_and_its_results_are_late(tmp_path: Path) -> None:
     owner = Owner(silence_s=0.5)
-    go_on = threading.Event()
-
-    def wait(task: Job) -> bytes:
-        assert go_on.wait(30.0)
-        return echo(task)
-
-    helper = Helper(owner.serving.address, tmp_path, n=2, run=wait, beat_s=3.0)
+    gate = Gate()
+    helper = Helper(owner.serving.address, tmp_path, n=2, run=gate.run, beat_s=3.0)
     with stopping(owner, helper):
         owner.broker.submit([job(number) for number in range(2)])
         # It beats too seldom for this owner.
@@ -251,7 +224,7 @@ def test_a_silent_host_loses_its_tasks_without_blame_and_its_results_are_late(tm
         assert "helper was silent for 0.5 s and is given up; 2 tasks taken back" in owner.told
         leases = [owner.broker.lease(name) for name in "ab"]
         assert [lease and (lease.task.id, lease.attempt) for lease in leases] == [(0, 1), (1, 1)]
-        go_on.set()
+        gate.open()
         until(lambda: owner.broker.counts().n_late == 2)
         for lease in leases:
             assert lease is not None
@@ -305,3 +278,32 @@ def test_another_version_of_evoae_is_no_link(tmp_path: Path, monkeypatch: pytest
     with stopping(owner, helper):
         until(lambda: helper.link.is_over)
         assert "it runs evoae 9.9.9, the search evoae" in helper.link.view().trouble
+
+
+def test_a_loan_that_is_gone_while_its_file_is_fetched_is_forgotten_alone(tmp_path: Path) -> None:
+    owner = Owner()
+    images = tmp_path / "images"
+    images.write_bytes(b"images")
+    fingerprint = sha256(images)
+    real, is_first = owner.lender.answer, True
+
+    def take_it_back_first(request: wire.Request, host: str) -> wire.Answer:
+        nonlocal is_first
+        if isinstance(request, wire.Fetch) and is_first:
+            is_first = False
+            owner.broker.withdraw()
+            (guest,) = owner.lender._guests.values()
+            owner.lender._forget(guest, list(guest.parcels))
+        return real(request, host)
+
+    owner.serving._answering = take_it_back_first
+    helper = Helper(owner.serving.address, tmp_path / "elsewhere", n=1)
+    with stopping(owner, helper):
+        owner.broker.submit([job(1, reads=str(images), fingerprint=fingerprint)])
+        until(lambda: not is_first)
+        owner.broker.submit([job(2, reads=str(images), fingerprint=fingerprint)])
+        owner.collect(1)
+        assert list(owner.results) == [2]
+        # It is the same link as before: it said hello once.
+        assert owner.told.count("helper helps with 1 worker") == 1
+        assert owner.lender.n_guests == 1

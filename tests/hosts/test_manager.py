@@ -16,7 +16,8 @@ import pytest
 from evoae_cli.errors import UsageError
 from evoae_cli.hosts import manager
 from evoae_cli.hosts.address import LOOPBACK, Address
-from evoae_cli.hosts.manager import Caller, ManagerServer, UnreachableError, WrongKeyError
+from evoae_cli.hosts.caller import Caller, UnreachableError, WrongKeyError
+from evoae_cli.hosts.manager import ManagerServer
 
 KEY = b"k" * 40
 HERE = Address(LOOPBACK, 0)

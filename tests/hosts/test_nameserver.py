@@ -1,5 +1,6 @@
 """Brokers find each other through a nameserver, which may go and come."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -183,3 +184,20 @@ def test_a_broker_is_no_nameserver_and_a_nameserver_no_broker(names: Names) -> N
             with pytest.raises(RefusedError, match=r"this is a (nameserver|broker); what was asked is for a"):
                 line.ask(request, wire.Taken)
             line.close()
+
+
+def test_a_link_that_cannot_work_is_not_made_again_and_again(names: Names, tmp_path: Path) -> None:
+    owner = Owner()
+    registration = registered(names, owner)
+    helper = Helper(None, tmp_path)
+    made: list[Address] = []
+
+    def make(address: Address) -> Link:
+        made.append(address)
+        return helper.another_link(address, b"j" * 40)
+
+    around = Neighbours(make, nameserver=(names.address, KEY), served=None, tell=helper.told.append, look_s=0.05)
+    with stopping(owner, registration, helper, around):
+        until(lambda: around.failures)
+        time.sleep(0.5)
+        assert made == [owner.serving.address]
