@@ -19,6 +19,12 @@ from evoae_cli.evaluation.readers import read_image
 from evoae_cli.study.model import save_model
 
 
+def arrays(path: str) -> dict[str, Any]:
+    """All arrays of an NPZ file, which is closed again."""
+    with np.load(path, allow_pickle=False) as npz:
+        return dict(npz)
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -46,7 +52,7 @@ def test_codes_of_equal_images_go_into_scikit_learn_as_they_are(
     make_pictures(here / "images", *[(32, 32)] * 6)
     code, out, err = evoae(capfd, "encode", finished_study, "images", "-o", "codes.npz")
     assert (code, out) == (0, "codes.npz\n")
-    file = np.load("codes.npz", allow_pickle=False)
+    file = arrays("codes.npz")
     assert file["codes"].dtype == np.float32
     assert file["codes"].shape == (6, np.prod(file["shape"]))
     assert len(KMeans(2, n_init=1).fit(file["codes"]).labels_) == 6
@@ -95,7 +101,7 @@ def test_images_of_several_sizes_can_be_brought_to_one(
 ) -> None:
     make_pictures(here / "images", (20, 33), (64, 17), (16, 16))
     assert evoae(capfd, "encode", finished_study, "images", "-o", "codes.npz", option, 16)[0] == 0
-    file = np.load("codes.npz", allow_pickle=False)
+    file = arrays("codes.npz")
     assert file["sizes"].tolist() == [[16, 16]] * 3
     middle = read_image(here / "images" / "0.png")[2:18, 8:24]
     is_equal = np.array_equal(file["codes"][0], encode(load_model(finished_study), middle).ravel())
@@ -112,7 +118,7 @@ def test_what_cannot_be_encoded_is_left_out_and_named_and_the_exit_code_is_1(
     assert [line.split(":")[0] for line in err.splitlines()] == ["warning", "warning", "evoae"]
     assert "1.png cannot be read" in err
     assert "2.png: 8x8 pixels are too few for 32x32" in err
-    assert np.load("codes.npz")["names"].tolist() == ["0.png"]
+    assert arrays("codes.npz")["names"].tolist() == ["0.png"]
 
 
 def test_images_are_overwritten_only_by_force_and_all_are_looked_at_first(
