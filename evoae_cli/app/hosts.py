@@ -1,6 +1,5 @@
 """`evoae hosts [HOST:PORT]`: which searches there are, and who helps them."""
 
-import contextlib
 import json
 import sys
 from typing import Annotated
@@ -10,15 +9,12 @@ import typer
 
 from evoae_cli.app.common import Debug, Json
 from evoae_cli.app.console import result_width
-from evoae_cli.app.hosting import NAMESERVER_PORT, KeyFile
+from evoae_cli.app.hosting import NAMESERVER_PORT, KeyFile, asked
 from evoae_cli.app.tables import columns
 from evoae_cli.errors import EvoaeError
 from evoae_cli.hosts import wire
-from evoae_cli.hosts.address import LOOPBACK, Address, parse_address
+from evoae_cli.hosts.address import LOOPBACK, Address, parse_address, seen_through
 from evoae_cli.hosts.key import key_for
-from evoae_cli.hosts.line import Line
-
-_PATIENCE_S = 5.0
 
 
 def hosts(
@@ -32,13 +28,13 @@ def hosts(
     """Show searches that listen: their queues, workers, and the hosts that help."""
     place = parse_address("HOST:PORT", address)
     key = key_for(key_file, [place])
-    found = _asked(place, key)
+    found = asked(place, key)
     searches: list[tuple[Address, wire.About | str]] = []
     if isinstance(found, wire.Brokers):
         for broker in found.brokers:
-            there = Address(broker.host, broker.port)
+            there = seen_through(place, broker.host, broker.port)
             try:
-                about = _asked(there, key)
+                about = asked(there, key)
             except EvoaeError as error:
                 searches.append((there, f"{broker.name}: {error}"))
                 continue
@@ -46,7 +42,7 @@ def hosts(
                 searches.append((there, about))
     else:
         searches.append((place, found))
-    text = json.dumps(_plain(searches)) if as_json else "\n".join(hosts_lines(searches, result_width()))
+    text = json.dumps({"searches": _plain(searches)}) if as_json else "\n".join(hosts_lines(searches, result_width()))
     sys.stdout.write(text + "\n")
 
 
@@ -69,13 +65,6 @@ def hosts_lines(searches: list[tuple[Address, wire.About | str]], width: int | N
     if len(rows) == 1 and not troubles:
         return ["no search is registered there; start one: evoae search denoise --nameserver HOST:PORT"]
     return [*(columns(rows, tuple(range(2, 8)), width) if len(rows) > 1 else []), *troubles]
-
-
-def _asked(address: Address, key: bytes) -> wire.About | wire.Brokers:
-    with contextlib.closing(Line(address, key, _PATIENCE_S)) as line:
-        found = line.ask_any(wire.Ask(), (wire.About, wire.Brokers))
-    assert isinstance(found, wire.About | wire.Brokers)
-    return found
 
 
 def _plain(searches: list[tuple[Address, wire.About | str]]) -> list[dict[str, object]]:

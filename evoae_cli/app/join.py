@@ -1,13 +1,12 @@
 """`evoae join HOST:PORT`: help a search on another host with this one's workers."""
 
-import contextlib
 from typing import Annotated
 
 import typer
 
 from evoae_cli.app.common import Debug, Quiet
 from evoae_cli.app.console import stderr_console
-from evoae_cli.app.hosting import KeyFile, NameserverAt
+from evoae_cli.app.hosting import KeyFile, NameserverAt, check_nameserver, is_nameserver
 from evoae_cli.app.running import Show
 from evoae_cli.errors import UsageError
 from evoae_cli.hosts.address import Address, parse_address
@@ -54,6 +53,8 @@ def join(
     key = key_for(key_file, [one for one in (place, names) if one is not None])
     if place is not None:
         check_search(place, key)
+    elif names is not None:
+        check_nameserver(names, key)
     from evoae_cli.app.helping import help_others
 
     links = [] if place is None else [place]
@@ -63,9 +64,5 @@ def join(
 
 def check_search(address: Address, key: bytes) -> None:
     """Raise EvoaeError where no search listens, or one with another key: before PyTorch is loaded."""
-    from evoae_cli.hosts import wire
-    from evoae_cli.hosts.host import SILENCE_S
-    from evoae_cli.hosts.line import Line
-
-    with contextlib.closing(Line(address, key, SILENCE_S)) as line:
-        line.ask(wire.Ask(), wire.About)
+    if is_nameserver(address, key):
+        raise UsageError(f"{address} is a nameserver; to help what is listed there: --nameserver {address}")

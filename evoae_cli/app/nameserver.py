@@ -7,7 +7,7 @@ import typer
 
 from evoae_cli.app.common import Debug, Quiet, command_line
 from evoae_cli.app.console import stderr_console
-from evoae_cli.app.hosting import NAMESERVER_PORT, KeyFile
+from evoae_cli.app.hosting import NAMESERVER_PORT, KeyFile, called
 from evoae_cli.app.running import Show
 from evoae_cli.app.signals import exit_code, interruptible
 from evoae_cli.hosts.address import LOOPBACK, parse_address
@@ -34,7 +34,8 @@ def nameserver(
     is_over = threading.Event()
     with interruptible(is_over.set, is_over.set) as interruption:
         serving = Serving(address, key, names.answer, names.sweep, sweep_s=WINDOW_S / 10)
-        words = ["evoae", "search", "denoise", "--nameserver", str(serving.address)]
+        words = ["evoae", "search", "denoise", "--nameserver", str(called(serving.address))]
+        words += [] if key_file is None else ["--key-file", str(key_file)]
         show.say(f"nameserver at {serving.address}; searches are listed with: {command_line(*words)}")
         is_over.wait()
         serving.stop()

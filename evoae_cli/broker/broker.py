@@ -181,10 +181,10 @@ class Broker:
         self._tell_of([loan] if loan is not None else [])
         return loan
 
-    def reclaim(self, peer: str) -> list[Lease]:
-        """Take back, to the front of the queue, whatever was lent to a peer that is lost."""
+    def reclaim(self, peer: str, loan_ids: Collection[int] | None = None) -> list[Lease]:
+        """Take back, to the front of the queue, what was lent to a peer that is lost: these loans, or all."""
         with self._changed:
-            loans = self._ledger.reclaim(peer)
+            loans = self._ledger.reclaim(peer, loan_ids)
         self._tell_of(loans)
         return loans
 

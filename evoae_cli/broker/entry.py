@@ -9,7 +9,7 @@ from evoae_cli.broker.task import Lease, Task
 class Entry:
     """An open task. `lease` and the times hold while it is leased or lent."""
 
-    __slots__ = ("attempt", "ends_at", "expires_at", "granted_at", "has_begun", "lease", "state", "task")
+    __slots__ = ("attempt", "ends_at", "expires_at", "granted_at", "has_begun", "lease", "state", "stays_home", "task")
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -21,6 +21,8 @@ class Entry:
         self.ends_at = math.inf
         self.has_begun = False
         """Of a loan: whether the peer has said that a worker runs it."""
+        self.stays_home = not task.may_travel
+        """Whether it is lent to nobody, or to nobody any more."""
 
     @property
     def held(self) -> Lease:

@@ -46,14 +46,15 @@ class LendingLedger(Ledger):
         """Give `peer` the first tasks that may travel: one for each of its `n_idle` workers, and `n_ahead` more.
 
         Those ahead wait there while its workers run others, so they are given only as far as `n_left` tasks stay in the
-        queue, for whoever runs out of work before. A task that has cost a worker stays at home: it may harm a host.
+        queue, for whoever runs out of work before. A task that has cost a worker stays at home, since it may harm a
+        host, and so does one that a peer could not run, which would be lent to the same again.
         """
         n = n_idle + max(0, min(n_ahead, len(self._queue) - n_idle - n_left))
         loans: list[Lease] = []
         staying: list[Entry] = []
         while self._queue and len(loans) < n and len(staying) < _LOOKS_PAST:
             entry = self._queue.popleft()
-            if entry.task.may_travel and entry.attempt == 1:
+            if not entry.stays_home and entry.attempt == 1:
                 loans.append(self._lend(entry, peer, now))
             else:
                 staying.append(entry)
@@ -99,13 +100,21 @@ class LendingLedger(Ledger):
         return self._lose(entry, reason, worker=worker, run_s=run_s, log=log)
 
     def refuse_loan(self, peer: str, loan_id: int) -> Lease | None:
-        """Take a loan back that `peer` could not run, to the front and without an attempt; None where it holds none."""
-        entry = self._lent_to.get(peer, {}).get(loan_id)
-        return None if entry is None else self._reclaim([entry])[0]
+        """Take a loan back that `peer` could not run, to the front and without an attempt; None where it holds none.
 
-    def reclaim(self, peer: str) -> list[Lease]:
-        """Take all loans of a lost peer back, to the front of the queue and without an attempt."""
-        return self._reclaim(list(self._lent_to.get(peer, {}).values()))
+        It stays at home from now on.
+        """
+        entry = self._lent_to.get(peer, {}).get(loan_id)
+        if entry is None:
+            return None
+        entry.stays_home = True
+        return self._reclaim([entry])[0]
+
+    def reclaim(self, peer: str, loan_ids: Collection[int] | None = None) -> list[Lease]:
+        """Take loans of a lost peer back, to the front of the queue and without an attempt: these, or all."""
+        loans = self._lent_to.get(peer, {})
+        numbers = list(loans) if loan_ids is None else loan_ids
+        return self._reclaim([loans[number] for number in numbers if number in loans])
 
     def withdraw(self) -> list[Task]:
         """Take back every task of this host that no worker runs, here or as far as peers have said; no results."""

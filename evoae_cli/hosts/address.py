@@ -7,6 +7,8 @@ from typing import NamedTuple
 from evoae_cli.errors import UsageError
 
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"
+"""All addresses of a host, for listening."""
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
 
 
@@ -34,6 +36,15 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+def seen_through(nameserver: Address, host: str, port: int) -> Address:
+    """Where a broker that is listed at `host` can be reached from here.
+
+    One on the nameserver's own host is listed under a number that leads nowhere from elsewhere.
+    """
+    address = Address(host, port)
+    return Address(nameserver.host, port) if address.is_loopback else address
 
 
 def parse_address(option: str, text: str, *, default_host: str | None = None, least_port: int = 1) -> Address:

@@ -1,5 +1,6 @@
 """How many tasks a host asks for: one for each worker without work, and one more for each; all its links together."""
 
+import itertools
 import threading
 from collections.abc import Callable
 from typing import NamedTuple
@@ -34,6 +35,7 @@ class Appetite:
     def __init__(self, broker: Broker, hands: Callable[[], Hands]) -> None:
         self._broker = broker
         self.hands = hands
+        self._local_ids = itertools.count(-1, -1)
         # All mutable state, under the lock: what each link has asked for, and what it has that the broker has not yet.
         self._lock = threading.Lock()
         self._asked: dict[str, int] = {}
@@ -50,6 +52,10 @@ class Appetite:
             self._asked.pop(link, None)
             self._fetching.pop(link, None)
 
+    def new_id(self) -> int:
+        """What the broker will know a borrowed task by, of whichever link: below zero, where no study has its ids."""
+        return next(self._local_ids)
+
     @property
     def is_shared(self) -> bool:
         """Whether there are several links: then none may wait long with what it has asked for."""
@@ -62,6 +68,8 @@ class Appetite:
         """
         n_ready = self.hands().n_ready
         with self._lock:
+            if link not in self._asked:
+                return Wanted(0, 0)
             self._fetching[link] = n_fetching
             self._asked[link] = 0
             counts = self._broker.counts()
@@ -76,5 +84,7 @@ class Appetite:
     def settled(self, link: str, n_fetching: int) -> None:
         """What `link` has asked for has come, or not; tasks have been given to the broker, all but `n_fetching`."""
         with self._lock:
-            self._asked[link] = 0
-            self._fetching[link] = n_fetching
+            # One that has left stays away.
+            if link in self._asked:
+                self._asked[link] = 0
+                self._fetching[link] = n_fetching

@@ -60,10 +60,13 @@ class Fetches:
         except (UnreachableError, WrongKeyError):
             raise
         except RefusedError as error:
-            if error.kind not in ("unknown", "gone"):
+            if error.kind in ("unknown", "gone"):
+                # Nobody waits for it any more; what that means for others, the polls find out.
+                self._holdings.give_up_fetching([holding.local_id])
+            elif error.kind == "wrong" and self._holdings.fetched(holding):
+                self._on_failure(holding, str(error))
+            else:
                 raise
-            # Nobody waits for it any more; what that means for others, the polls find out.
-            self._holdings.give_up_fetching([holding.local_id])
         except (EvoaeError, OSError) as error:
             if self._holdings.fetched(holding):
                 self._on_failure(holding, str(error))

@@ -2,13 +2,13 @@
 
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from evoae_cli.hosts import wire
 
 
 class Holding:
-    """A loan here. The broker knows it by `local_id`, below zero, where no study has its ids."""
+    """A loan here. The broker knows it by `local_id`."""
 
     __slots__ = ("is_fetching", "loan", "local_id", "session")
 
@@ -24,15 +24,16 @@ class Holdings:
 
     A loan is held until the other side has taken its result, has said that nobody waits for it, or has given the link
     up. One that a worker runs by then is no longer held, and yet known: its result is late, and counted by its owner.
+    `new_id` gives numbers that no other task of the broker has.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, new_id: Callable[[], int]) -> None:
+        self._new_id = new_id
         # All mutable state, under the lock.
         self._lock = threading.Lock()
         self._held: dict[int, Holding] = {}
         self._known: dict[int, Holding] = {}
         self._to_fetch: deque[Holding] = deque()
-        self._n_borrowed = 0
 
     def __len__(self) -> int:
         return len(self._held)
@@ -47,8 +48,7 @@ class Holdings:
         ready = []
         with self._lock:
             for loan in loans:
-                self._n_borrowed += 1
-                holding = Holding(loan, session, -self._n_borrowed)
+                holding = Holding(loan, session, self._new_id())
                 self._held[loan.id] = self._known[holding.local_id] = holding
                 if all(fingerprint in has_files for fingerprint in loan.inputs):
                     ready.append(holding)

@@ -1,5 +1,6 @@
 """This host among others: what it serves, whom it helps, where it is listed. One value that an engine attaches to."""
 
+import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from evoae_cli.broker.broker import Broker
 from evoae_cli.broker.task import Lost
 from evoae_cli.errors import EvoaeError
 from evoae_cli.hosts import wire
-from evoae_cli.hosts.address import LOOPBACK, Address
+from evoae_cli.hosts.address import EVERYWHERE, LOOPBACK, Address
 from evoae_cli.hosts.appetite import Appetite, Hands
 from evoae_cli.hosts.depot import Depot
 from evoae_cli.hosts.freight import Freight
@@ -66,6 +67,7 @@ class Host:
     ) -> None:
         self._key = key
         self._name = name
+        self._own = secrets.token_bytes(16)
         self._links = tuple(links)
         self._nameserver = nameserver
         self._silence_s = silence_s
@@ -94,7 +96,8 @@ class Host:
             return Link(
                 *(means.broker, address, self._key, means.freight, means.depot, appetite),
                 name=self._name,
-                listens_on=None if served is None else served.port,
+                own=None if served is None else self._own,
+                listens_on=_port_for(address, served),
                 patience_s=self._silence_s,
                 beat_s=self._silence_s / _SWEEPS,
                 gone_after_s=self._gone_after_s,
@@ -117,6 +120,7 @@ class Host:
                 name=means.title,
                 silence_s=self._silence_s,
                 n_workers=lambda: means.hands().n_ready,
+                own=self._own,
                 tell=means.tell,
                 on_loss=means.on_loss,
                 on_change=means.on_change,
@@ -197,6 +201,13 @@ class Host:
             self._lender.sweep()
 
 
+def _port_for(other: Address, served: Address | None) -> int | None:
+    """Where the host at `other` can reach this one's broker, if it can."""
+    if served is None or (served.is_loopback and not other.is_loopback):
+        return None
+    return served.port
+
+
 def own_address(nameserver: Address) -> str:
     """The number under which the nameserver's network knows this host, as far as this host can tell."""
     if nameserver.is_loopback:
@@ -205,6 +216,8 @@ def own_address(nameserver: Address) -> str:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             # Sends nothing: it only asks which way packets would go.
             probe.connect((nameserver.host, nameserver.port))
-            return str(probe.getsockname()[0])
+            found = Address(str(probe.getsockname()[0]), nameserver.port)
     except OSError:
-        return "0.0.0.0"
+        return EVERYWHERE
+    # The nameserver is on this host, and others know it by its name.
+    return EVERYWHERE if found.is_loopback else found.host

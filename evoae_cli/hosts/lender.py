@@ -1,16 +1,18 @@
 """The lending side of links: answers what other hosts ask of this one's broker. It knows no sockets and no threads."""
 
+import itertools
 import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from evoae_cli.broker.broker import Broker
 from evoae_cli.broker.task import Lease, Lost
 from evoae_cli.hosts import wire
 from evoae_cli.hosts.arrivals import Arrivals
 from evoae_cli.hosts.freight import Freight, Parcel
+from evoae_cli.outcome import Outcome
 from evoae_cli.version import __version__
 
 _ROOM = wire.MAX_MESSAGE - (1 << 14)
@@ -38,7 +40,8 @@ class Lender:
     """Lends tasks of `broker` to hosts that ask, and takes their results. All methods may be called from any thread.
 
     A host that is silent for `silence_s` is lost: what it had goes back to the front of the queue. `clock` is
-    monotonic, in seconds, and only ever compared with itself. `tell` gets one line for people, `on_loss` what a guest's
+    monotonic, in seconds, and only ever compared with itself. `own` is a number by which this host knows itself, should
+    it call itself by one of its many addresses. `tell` gets one line for people, `on_loss` what a guest's
     lost worker cost, under the broker's lock; neither may wait. `on_change` is called when guests or their workers
     change, `on_helper` with the address of a guest that has a broker of its own.
     """
@@ -51,6 +54,7 @@ class Lender:
         name: str,
         silence_s: float,
         n_workers: Callable[[], int],
+        own: bytes | None = None,
         tell: Callable[[str], None],
         on_loss: Callable[[Lost], None],
         on_change: Callable[[], None] = lambda: None,
@@ -62,6 +66,7 @@ class Lender:
         self._name = name
         self._silence_s = silence_s
         self._n_own_workers = n_workers
+        self._own = own
         self._tell = tell
         self._on_loss = on_loss
         self._on_change = on_change
@@ -70,7 +75,6 @@ class Lender:
         # All mutable state, under the lock, which is held for thinking, never for files or the broker.
         self._lock = threading.Lock()
         self._guests: dict[bytes, _Guest] = {}
-        self._n_guests = 0
         self._is_over = False
         self._swept_at = clock()
 
@@ -102,7 +106,8 @@ class Lender:
             pause_s = max(0.0, now - self._swept_at - self._silence_s / 2)
             self._swept_at = now
             for guest in self._guests.values():
-                guest.heard_at += pause_s
+                # One that was heard of since then has lost nothing.
+                guest.heard_at = min(now, guest.heard_at + pause_s)
             lost = [(token, guest) for token, guest in self._guests.items() if self._is_silent(guest, now)]
             for token, _ in lost:
                 del self._guests[token]
@@ -164,14 +169,15 @@ class Lender:
         if hello.evoae != __version__:
             reason = f"it runs evoae {hello.evoae}, the search evoae {__version__}; install the same version"
             return wire.Refused("version", reason)
+        if hello.own is not None and hello.own == self._own:
+            return wire.Refused("own", "it is this host itself")
         token = secrets.token_bytes(16)
         with self._lock:
             if len(self._guests) >= wire.MAX_TASKS:
                 return wire.Refused("full", f"{len(self._guests)} hosts help already")
-            self._n_guests += 1
             taken = {guest.peer for guest in self._guests.values()}
             name = hello.name or host
-            peer = name if name not in taken else f"{name} ({self._n_guests})"
+            peer = next(peer for peer in _names(name) if peer not in taken)
             self._guests[token] = _Guest(peer, hello, self._clock())
         self._on_change()
         if hello.listens_on is not None:
@@ -181,6 +187,8 @@ class Lender:
     def _loans(self, poll: wire.Poll) -> wire.Answer:
         guest = self._heard(poll.session)
         if guest is None:
+            for ending in poll.endings:
+                self._end(None, ending)
             return _unknown_session()
         guest.hardware = poll.hardware or guest.hardware
         if poll.n_workers and not guest.is_welcomed:
@@ -192,7 +200,7 @@ class Lender:
             self._on_change()
         for ending in poll.endings:
             self._end(guest, ending)
-        synced = self._broker.sync(guest.peer, poll.held, poll.running)
+        synced = self._broker.sync(guest.peer, frozenset(poll.held), poll.running)
         self._forget(guest, (loan.id for loan in synced.reclaimed))
         if self._is_over or (poll.n_idle + poll.n_ahead == 0 and poll.wait_s == 0):
             return wire.Loans([], list(synced.to_drop), self._is_over)
@@ -208,8 +216,8 @@ class Lender:
         )
         loans = self._packed(guest, found)
         if self._heard(poll.session) is None:
-            # It was given up while this waited.
-            self._broker.reclaim(guest.peer)
+            # It was given up while this waited; another may have its name by now.
+            self._broker.reclaim(guest.peer, [lease.id for lease in found])
             return _unknown_session()
         return wire.Loans(loans, list(synced.to_drop), self._is_over)
 
@@ -221,8 +229,7 @@ class Lender:
             parcel = self._freight.pack(lease.task.payload)
             room -= len(parcel.payload) + _ROUND_A_LOAN
             if room < 0:
-                for other in reversed(found[number:]):
-                    self._broker.refuse_loan(guest.peer, other.id)
+                self._broker.reclaim(guest.peer, [other.id for other in found[number:]])
                 break
             guest.parcels[lease.id] = parcel
             loans.append(
@@ -248,7 +255,8 @@ class Lender:
         worker = f"{peer}/{ending.worker}"
         kind, reason, payload = ending.kind, ending.reason, ending.payload
         parcel = guest.parcels.get(ending.loan) if guest is not None else None
-        if parcel is not None and kind == "reported":
+        # What has timed out, or failed, brings a reason and nothing else.
+        if parcel is not None and kind == "reported" and (payload or ending.outcome is Outcome.OK):
             try:
                 payload = self._freight.unpack_result(payload, parcel)
             except ValueError as error:
@@ -321,6 +329,12 @@ class Lender:
             with self._lock:
                 guest.parcels.pop(loan, None)
             guest.arrivals.forget(loan)
+
+
+def _names(name: str) -> Iterator[str]:
+    """The name, and others like it for hosts that are called the same."""
+    yield name
+    yield from (f"{name} ({number})" for number in itertools.count(2))
 
 
 def _unknown_session() -> wire.Refused:

@@ -22,7 +22,7 @@ class Line:
     """A connection for requests, made when it is first used and anew after a failure. One thread asks."""
 
     def __init__(self, address: Address, key: bytes, patience_s: float) -> None:
-        self._address = address
+        self.address = address
         self._caller = Caller(address, key, patience_s)
 
     def ask(self, request: wire.Request, kind: type[Found]) -> Found:
@@ -37,11 +37,11 @@ class Line:
         try:
             answer = wire.answer_in(self._caller.call(wire.packed(request)))
         except wire.WireError as error:
-            raise RefusedError(error.kind, str(error), self._address) from error
+            raise RefusedError(error.kind, str(error), self.address) from error
         if isinstance(answer, wire.Refused):
-            raise RefusedError(answer.kind, answer.reason, self._address)
+            raise RefusedError(answer.kind, answer.reason, self.address)
         if not isinstance(answer, kinds):
-            raise RefusedError("wrong", "its answer is to another question", self._address)
+            raise RefusedError("wrong", "its answer is to another question", self.address)
         return answer
 
     def abort(self) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from evoae_cli.broker.broker import Broker
-from evoae_cli.broker.task import Task, TaskResult
+from evoae_cli.broker.task import MAX_PAYLOAD, Task, TaskResult
 from evoae_cli.errors import EvoaeError
 from evoae_cli.hosts import wire
 from evoae_cli.hosts.address import Address
@@ -56,7 +56,8 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
 class Link:
     """Borrows tasks for `broker` from the one at `address`, from `start` to `stop`.
 
-    `tell` gets one line for people, and must not wait. A request waits `patience_s` for the other side, and a poll
+    `own` is the number by which this host's own broker, if it has one, knows itself. `tell` gets one line for people,
+    and must not wait. A request waits `patience_s` for the other side, and a poll
     comes every `beat_s` at least; how long a silence the lender bears, it says itself. A lender that cannot be reached
     for `gone_after_s` is given up. `on_idle` is called when it holds nothing any more.
     """
@@ -71,6 +72,7 @@ class Link:
         appetite: Appetite,
         *,
         name: str,
+        own: bytes | None = None,
         listens_on: int | None = None,
         patience_s: float = 10.0,
         beat_s: float = 1.0,
@@ -88,7 +90,9 @@ class Link:
         self._depot = depot
         self._appetite = appetite
         self._name = name
+        self._own = own
         self._listens_on = listens_on
+        self._patience_s = patience_s
         self._beat_s = beat_s
         self._gone_after_s = gone_after_s
         self._pauses_s = pauses_s
@@ -96,7 +100,7 @@ class Link:
         self._tell = tell
         self._on_idle = on_idle
         self._polling, self._reporting = Line(address, key, patience_s), Line(address, key, patience_s)
-        self._holdings = Holdings()
+        self._holdings = Holdings(appetite.new_id)
         # All mutable state beside the holdings, under the condition's lock; each is a single value, which views read.
         self._changed = threading.Condition()
         self._session: bytes | None = None
@@ -110,6 +114,8 @@ class Link:
         self._has_ended = False
         self.failure: EvoaeError | None = None
         """Why it is not tried again: another key, another version, or nobody there for too long."""
+        self.is_own = False
+        """Whether it was a link from this host to itself, which has ended."""
         self._outbox = broker.open_outbox(self._lender)
         self._returns = Returns(
             *(self._outbox, self._holdings, self._reporting, freight, depot),
@@ -139,6 +145,7 @@ class Link:
             n_workers=hands.n_ready,
             hardware=hands.hardware,
             listens_on=self._listens_on,
+            own=self._own,
         )
         welcome = self._polling.ask(hello, wire.Welcome)
         self._session, self._title = welcome.session, welcome.name
@@ -208,7 +215,7 @@ class Link:
         """Take one step after the other; where the other side is not there, after a pause that grows."""
         shortest_s, longest_s = self._pauses_s
         pause_s = shortest_s
-        while not self._is_stopping and self.failure is None:
+        while not (self._is_stopping or self.is_own) and self.failure is None:
             try:
                 step()
             except UnreachableError as error:
@@ -218,18 +225,25 @@ class Link:
             except RefusedError as error:
                 if error.kind == "version":
                     self._fail(error)
+                elif error.kind == "own":
+                    self._end_as_own()
                 else:
                     self._be_down(str(error))
+            except Exception as error:
+                # A fault of ours. Silence would have the lender wait for ever for what is here.
+                self._fail(EvoaeError(f"helping {self.address} has ended by a fault: {type(error).__name__}: {error}"))
+                raise
             else:
                 pause_s = shortest_s
                 continue
             self._pause(pause_s)
-            pause_s = min(2 * pause_s, longest_s)
+            # What is held here is lost with the lender's patience.
+            pause_s = min(2 * pause_s, self._patience_s / 4 if self._holdings else longest_s, longest_s)
 
     def _pause(self, seconds: float) -> None:
         """Wait, unless the link is to stop."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_stopping, seconds)
+            self._changed.wait_for(lambda: self._is_stopping or self.is_own or self.failure is not None, seconds)
 
     def _be_down(self, trouble: str) -> None:
         with self._changed:
@@ -241,7 +255,6 @@ class Link:
                 self._down_at = self._clock()
             is_gone = self._clock() - self._down_at > self._gone_after_s
         if is_gone:
-            self._take_out(self._holdings.local_ids())
             self._fail(UnreachableError(f"{trouble}, and has not for {self._gone_after_s:g} s; it is given up"))
         elif is_new:
             self._tell(f"{trouble}; trying again")
@@ -253,9 +266,20 @@ class Link:
             self._tell(f"{self.address} is there again")
 
     def _fail(self, error: EvoaeError) -> None:
+        self._take_out(self._holdings.local_ids())
         self.failure = error
         self._tell(str(error))
+        self._close_up()
+
+    def _end_as_own(self) -> None:
+        """It leads to this host's own broker, by an address that could not be told from others."""
+        self.is_own = self._has_ended = True
+        self._close_up()
+
+    def _close_up(self) -> None:
+        """Have all threads notice the end."""
         self._outbox.put(None)
+        self._fetches.wake()
         with self._changed:
             self._changed.notify_all()
 
@@ -312,6 +336,8 @@ class Link:
         except RefusedError as error:
             if error.kind != "unknown":
                 raise
+            # It has counted what rode with this poll as late.
+            is_taken = True
             self._begin_anew()
             return
         finally:
@@ -326,13 +352,15 @@ class Link:
                 )
 
     def _take(self, answer: wire.Loans, session: bytes) -> None:
-        if answer.is_over and not self._has_ended:
+        had_ended, self._has_ended = self._has_ended, answer.is_over
+        if answer.is_over and not had_ended:
             self._tell(f"{self._title} has ended")
-        self._has_ended = answer.is_over
         if answer.to_drop:
             local_ids = self._holdings.local_ids(answer.to_drop)
             self._take_out(local_ids)
             self._holdings.give_up(local_ids)
+            if not self._holdings:
+                self._on_idle()
         wanted = {fingerprint for loan in answer.loans for fingerprint in loan.inputs}
         here = {fingerprint for fingerprint in wanted if self._depot.find(fingerprint)}
         self._give(self._holdings.add(answer.loans, session, here))
@@ -347,6 +375,8 @@ class Link:
             inputs = {name: path for name in loan.inputs if (path := self._depot.find(name)) is not None}
             try:
                 payload = self._freight.unpack(loan.payload, inputs, self._depot.output(holding.local_id))
+                if len(payload) > MAX_PAYLOAD:
+                    raise ValueError(f"with the paths of this host it has {len(payload)} bytes, at most {MAX_PAYLOAD}")
             except ValueError as error:
                 self._refuse(holding, f"the task cannot be read here: {error}")
                 continue

@@ -7,6 +7,7 @@ there may be, and the server's own methods (`create`, `shutdown` and others), of
 """
 
 import contextlib
+import resource
 import socket
 import threading
 import time
@@ -29,8 +30,12 @@ HANDSHAKE_S = 5.0
 MAX_UNPROVEN = 32
 """Connections that may be in that state; more are closed at once."""
 MAX_CONNECTIONS = 1024
+"""As far as the process may have so many files open: each takes two."""
 _WRITE_S = 30.0
 _BACKLOG = 512
+_GOODBYE_S = 2.0
+_SPARE_FILES = 256
+"""Descriptors that the rest of the process may need."""
 _SYSTEM_PAUSE_S = 0.1
 """Before the next try where the system has no room for a connection."""
 
@@ -53,6 +58,7 @@ class _Server(Server):
         self.wires: set[Wire] = set()
         self.unproven: dict[Wire, float] = {}
         self.n_turned_away = 0
+        self.most = most_connections()
         # Managers have 16 wait, and a seventeenth would try again only after a second.
         self.listener._listener._socket.listen(_BACKLOG)
         self.threads = [
@@ -73,7 +79,7 @@ class _Server(Server):
                 self.is_stopping.wait(_SYSTEM_PAUSE_S)
                 continue
             with self.mutex:
-                has_room = len(self.unproven) < MAX_UNPROVEN and len(self.wires) < MAX_CONNECTIONS
+                has_room = len(self.unproven) < MAX_UNPROVEN and len(self.wires) < self.most
                 is_let_in = has_room and not self.is_stopping.is_set()
                 if is_let_in:
                     self.wires.add(wire)
@@ -132,20 +138,33 @@ class _Server(Server):
         return args
 
     def end(self) -> None:
-        """Take no more connections, and end those there are."""
+        """Take no more connections, and end those there are. Idempotent."""
         with self.mutex:
+            if self.is_stopping.is_set():
+                return
             self.is_stopping.set()
-        # Wakes the accepter, which waits without end.
+        # Wakes the accepter, which waits without end: on Linux at once, elsewhere by a caller.
+        listening = self.listener._listener._socket
+        with contextlib.suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             host, port = self.address
-            socket.create_connection((LOOPBACK if Address(host, port).is_any else host, port), HANDSHAKE_S).close()
+            socket.create_connection((LOOPBACK if Address(host, port).is_any else host, port), _GOODBYE_S).close()
         for thread in self.threads:
-            thread.join()
+            thread.join(_GOODBYE_S)
         self.listener.close()
         with self.mutex:
             wires = list(self.wires)
         for wire in wires:
             wire.abort()
+
+
+def most_connections() -> int:
+    """How many connections this process has room for; a few in any case."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(MAX_UNPROVEN, min(MAX_CONNECTIONS, (limit - _SPARE_FILES) // 2))
 
 
 class _Manager(BaseManager):

@@ -79,7 +79,7 @@ class Nameserver:
             pause_s = max(0.0, now - self._swept_at - self._window_s / 2)
             self._swept_at = now
             for entry in self._entries.values():
-                entry.heard_at += pause_s
+                entry.heard_at = min(now, entry.heard_at + pause_s)
             lost = [number for number, entry in self._entries.items() if now - entry.heard_at > self._window_s]
             dropped = [self._entries.pop(number) for number in lost]
         for entry in dropped:

@@ -5,20 +5,22 @@ from collections.abc import Callable, Iterable
 
 from evoae_cli.errors import EvoaeError
 from evoae_cli.hosts import wire
-from evoae_cli.hosts.address import Address
+from evoae_cli.hosts.address import Address, seen_through
 from evoae_cli.hosts.line import Line
 from evoae_cli.hosts.link import Link, LinkView
 
 _PATIENCE_S = 5.0
 LOOK_S = 2.0
 """How often the nameserver is asked."""
+MAX_LINKS = 64
+"""Each has three threads, and whoever has the key may say that it wants to be helped."""
 
 
 class Neighbours:
     """Keeps a link to each broker there is, from construction to `stop`.
 
-    `make` makes a link to an address, not started. `served` is where this host's own broker can be reached: to itself
-    it makes no link. A link that has ended makes room for another to the same address, should one be found there again.
+    `make` makes a link to an address, not started. `served` is where this host's own broker listens: to that it makes
+    no link. A link that has ended makes room for another to the same address, should one be found there again.
     """
 
     def __init__(
@@ -31,13 +33,13 @@ class Neighbours:
         look_s: float = LOOK_S,
     ) -> None:
         self._make = make
-        self._nameserver = nameserver
         self._served = served
         self._tell = tell
         self._look_s = look_s
         # All mutable state, under the lock.
         self._lock = threading.Lock()
         self._links: dict[Address, Link] = {}
+        self._found: set[Address] = set()
         self._is_draining = False
         self._is_stopping = threading.Event()
         self._is_down = False
@@ -45,23 +47,14 @@ class Neighbours:
         self._thread = threading.Thread(target=self._keep_looking, name="evoae neighbours", daemon=True)
         self._thread.start()
 
-    def add(self, link: Link) -> None:
-        """Start a link, unless there is one to this address already."""
-        with self._lock:
-            is_new = link.address not in self._links and not self._is_stopping.is_set() and not self._is_draining
-            if is_new:
-                self._links[link.address] = link
-        if is_new:
-            link.start()
-        else:
-            link.stop()
-
     def link_to(self, address: Address) -> None:
-        """Have a link to this address from now on, if there is none."""
+        """Have a link to this address from now on, if there is none, and there are not `MAX_LINKS` already."""
         with self._lock:
-            is_known = address in self._links
-        if not is_known and not self._is_own(address):
-            self.add(self._make(address))
+            is_closed = self._is_stopping.is_set() or self._is_draining
+            if is_closed or address in self._links or address == self._served or len(self._links) >= MAX_LINKS:
+                return
+            link = self._links[address] = self._make(address)
+        link.start()
 
     def views(self) -> list[LinkView]:
         """All links at this moment."""
@@ -113,9 +106,6 @@ class Neighbours:
         if self._line is not None:
             self._line.close()
 
-    def _is_own(self, address: Address) -> bool:
-        return self._served is not None and self._served in (address, Address("0.0.0.0", address.port))
-
     def _keep_looking(self) -> None:
         while not self._is_stopping.is_set():
             if self._line is not None:
@@ -133,14 +123,17 @@ class Neighbours:
         if self._is_down:
             self._tell("the nameserver is there again")
         self._is_down = False
-        there = [Address(broker.host, broker.port) for broker in found if not broker.standing.is_over]
+        there = [
+            seen_through(line.address, broker.host, broker.port) for broker in found if not broker.standing.is_over
+        ]
         self._end_links_but(there)
+        self._found.update(there)
         for address in there:
-            if not self._is_stopping.is_set():
-                self.link_to(address)
+            self.link_to(address)
 
     def _end_links_but(self, there: Iterable[Address]) -> None:
         """End links that are of no more use: others may be found in their place."""
+        there = list(there)
         with self._lock:
             gone = [link for address, link in self._links.items() if self._is_gone(link, is_listed=address in there)]
             for link in gone:
@@ -151,8 +144,10 @@ class Neighbours:
     def _is_gone(self, link: Link, *, is_listed: bool) -> bool:
         """Whether a link is over, or its broker neither listed nor reachable.
 
-        One that has failed stays while its broker is listed: a new one would fail again, every few seconds.
+        One that has failed, or leads here, stays while its broker is listed: a new one would end likewise, every few
+        seconds. One that the nameserver never knew of goes on trying.
         """
-        if link.failure is not None:
+        if link.failure is not None or link.is_own:
             return not is_listed
-        return link.is_over or (not is_listed and bool(link.view().trouble))
+        was_found = link.address in self._found
+        return link.is_over or (was_found and not is_listed and bool(link.view().trouble))

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+import msgspec
+
 from evoae_cli.broker.task import MAX_PAYLOAD, TaskResult
 from evoae_cli.hosts import wire
 from evoae_cli.hosts.depot import Depot
 from evoae_cli.hosts.freight import Freight
 from evoae_cli.hosts.holdings import Holding, Holdings
 from evoae_cli.hosts.line import Line, RefusedError
+from evoae_cli.outcome import Outcome
 
 _ROUND_AN_ENDING = 10_000
 """Bytes that an ending may take beside its payload: its log, above all."""
@@ -57,6 +60,7 @@ class Returns:
         # Shared with the thread that polls, under the lock: what rides with its next poll, and whether that one waits
         # at the other side, so that nothing may wait for its return.
         self._lock = threading.Lock()
+        self._session: bytes | None = None
         self._riders: list[Rider] = []
         self._is_poll_away = False
 
@@ -78,8 +82,7 @@ class Returns:
                 by_session.setdefault(holding.session, []).append((holding, result))
         for session, pairs in by_session.items():
             try:
-                sent = [self._sent(holding, result) for holding, result in pairs]
-                endings = [ending for ending in sent if ending is not None]
+                endings = [self._sent(holding, result) for holding, result in pairs]
                 self._line.ask(wire.Report(session, endings), wire.Taken)
             except RefusedError as error:
                 # A late one, of a session that has ended: it was counted there. A poll finds the same out.
@@ -89,16 +92,19 @@ class Returns:
         self._forget(results)
 
     def board(self, session: bytes, *, is_waiting: bool) -> list[Rider]:
-        """What rides with a poll of this session that goes now; what ended in another one is forgotten.
+        """What rides with a poll of this session that goes now; what ended in another one is reported to that.
 
         With `is_waiting` the poll waits at the other side, if nothing rides with it. To be followed by `landed`.
         """
         with self._lock:
-            riders, self._riders = self._riders, []
+            self._session = session
+            late = [rider for rider in self._riders if rider.holding.session != session]
+            riders = [rider for rider in self._riders if rider.holding.session == session]
+            self._riders = []
             self._is_poll_away = is_waiting and not riders
-        late = [rider for rider in riders if rider.holding.session != session]
-        self._forget([rider.result for rider in late])
-        return [rider for rider in riders if rider.holding.session == session]
+        for rider in late:
+            self._outbox.put(rider.result)
+        return riders
 
     def landed(self, riders: list[Rider], *, is_taken: bool) -> None:
         """The poll has returned; what the other side has not taken rides with the next one."""
@@ -121,7 +127,8 @@ class Returns:
                 riders.append(Rider(holding, result, ending))
         with self._lock:
             n_bytes = sum(len(rider.ending.payload) + _ROUND_AN_ENDING for rider in (*self._riders, *riders))
-            if self._is_poll_away or n_bytes > wire.MAX_MESSAGE // 2:
+            is_late = any(rider.holding.session != self._session for rider in riders)
+            if self._is_poll_away or is_late or n_bytes > wire.MAX_MESSAGE // 2:
                 return False
             self._riders += riders
         known = {rider.result.task_id for rider in riders}
@@ -153,16 +160,20 @@ class Returns:
                 self._depot.output(result.task_id).unlink(missing_ok=True)
         self._on_taken(results)
 
-    def _sent(self, holding: Holding, result: TaskResult) -> wire.Ending | None:
-        """A result as it travels, once the file that was made has gone before it; None if nobody waits for that."""
+    def _sent(self, holding: Holding, result: TaskResult) -> wire.Ending:
+        """A result as it travels, once the file that was made has gone before it."""
         ending, has_file = self._ending(holding, result)
         if has_file:
             try:
                 self._send_file(holding)
             except RefusedError as error:
-                if error.kind != "gone":
+                if error.kind == "wrong":
+                    return _refused(ending, str(error))
+                # Nobody waits for it any more: without its file it is counted as late.
+                if error.kind not in ("gone", "unknown"):
                     raise
-                return None
+            except OSError as error:
+                return _refused(ending, f"what it has made cannot be read: {error.strerror or error}")
         return ending
 
     def _ending(self, holding: Holding, result: TaskResult) -> tuple[wire.Ending, bool]:
@@ -173,6 +184,9 @@ class Returns:
             kind = "lost"
         elif result.is_host_failure:
             kind = "refused"
+        elif result.outcome is Outcome.OOM:
+            # Its owner may have more memory.
+            kind, reason = "refused", result.reason or "out of memory"
         elif result.payload:
             try:
                 payload, has_file = self._freight.pack_result(result.payload)
@@ -198,3 +212,8 @@ class Returns:
                 is_last = len(data) < wire.MAX_CHUNK
                 self._line.ask(wire.Put(holding.session, holding.loan.id, offset, data, is_last), wire.Taken)
                 offset += len(data)
+
+
+def _refused(ending: wire.Ending, reason: str) -> wire.Ending:
+    """The same task, for others to run."""
+    return msgspec.structs.replace(ending, kind="refused", payload=b"", reason=reason[:600])

@@ -60,6 +60,8 @@ class Hello(_Message, frozen=True, tag="hello"):
     """Model of what its workers compute on; empty while they load."""
     listens_on: Port | None = None
     """Where its own broker can be reached, on the address that this comes from, if it has work of its own to lend."""
+    own: Token | None = None
+    """A random number of that broker, which refuses its own host as `own`: an address does not tell who is there."""
 
 
 class Welcome(_Message, frozen=True, tag="welcome"):
@@ -277,8 +279,9 @@ class About(_Message, frozen=True, tag="about"):
 class Refused(_Message, frozen=True, tag="refused"):
     """Not done, and why."""
 
-    kind: Literal["version", "malformed", "unknown", "gone", "wrong", "full"]
-    """`unknown`: no such session or broker any more. `gone`: no such loan. `wrong`: not from this peer, or not now."""
+    kind: Literal["version", "malformed", "unknown", "gone", "wrong", "full", "own"]
+    """`unknown`: no such session or broker any more. `gone`: no such loan. `wrong`: not from this peer, or not now.
+    `own`: a host has called itself."""
     reason: Line
 
 

@@ -62,7 +62,7 @@ def test_a_host_joins_a_real_search_and_leaves_when_it_is_asked(commands: Comman
     hosts = commands("gpu-1", "hosts", address, "--json")
     code, output = hosts.end()
     assert (code, hosts.lines) == (0, [])
-    (found,) = json.loads(output)
+    (found,) = json.loads(output)["searches"]
     assert (found["address"], found["n_workers"], len(found["helpers"])) == (address, 1, 1)
     helper.signal(signal.SIGINT)
     code, _ = helper.end()
@@ -100,6 +100,40 @@ def test_a_key_is_made_once_and_a_nameserver_is_ended_in_order(commands: Command
     )
     names.signal(signal.SIGINT)
     assert names.end()[0] == 130
+
+
+def test_a_search_is_no_nameserver_and_a_nameserver_no_search(commands: Commands, tmp_path: Path) -> None:
+    """Said at once, with what to write instead, before anything is loaded."""
+    names = commands("gpu-1", "nameserver", "--listen", "0")
+    address = names.line(r"^nameserver at (127\.0\.0\.1:\d+); ")[1]
+    search = commands("gpu-1", "search", "denoise", "--listen", "0", *options(**SMALL | {"generations": 50}))
+    there = search.line(r"other hosts help with: evoae join (127\.0\.0\.1:\d+)$")[1]
+    made = commands("gpu-2", "key", "other")
+    assert made.end() == (0, "other\n")
+    for words, line in (
+        (("join", address), f"{address} is a nameserver; to help what is listed there: --nameserver {address}"),
+        (
+            ("join", "--nameserver", there),
+            f"--nameserver {there} is a search, and no nameserver; help it with: evoae join {there}",
+        ),
+        (
+            ("join", "--nameserver", address, "--key-file", "other"),
+            f"{address} has another key; give the file that it was started with: --key-file FILE",
+        ),
+        (
+            ("search", "denoise", "--nameserver", address, "--key-file", "other"),
+            f"{address} has another key; give the file that it was started with: --key-file FILE",
+        ),
+        (
+            ("search", "denoise", "--nameserver", "192.0.2.1:7070", "--listen", "127.0.0.1:7077"),
+            "--listen 127.0.0.1:7077 can be reached from this machine alone, and others will be told of it by "
+            "192.0.2.1:7070; give the port alone: --listen 7077",
+        ),
+    ):
+        command = commands("gpu-2", *words)
+        assert command.end() == (2, ""), command.lines
+        assert command.lines == [f"evoae: {line}"]
+    assert not (tmp_path / "gpu-2" / "runs").exists()
 
 
 def test_nobody_there_is_one_line(commands: Commands) -> None:

@@ -58,6 +58,7 @@ class Model:
         self.queue: list[int] = []
         self.borrowed: list[int] = []
         self.loans: dict[int, Loan] = {}
+        self.refused: set[int] = set()
         self.n_attempts: dict[int, int] = {}
         self.held: dict[str, Held] = {}
         self.n_given = 0
@@ -215,7 +216,8 @@ class Model:
         granted = self.ledger.lend(peer, self.now, n_idle=n_idle, n_ahead=n_ahead, n_left=n_left)
         assert self.broker.lend(peer, n_idle=n_idle, n_ahead=n_ahead, n_left=n_left) == granted
         n = n_idle + max(0, min(n_ahead, len(self.queue) - n_idle - n_left))
-        fit = [task for task in self.queue if may_travel(task) and not self.n_attempts[task]][:n]
+        away = [task for task in self.queue if may_travel(task) and task not in self.refused]
+        fit = [task for task in away if not self.n_attempts[task]][:n]
         assert [loan.task.id for loan in granted] == fit
         for loan in granted:
             self.n_given += 1
@@ -252,6 +254,7 @@ class Model:
         elif loans:
             assert self.ledger.refuse_loan(peer, loans[-1].id) == self.broker.refuse_loan(peer, loans[-1].id)
             self.reclaimed(loans[-1:])
+            self.refused.add(loans[-1].task.id)
         else:
             assert self.ledger.refuse_loan(peer, 1) is self.broker.refuse_loan(peer, 1) is None
 

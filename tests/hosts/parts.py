@@ -57,7 +57,8 @@ class JobFreight:
         return payload, payload.startswith(b"file:")
 
     def unpack_result(self, payload: bytes, sent: Parcel) -> bytes:
-        if payload.startswith(b"nonsense"):
+        # As real evaluations: nothing is no result.
+        if payload.startswith(b"nonsense") or not payload:
             raise ValueError("nonsense")
         return payload
 
@@ -79,6 +80,14 @@ def until(is_so: Callable[[], Any], timeout_s: float = 20.0) -> None:
 
 
 Run = Callable[[Job], bytes]
+
+
+class FailingError(Exception):
+    """What a task raises that ends otherwise than well: how it ends, and why."""
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
 
 
 def echo(task: Job) -> bytes:
@@ -112,7 +121,10 @@ class Crew:
                 lease = broker.lease(name, timeout_s=0.05)
                 if lease is not None:
                     self.n_run += 1
-                    broker.report(lease.id, Outcome.OK, run(lease.task.payload))
+                    try:
+                        broker.report(lease.id, Outcome.OK, run(lease.task.payload))
+                    except FailingError as error:
+                        broker.report(lease.id, error.outcome, b"", str(error))
 
         self._threads = [threading.Thread(target=work, args=(f"worker {i}",), daemon=True) for i in range(n)]
         for thread in self._threads:

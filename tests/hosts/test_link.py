@@ -3,12 +3,14 @@
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
-from parts import Gate, Helper, Job, Owner, echo, job, sha256, stopping, until
+from parts import Crew, FailingError, Gate, Helper, Job, JobFreight, Owner, echo, job, sha256, stopping, until
 
 from evoae_cli.hosts import wire
 from evoae_cli.hosts.caller import WrongKeyError
 from evoae_cli.outcome import Outcome
+from evoae_cli.version import __version__
 
 
 def test_all_tasks_are_done_elsewhere_and_come_back_once(tmp_path: Path) -> None:
@@ -307,3 +309,190 @@ def test_a_loan_that_is_gone_while_its_file_is_fetched_is_forgotten_alone(tmp_pa
         # It is the same link as before: it said hello once.
         assert owner.told.count("helper helps with 1 worker") == 1
         assert owner.lender.n_guests == 1
+
+
+def test_tasks_of_several_links_are_told_apart(tmp_path: Path) -> None:
+    """One of the first link's outlasts its others, when the second link's first one comes."""
+    long, short = Owner(), Owner()
+    gate = Gate()
+
+    def run(task: Job) -> bytes:
+        if task.data.startswith(b"1"):
+            gate.run(task)
+        Path(task.writes).write_bytes(b"made by " + task.data)
+        return b"file:" + task.data
+
+    helper = Helper(long.serving.address, tmp_path / "elsewhere", n=2, run=run)
+    with stopping(long, short, helper):
+        long.broker.submit([job(number, writes=str(tmp_path / f"long-{number}")) for number in (1, 2, 3)])
+        long.collect(2)
+        second = helper.another_link(short.serving.address)
+        helper._links.append(second)
+        second.start()
+        short.broker.submit([job(number, writes=str(tmp_path / f"short-{number}")) for number in (2, 3, 4)])
+        short.collect(3)
+        gate.open()
+        long.collect(1)
+        assert (helper.link.failure, second.failure) == (None, None)
+        made = {path.name: path.read_text() for path in tmp_path.glob("*-*")}
+        names = [f"long-{number}" for number in (1, 2, 3)] + [f"short-{number}" for number in (2, 3, 4)]
+        assert made == {name: f"made by {name[-1]}" for name in names}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TIMEOUT, Outcome.CRASHED, Outcome.DIVERGED])
+def test_what_fails_there_ends_as_it_would_at_home(tmp_path: Path, outcome: Outcome) -> None:
+    def run(task: Job) -> bytes:
+        raise FailingError(outcome, "so it ended")
+
+    owner = Owner()
+    helper = Helper(owner.serving.address, tmp_path, n=1, run=run)
+    with stopping(owner, helper):
+        owner.broker.submit([job(1)])
+        owner.collect(1)
+        assert (owner.results[1].outcome, owner.results[1].reason, owner.losses) == (outcome, "so it ended", [])
+
+
+def test_what_needs_more_memory_than_there_is_there_is_run_at_home(tmp_path: Path) -> None:
+    def run(task: Job) -> bytes:
+        raise FailingError(Outcome.OOM, "out of memory")
+
+    owner = Owner()
+    helper = Helper(owner.serving.address, tmp_path, n=1, run=run)
+    with stopping(owner, helper):
+        owner.broker.submit([job(1)])
+        until(lambda: any("which is given to others: out of memory" in line for line in owner.told))
+        # It is not lent again.
+        until(lambda: owner.broker.counts().n_lent == 0)
+        time.sleep(0.3)
+        assert helper.crew.n_run == 1
+        crew = Crew(owner.broker, 1, lambda payload: b"at home")
+        with stopping(crew):
+            owner.collect(1)
+        assert (owner.results[1].payload, owner.results[1].attempt) == (b"at home", 1)
+
+
+@pytest.mark.parametrize("case", ["not readable", "not writable", "not made"])
+def test_a_file_that_cannot_be_used_costs_nobody_but_the_task_s_owner(tmp_path: Path, case: str) -> None:
+    """What comes after it is done there as ever."""
+    (tmp_path / "file").write_bytes(b"")
+    files = {
+        "not readable": {"reads": str(tmp_path / "gone"), "fingerprint": "0" * 64},
+        "not writable": {"writes": str(tmp_path / "file" / "made")},
+        "not made": {"writes": str(tmp_path / "made")},
+    }
+
+    def run(task: Job) -> bytes:
+        if task.data != b"1":
+            return echo(task)
+        if case == "not writable":
+            Path(task.writes).write_bytes(b"made")
+        return b"file:1"
+
+    owner = Owner()
+    helper = Helper(owner.serving.address, tmp_path / "elsewhere", n=1, run=run)
+    with stopping(owner, helper):
+        owner.broker.submit([job(1, **files[case])])
+        until(lambda: any("which is given to others" in line for line in owner.told))
+        owner.broker.submit([job(2), job(3)])
+        owner.collect(2)
+        assert sorted(owner.results) == [2, 3]
+        counts = owner.broker.counts()
+        assert (counts.n_queued, counts.n_lent, owner.losses) == (1, 0, [])
+        assert helper.link.failure is None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_in_a_link_ends_it_and_the_lender_takes_all_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    owner = Owner(silence_s=0.6)
+    helper = Helper(owner.serving.address, tmp_path, n=2, run=gate.run)
+    with stopping(owner, helper):
+        owner.broker.submit([job(number) for number in range(8)])
+        until(lambda: helper.broker.counts().n_leased == 2)
+
+        def broken(*anything: object) -> tuple[bytes, bool]:
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr(JobFreight, "pack_result", broken)
+        gate.open()
+        until(lambda: helper.link.failure is not None)
+        assert str(helper.link.failure).endswith("has ended by a fault: RuntimeError: broken")
+        until(lambda: owner.broker.counts().n_queued == 8)
+        assert helper.link.is_over
+        assert helper.broker.counts().n_borrowed == 0
+
+
+def test_a_host_does_not_help_itself_by_whatever_address(tmp_path: Path) -> None:
+    owner = Owner()
+    owner.lender._own = own = b"o" * 16
+    helper = Helper(owner.serving.address, tmp_path, own=own)
+    another = Helper(owner.serving.address, tmp_path, own=b"p" * 16)
+    with stopping(owner, helper, another):
+        until(lambda: helper.link.is_over)
+        assert (helper.link.is_own, helper.link.failure, helper.told) == (True, None, [])
+        until(lambda: owner.lender.n_guests == 1)
+        assert not another.link.is_over
+
+
+def test_results_that_ride_with_a_poll_after_a_silence_are_counted_as_late(tmp_path: Path) -> None:
+    now = 0.0
+    owner = Owner()
+    lender = owner.lender
+    lender._clock = lambda: now
+    with stopping(owner):
+        welcome = lender.answer(wire.Hello("a host", __version__, 1), "10.0.0.1")
+        assert isinstance(welcome, wire.Welcome)
+        owner.broker.submit([job(1)])
+        poll = wire.Poll(welcome.session, [], [], n_idle=1, n_ahead=0, n_workers=1, wait_s=0.0)
+        loans = lender.answer(poll, "10.0.0.1")
+        assert isinstance(loans, wire.Loans)
+        lender._guests.clear()
+        owner.broker.reclaim("a host")
+        ending = wire.Ending(loans.loans[0].id, "reported", Outcome.OK, b"done", "", "worker", 1.0)
+        answer = lender.answer(msgspec.structs.replace(poll, endings=[ending]), "10.0.0.1")
+        assert isinstance(answer, wire.Refused)
+        assert answer.kind == "unknown"
+        counts = owner.broker.counts()
+        assert (counts.n_late, counts.n_queued, counts.n_done) == (1, 1, 0)
+
+
+def test_a_host_that_was_heard_of_after_a_pause_gets_no_more_patience_than_others() -> None:
+    now = 0.0
+    owner = Owner(silence_s=1000.0)
+    lender = owner.lender
+    owner.stop()
+    lender._clock = lambda: now
+    lender._silence_s, lender._swept_at = 10.0, now
+    welcome = lender.answer(wire.Hello("a host", __version__, 1), "10.0.0.1")
+    assert isinstance(welcome, wire.Welcome)
+    now = 3600.0
+    lender.answer(wire.Poll(welcome.session, [], [], 0, 0, 1, 0.0), "10.0.0.1")
+    lender.sweep()
+    for later in (3604.0, 3608.0, 3612.0):
+        now = later
+        lender.sweep()
+    assert lender.n_guests == 0
+
+
+def test_hosts_of_one_name_have_names_of_their_own() -> None:
+    owner = Owner()
+    with stopping(owner):
+        for name in ("a", "a (2)", "a", "a"):
+            owner.lender.answer(wire.Hello(name, __version__, 1), "10.0.0.1")
+        assert [guest.name for guest in owner.lender.about().guests] == ["a", "a (2)", "a (3)", "a (4)"]
+
+
+def test_a_link_that_was_ended_asks_for_nothing_more(tmp_path: Path) -> None:
+    helper = Helper(None, tmp_path, n=2)
+    with stopping(helper):
+        appetite = helper.appetite
+        for link in ("one", "other"):
+            appetite.join(link)
+        appetite.ask("one", 0)
+        appetite.leave("one")
+        appetite.settled("one", 3)
+        assert not appetite.is_shared
+        assert appetite.ask("one", 0) == (0, 0)
+        assert appetite.ask("other", 0) == (2, 2)

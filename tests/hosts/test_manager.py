@@ -1,6 +1,7 @@
 """A real server on a real socket, with and without the key, spoken to well and badly."""
 
 import contextlib
+import resource
 import socket
 import struct
 import threading
@@ -207,3 +208,17 @@ def test_a_port_in_use_is_told_in_one_line(server: ManagerServer) -> None:
         ManagerServer(server.address, KEY, backwards)
     with pytest.raises(UsageError, match=r"^cannot listen on no-such-host\.invalid:7077: .*; choose another port or"):
         ManagerServer(Address("no-such-host.invalid", 7077), KEY, backwards)
+
+
+def test_it_ends_though_it_cannot_call_itself() -> None:
+    """As where the address that it listens on has gone."""
+    server = ManagerServer(HERE, KEY, backwards)
+    server._server.address = ("192.0.2.1", 9)
+    server.stop()
+    assert not any(thread.is_alive() for thread in server._server.threads)
+
+
+def test_connections_leave_room_for_the_files_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, most in ((1024, 384), (100, 32), (1 << 20, 1024), (resource.RLIM_INFINITY, 1024)):
+        monkeypatch.setattr(resource, "getrlimit", lambda which, limit=limit: (limit, limit))
+        assert manager.most_connections() == most

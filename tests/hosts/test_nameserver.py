@@ -1,5 +1,6 @@
 """Brokers find each other through a nameserver, which may go and come."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,8 @@ import pytest
 from parts import HERE, KEY, Helper, Owner, job, stopping, until
 
 from evoae_cli.hosts import wire
-from evoae_cli.hosts.address import Address
+from evoae_cli.hosts.address import EVERYWHERE, LOOPBACK, Address, seen_through
+from evoae_cli.hosts.host import own_address
 from evoae_cli.hosts.line import Line, RefusedError
 from evoae_cli.hosts.link import Link
 from evoae_cli.hosts.nameserver import Nameserver
@@ -201,3 +203,56 @@ def test_a_link_that_cannot_work_is_not_made_again_and_again(names: Names, tmp_p
         until(lambda: around.failures)
         time.sleep(0.5)
         assert made == [owner.serving.address]
+
+
+def test_the_same_broker_is_linked_once_however_many_ask_for_it(tmp_path: Path) -> None:
+    owner = Owner()
+    helper = Helper(None, tmp_path, n=2)
+    made = []
+
+    def make(address: Address) -> Link:
+        made.append(helper.another_link(address))
+        return made[-1]
+
+    around = Neighbours(make, nameserver=None, served=None, tell=helper.told.append)
+    with stopping(owner, helper, around):
+        barrier = threading.Barrier(8)
+
+        def ask() -> None:
+            barrier.wait()
+            around.link_to(owner.serving.address)
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 1
+        owner.broker.submit([job(number) for number in range(20)])
+        owner.collect(20)
+
+
+def test_a_link_that_was_asked_for_stays_though_the_nameserver_does_not_know_it(names: Names, tmp_path: Path) -> None:
+    owner = Owner()
+    address = owner.serving.address
+    helper = Helper(None, tmp_path)
+    around = neighbours(names, helper)
+    with stopping(helper, around):
+        around.link_to(address)
+        until(lambda: owner.lender.n_guests == 1)
+        owner.stop()
+        until(lambda: any(view.trouble for view in around.views()))
+        # Some looks at the nameserver later it still tries.
+        time.sleep(0.5)
+        assert [view.address for view in around.views()] == [str(address)]
+
+
+def test_a_broker_on_the_nameserver_s_host_is_sought_there() -> None:
+    assert seen_through(Address("gpu-1", 7070), "127.0.0.1", 7077) == Address("gpu-1", 7077)
+    assert seen_through(Address("gpu-1", 7070), "10.0.0.7", 7077) == Address("10.0.0.7", 7077)
+    assert seen_through(Address("127.0.0.1", 7070), "127.0.0.1", 7077) == Address("127.0.0.1", 7077)
+    # A name that its own host knows under a number for itself alone.
+    assert own_address(Address(LOOPBACK, 7070)) == LOOPBACK
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Address, "is_loopback", property(lambda self: self.host == LOOPBACK))
+        assert own_address(Address("127.0.1.1", 7070)) == EVERYWHERE
