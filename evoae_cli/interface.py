@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evoae_cli.applying.delivery import delivery
+from evoae_cli.applying.delivery import check_new_output, delivery
 from evoae_cli.baseline.begin import BASELINE_SETTINGS
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
@@ -122,6 +122,8 @@ def resume(
     limit_s = _limit_s(time_limit)
     folder, _ = find_study(None if study is None else str(study))
     refuse_limit(folder, limit_s)
+    if changes.get("output") is not None:
+        check_new_output(folder, changes["output"])
     opened = Study.open(folder, warn=_warn, is_retrying=retry_failed, **changes)
     return _delivered(_run(opened, progress, limit_s), opened.config, is_forced=force, is_resumed=True)
 
@@ -266,8 +268,9 @@ def _delivered(
 
     jobs = delivery(config, is_forced=is_forced, is_resumed=is_resumed)
     for done in run_jobs(Work(load_model(result.model)), jobs, config.device):
-        if done.failure is not None:
-            _warn(str(done.failure))
+        for line in (str(done.failure or ""), done.warning, done.noise_warning):
+            if line:
+                _warn(line)
     return result
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 
 from evoae_cli.app.console import say
-from evoae_cli.errors import EvoaeError, StudyError
+from evoae_cli.errors import EvoaeError, StudyError, UsageError
 from evoae_cli.study.checks import parse_duration
 from evoae_cli.study.locate import find_study, list_studies, runs_folder
 from evoae_cli.study.lock import lock_holder
@@ -94,3 +95,27 @@ def limit_seconds(text: str | None) -> float | None:
 def command_line(*words: str | Path) -> str:
     """A line that can be copied into a shell."""
     return shlex.join(map(str, words))
+
+
+def whole_number(option: str) -> Callable[[str | int], int]:
+    """Reads what `option` was given; typer's own refusal names neither the value nor the remedy."""
+
+    def read(given: str | int) -> int:
+        try:
+            return int(given)
+        except ValueError:
+            raise UsageError(f"{option} {given!r} is no whole number; give one, as 5") from None
+
+    return read
+
+
+def number(option: str) -> Callable[[str | float], float]:
+    """Reads what `option` was given, as `whole_number` does."""
+
+    def read(given: str | float) -> float:
+        try:
+            return float(given)
+        except ValueError:
+            raise UsageError(f"{option} {given!r} is no number; give one, as 0.5") from None
+
+    return read

@@ -77,8 +77,10 @@ def _pixel_bytes(file: "CodeFile") -> int:
 
 def targets_of(file: "CodeFile", output: Path) -> list[Path]:
     """Where each image goes: below the folder `output`; `output` itself, if it names a file and there is one image."""
-    from evoae_cli.applying.pixels import SUFFIXES
+    from evoae_cli.applying.pixels import SUFFIXES, check_suffix
 
+    if output.suffix and not output.is_dir() and len(file.images) == 1:
+        check_suffix(output)
     is_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
     if is_file and len(file.images) == 1:
         return [output]

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from evoae_cli.app.common import Debug, Json, ModelName, Quiet
+from evoae_cli.app.common import Debug, Json, ModelName, Quiet, whole_number
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.denoised import denoise_jobs, report, table
 from evoae_cli.app.running import Show
 from evoae_cli.errors import UsageError
 
 _TILE = 768
-"""`report.apply.TILE`, which is too slow to import for help; a test holds them together."""
+"""`applying.apply.TILE`, which is too slow to import for help; a test holds them together."""
 _LEAST_TILE = 64
 
 
@@ -41,7 +41,10 @@ def denoise(
     tile: Annotated[
         int,
         typer.Option(
-            "--tile", metavar="N", help=f"Larger images are cleaned in pieces of this side. Default: {_TILE}."
+            "--tile",
+            parser=whole_number("--tile"),
+            metavar="N",
+            help=f"Larger images are cleaned in pieces of this side. Default: {_TILE}.",
         ),
     ] = _TILE,
     device: Annotated[
@@ -55,14 +58,19 @@ def denoise(
             help="Add noise first, as gaussian:25, and print PSNR and SSIM; then -o may be left out.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the draws of --add-noise. Default: 0.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", parser=whole_number("--seed"), metavar="N", help="Of the draws of --add-noise. Default: 0."
+        ),
+    ] = 0,
     quiet: Quiet = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Clean images with a trained denoiser; size, depth, axes, orientation and folders are kept.
 
-    Exit code 1: some files could not be used, each is named on stderr, and the rest is done. 2: nothing was done.
+    Exit code 1: files could not be used, each is named on stderr, and the rest is done. 2: wrong use, nothing was done.
     """
     from evoae_cli.applying.inputs import plan
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from evoae_cli.app.common import Debug, Quiet
+from evoae_cli.app.common import Debug, Quiet, whole_number
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.hosting import KeyFile, NameserverAt, check_nameserver, is_nameserver
 from evoae_cli.app.running import Show
@@ -23,7 +23,11 @@ def join(
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", metavar="N", help="How many workers help (one per GPU, or per core).", show_default=False
+            "--workers",
+            parser=whole_number("--workers"),
+            metavar="N",
+            help="How many workers help (one per GPU, or per core).",
+            show_default=False,
         ),
     ] = None,
     device: Annotated[

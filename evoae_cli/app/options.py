@@ -44,7 +44,8 @@ def with_baseline_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 _IN_TRAINING = {
-    "epochs": "epochs of the training (quick: 40; with --from: those of the study's finalists)",
+    "epochs": f"epochs of the training (quick: {resolve('denoise', {}).final_epochs}; with --from: those of the "
+    "study's finalists)",
     "final_seeds": "how often it is trained, with other seeds; the best on validation is delivered (quick: 1)",
     "timeout": "longest time for one training, as 90s, 10m or 2h, or none (quick: none)",
     "space": "what the architecture may hold: paper (a sequence of layers), skip (skips, repeats and more as well), or "

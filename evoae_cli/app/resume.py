@@ -53,6 +53,10 @@ def resume(
     folder = chosen_study(study, show.console)
     check_readable(folder)
     refuse_limit(folder, limit_s)
+    if "output" in settings:
+        from evoae_cli.applying.delivery import check_new_output
+
+        check_new_output(folder, settings["output"])
     with show.preparing(f"resuming {folder}"):
         from evoae_cli.study.study import Study
 

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from evoae_cli.app.beforehand import check_writable
-from evoae_cli.app.common import Debug, Json, Quiet
+from evoae_cli.app.common import Debug, Json, Quiet, number, whole_number
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.options import completion
 from evoae_cli.app.running import Show
@@ -49,11 +49,15 @@ def scale_benchmark(
             "--mode", metavar="KIND", help="generational, async, or both.", autocompletion=completion(list(_MODES))
         ),
     ] = "generational",
-    generations: Annotated[int, typer.Option("--generations", metavar="N", help="How many are measured.")] = 5,
+    generations: Annotated[
+        int,
+        typer.Option("--generations", parser=whole_number("--generations"), metavar="N", help="How many are measured."),
+    ] = 5,
     population: Annotated[
         int | None,
         typer.Option(
             "--population",
+            parser=whole_number("--population"),
             metavar="N",
             help="Of the searches (twice the most workers, at least 6): about two candidates for each in a generation.",
             show_default=False,
@@ -63,6 +67,7 @@ def scale_benchmark(
         float | None,
         typer.Option(
             "--simulate",
+            parser=number("--simulate"),
             metavar="MEAN_S",
             help="Wait so many seconds on average in place of each training.",
             show_default=False,
@@ -72,16 +77,26 @@ def scale_benchmark(
         float | None,
         typer.Option(
             "--cv",
+            parser=number("--cv"),
             metavar="CV",
             help="Coefficient of variation of the times to wait, which are log-normal (0).",
             show_default=False,
         ),
     ] = None,
     fail_rate: Annotated[
-        float, typer.Option("--fail-rate", metavar="P", help="Kill the worker in this share of the evaluations.")
+        float,
+        typer.Option(
+            "--fail-rate",
+            parser=number("--fail-rate"),
+            metavar="P",
+            help="Kill the worker in this share of the evaluations.",
+        ),
     ] = 0.0,
     device: Annotated[str, typer.Option("--device", metavar="TEXT", help="auto, cpu, cuda, or a list.")] = "auto",
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Fixes candidates, waits and kills.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", parser=whole_number("--seed"), metavar="N", help="Fixes candidates, waits and kills."),
+    ] = 0,
     compare: Annotated[
         bool,
         typer.Option(

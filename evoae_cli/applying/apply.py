@@ -1,6 +1,7 @@
 """A trained denoiser on one image of any size: scaled, padded, cleaned piece by piece, scaled back."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -80,8 +81,6 @@ def _cleaned_rows(model: "LoadedModel", image: Pixels, scale: Scale, tile: int) 
 
     Raises EvoaeError if the memory does not suffice.
     """
-    import torch
-
     forward, reach = _way_through(model, image, scale)
     tiling = tiling_for(tile, model.network.step, reach)
     n_channels, n_wanted = image.shape[2], channels_of(model)
@@ -97,10 +96,21 @@ def _cleaned_rows(model: "LoadedModel", image: Pixels, scale: Scale, tile: int) 
         values = scale.to_values(output)
         return values if n_channels == values.shape[2] else values.mean(axis=2, keepdims=True)
 
-    try:
+    with memory_told(f"memory is short for pieces of {tiling.tile} pixels; use a smaller --tile"):
         yield from blended_rows(image, tiling, clean)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise EvoaeError(f"memory is short for pieces of {tiling.tile} pixels; use a smaller --tile") from error
+
+
+@contextmanager
+def memory_told(line: str) -> Iterator[None]:
+    """Where memory runs out within the block, raise EvoaeError with `line`."""
+    from evoae_cli.evaluation.memory import is_memory_error
+
+    try:
+        yield
+    except Exception as error:
+        if not is_memory_error(error):
+            raise
+        raise EvoaeError(line) from error
 
 
 def channels_of(model: "LoadedModel") -> int:

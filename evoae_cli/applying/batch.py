@@ -103,6 +103,7 @@ def run_jobs(
             def tell(share: float, number: int = number) -> None:
                 listen(number, share, None)
 
+            tell(0.0)
             try:
                 result = _run(work, job, tell)
             except EvoaeError as error:
@@ -136,7 +137,8 @@ def _run(work: Work, job: Job, tell: Callable[[float], None]) -> FileResult:
 
 
 def _run_picture(work: Work, job: Job, tell: Callable[[float], None]) -> FileResult:
-    pixels = read_image(job.source, is_upright=False)
+    # An array cannot say how to turn it.
+    pixels = read_image(job.source, is_upright=job.target is not None and job.target.suffix.lower() == ".npy")
     check_channels(work.model, pixels.shape[2])
     if job.target is None:
         _, reading, found = _clean_plane(work, pixels, job.name, (), tell)

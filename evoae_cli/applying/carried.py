@@ -4,7 +4,7 @@ import contextlib
 import logging
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +41,18 @@ class Carried:
     """Whether the colours were multiplied with `alpha` (TIFF knows both)."""
     has_lost_alpha: bool = False
     """Whether the file has transparency of a kind that is left out."""
+    has_channel_axis: bool = False
+    """Whether the file is an array that has an axis for a single channel."""
+
+
+NOTHING = Carried()
 
 
 def carried_by(path: Path, pixels: Pixels) -> Carried:
     """What the readable image file `path` carries, whose stored pixels are `pixels` [H, W, C]."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return Carried()
+        return Carried(has_channel_axis=np.load(path, mmap_mode="r", allow_pickle=False).ndim == 3)
     return _of_tiff(path, pixels) if suffix in TIFF else _of_picture(path, pixels)
 
 
@@ -84,19 +89,11 @@ def _dpi(dpi: Any) -> tuple[float, float] | None:
 
 def _of_tiff(path: Path, pixels: Pixels) -> Carried:
     import tifffile
-    from PIL.Image import Exif
 
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
-        tags = {tag.code: tag.value for tag in page.tags}
-        exif = Exif()
-        for code in _TEXTS:
-            if isinstance(tags.get(code), str):
-                exif[code] = tags[code]
-        orientation = tags.get(_ORIENTATION, 1)
-        if orientation in range(2, 9) and _is_stored(file):
-            exif[_ORIENTATION] = int(orientation)
+        of_page = carried_by_page(page, is_stored=_is_stored(file))
         kinds = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
         alphas = [kind for kind in page.extrasamples if kind in kinds]
         alpha = None
@@ -108,15 +105,33 @@ def _of_tiff(path: Path, pixels: Pixels) -> Carried:
                 alpha = stored[..., -1:]
         if alpha is not None and (alpha.dtype != pixels.dtype or alpha.shape[:2] != pixels.shape[:2]):
             alpha = None
-        icc = tags.get(34675)
-        return Carried(
-            exif=exif.tobytes().removeprefix(_PREFIX) if len(exif) else b"",
-            icc=bytes(icc) if icc and page.photometric != tifffile.PHOTOMETRIC.SEPARATED else b"",
-            dpi=_tiff_dpi(tags),
+        return replace(
+            of_page,
+            dpi=_tiff_dpi({tag.code: tag.value for tag in page.tags}),
             alpha=alpha,
             is_premultiplied=alphas == [tifffile.EXTRASAMPLE.ASSOCALPHA],
             has_lost_alpha=bool(alphas) and alpha is None,
         )
+
+
+def carried_by_page(page: Any, *, is_stored: bool = True) -> Carried:
+    """Texts, profile and, unless its pixels are turned when they are read, the way up of a page of a TIFF file."""
+    from PIL.Image import Exif
+    from tifffile import PHOTOMETRIC
+
+    tags = {tag.code: tag.value for tag in page.tags}
+    exif = Exif()
+    for code in _TEXTS:
+        if isinstance(tags.get(code), str):
+            exif[code] = tags[code]
+    orientation = tags.get(_ORIENTATION, 1)
+    if orientation in range(2, 9) and is_stored:
+        exif[_ORIENTATION] = int(orientation)
+    icc = tags.get(34675)
+    return Carried(
+        exif=exif.tobytes().removeprefix(_PREFIX) if len(exif) else b"",
+        icc=bytes(icc) if icc and page.photometric != PHOTOMETRIC.SEPARATED else b"",
+    )
 
 
 def _is_stored(file: "TiffFile") -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.applying.apply import Scale, as_dtype, channels_of, scale_for
+from evoae_cli.applying.apply import Scale, as_dtype, channels_of, memory_told, scale_for
 from evoae_cli.errors import ImageError, StudyError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ Code = npt.NDArray[np.float32]
 TILE = 1024
 """Side of the pieces, in pixels of the image: a whole photograph would need several GB for one layer."""
 
+_SHORT = "memory is short for this image; close other programs, or make it smaller"
+
 
 def encode_array(model: "LoadedModel", pixels: Pixels, tile: int = TILE) -> Code:
     """The code [c, h, w] of one image [H, W] or [H, W, C] (uint8, uint16 or floating point), as float32.
@@ -31,7 +33,7 @@ def encode_array(model: "LoadedModel", pixels: Pixels, tile: int = TILE) -> Code
     right. A grey image goes through a colour model as three equal channels. Several channels go through a grey model
     one by one; their codes follow each other along the first axis.
 
-    Raises ImageError for other channel counts, and for values of unknown scale.
+    Raises ImageError for other channel counts, and for values of unknown scale, EvoaeError if memory is short.
     """
     import torch
 
@@ -41,7 +43,7 @@ def encode_array(model: "LoadedModel", pixels: Pixels, tile: int = TILE) -> Code
         raise ImageError(f"shape {shape} is not understood; an image is [H, W] or [H, W, C]")
     network = model.network
     codes = []
-    with torch.inference_mode():
+    with torch.inference_mode(), memory_told(_SHORT):
         for part in _as_the_model_takes_it(image, channels_of(model)):
             batch = _batch(part, scale_for(model.metadata, part), network.step).to(_device(network))
             codes.append(_piecewise(network.encode, batch, network, tile, before=network.step, after=1))
@@ -66,7 +68,7 @@ def decode_array(
         tile: side of the pieces that are computed at once, in pixels of the image.
 
     Raises StudyError for a model that cannot decode, ImageError for a code that is none of this model, or not of an
-    image of `shape`.
+    image of `shape`, EvoaeError if memory is short.
     """
     import torch
 
@@ -76,7 +78,7 @@ def decode_array(
     n_wanted, network = wanted[2], model.network
     depth = np.dtype(model.metadata["pixels"]["dtype"] if dtype is None else dtype)
     images = []
-    with torch.inference_mode():
+    with torch.inference_mode(), memory_told(_SHORT):
         for part in np.split(values, n_wanted if channels_of(model) == 1 else 1):
             batch = torch.from_numpy(np.ascontiguousarray(part))[None].to(_device(network))
             image = _piecewise(network.decode, batch, network, tile, before=1, after=network.step)

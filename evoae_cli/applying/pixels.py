@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.applying.carried import TIFF, Carried, exif_for_jpeg, png_chunks, tiff_tags
+from evoae_cli.applying.carried import NOTHING, TIFF, Carried, exif_for_jpeg, png_chunks, tiff_tags
 from evoae_cli.errors import EvoaeError, ImageError
 from evoae_cli.wholefile import writing_whole
 
@@ -20,7 +20,6 @@ Pixels = npt.NDArray[Any]
 
 _JPEG = (".jpg", ".jpeg")
 SUFFIXES = (".png", *_JPEG, ".webp", *TIFF, ".npy")
-_NOTHING = Carried()
 
 
 def check_suffix(path: Path) -> None:
@@ -50,7 +49,7 @@ def holds_alpha(path: Path, pixels: Pixels) -> bool:
     return pixels.dtype == np.uint8 and suffix in (".png", ".webp")
 
 
-def write_pixels(path: Path, pixels: Pixels, carried: Carried = _NOTHING) -> None:
+def write_pixels(path: Path, pixels: Pixels, carried: Carried = NOTHING) -> None:
     """Write an image [H, W, C] whole or not at all, without loss except as JPEG, with what it carries.
 
     Raises ImageError if the format or the folder cannot take it, EvoaeError if the disk is full.
@@ -60,7 +59,9 @@ def write_pixels(path: Path, pixels: Pixels, carried: Carried = _NOTHING) -> Non
         pixels = np.concatenate([pixels, carried.alpha], axis=2)
     with writing(path) as aside:
         # Encoded in memory first: Pillow does not notice a disk that is full.
-        aside.write_bytes(_encoded(path.suffix.lower(), pixels[:, :, 0] if pixels.shape[2] == 1 else pixels, carried))
+        suffix = path.suffix.lower()
+        is_flat = pixels.shape[2] == 1 and not (suffix == ".npy" and carried.has_channel_axis)
+        aside.write_bytes(_encoded(suffix, pixels[:, :, 0] if is_flat else pixels, carried))
 
 
 @contextmanager

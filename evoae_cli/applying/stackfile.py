@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.applying.carried import TIFF
+from evoae_cli.applying.carried import TIFF, tiff_tags
 from evoae_cli.applying.pixels import writing
 from evoae_cli.applying.stacks import Place, Stack
 from evoae_cli.errors import ImageError
@@ -101,6 +101,8 @@ def _lay_out_tiff(path: Path, stack: Stack) -> int:
         metadata=metadata,
         resolution=about.resolution,
         resolutionunit=about.unit,
+        iccprofile=about.carried.icc or None,
+        extratags=tiff_tags(about.carried),
     )
     with tifffile.TiffFile(path) as file:
         [series] = file.series

@@ -15,9 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.applying.carried import TIFF
+from evoae_cli.applying.carried import NOTHING, TIFF, Carried, carried_by_page
 from evoae_cli.errors import ImageError, UsageError, first_line
-from evoae_cli.evaluation.readers import MAX_CHANNELS, MAX_PIXELS, UnreadableImageError, as_pixels
+from evoae_cli.evaluation.readers import (
+    MAX_CHANNELS,
+    MAX_PIXELS,
+    UnreadableImageError,
+    as_pixels,
+    read_compressed_tiff,
+)
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -38,6 +44,8 @@ class Description:
     resolution: tuple[Any, Any] | None = None
     unit: int | None = None
     """Of the resolution: TIFF's ResolutionUnit."""
+    carried: Carried = NOTHING
+    """How to turn its planes, their colour profile, and whose they are."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +159,7 @@ def _open_tiff(path: Path, axes: str | None, until_closed: ExitStack) -> Stack |
     series = [one for one in file.series if not one.keyframe.is_reduced] or file.series[:1]
     if len(series) > 1:
         shapes = ", ".join("x".join(map(str, one.shape)) for one in series[:3])
-        raise ImageError(f"{path} holds {len(series)} images of different kinds ({shapes}); save each as a file")
+        raise ImageError(f"{path} holds {len(series)} images beside each other ({shapes}); save each as a file")
     one = series[0]
     description = _description(file)
     if axes is None and one.axes in _FLAT and description.kind == "plain":
@@ -202,10 +210,24 @@ def _planes_of(path: Path, series: "TiffPageSeries") -> Callable[[tuple[Any, ...
 
     def fetch(index: tuple[Any, ...]) -> Pixels:
         chosen = numbers[index[: len(leading)]]
-        pages = np.stack([series.pages[number].asarray() for number in np.ravel(chosen).tolist()])
+        pages = np.stack([_page(path, series.pages[number]) for number in np.ravel(chosen).tolist()])
         return np.asarray(pages.reshape(*chosen.shape, *pages.shape[1:])[(..., *index[len(leading) :])])
 
     return fetch
+
+
+def _page(path: Path, page: Any) -> Pixels:
+    """The pixels of one page, by whoever can decode them."""
+    try:
+        return np.asarray(page.asarray())
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+    name = page.compression.name
+    found = read_compressed_tiff(path, name, page.index)
+    if found.shape != page.shape:
+        raise ValueError(f"its {name} compression needs the package imagecodecs; install it, or save it uncompressed")
+    return found
 
 
 def _description(file: "TiffFile") -> Description:
@@ -213,13 +235,14 @@ def _description(file: "TiffFile") -> Description:
     resolution = tuple(page.tags[name].value if name in page.tags else None for name in ("XResolution", "YResolution"))
     unit = page.tags["ResolutionUnit"].value if "ResolutionUnit" in page.tags else None
     known = (resolution[0], resolution[1]) if None not in resolution else None
+    carried = carried_by_page(page)
     if file.is_ome and file.ome_metadata:
-        return Description("ome", dict(_ome(file.ome_metadata)), known, unit)
+        return Description("ome", dict(_ome(file.ome_metadata)), known, unit, carried)
     if file.is_imagej and file.imagej_metadata:
         counted = ("ImageJ", "images", "channels", "slices", "frames", "hyperstack")
         kept = {name: value for name, value in file.imagej_metadata.items() if name not in counted}
-        return Description("imagej", kept, known, unit)
-    return Description("plain", {}, known, unit)
+        return Description("imagej", kept, known, unit, carried)
+    return Description("plain", {}, known, unit, carried)
 
 
 _OME_TEXTS = ("PhysicalSizeXUnit", "PhysicalSizeYUnit", "PhysicalSizeZUnit", "TimeIncrementUnit")

@@ -1,5 +1,6 @@
 """How much noise an image seems to have, by scikit-image's `estimate_sigma`."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -17,4 +18,7 @@ def channel_stds(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
     if min(image.shape[:2]) < 2:
         return np.full(image.shape[2], np.nan)
-    return np.asarray(estimate_sigma(image, channel_axis=-1))  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        # It takes a channel of three columns for colours, though it is told that there are none.
+        warnings.filterwarnings("ignore", message="image is size 3 on the last axis", category=UserWarning)
+        return np.asarray(estimate_sigma(image, channel_axis=-1))  # type: ignore[no-untyped-call]

@@ -106,7 +106,7 @@ def _read_tiff(path: Path) -> npt.NDArray[Any]:
         except ValueError as error:
             if "imagecodecs" not in str(error):
                 raise
-            return _read_compressed_tiff(path, tifffile.COMPRESSION(page.compression).name)
+            return read_compressed_tiff(path, tifffile.COMPRESSION(page.compression).name)
         if axes in ("SYX", "CYX"):
             array = np.moveaxis(array, 0, -1)
         alpha = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
@@ -114,10 +114,14 @@ def _read_tiff(path: Path) -> npt.NDArray[Any]:
         return array[..., :-n_alpha] if n_alpha else array
 
 
-def _read_compressed_tiff(path: Path, compression: str) -> npt.NDArray[Any]:
-    """Pillow brings decoders for 8-bit and grey TIFF that tifffile leaves to a package of its own."""
+def read_compressed_tiff(path: Path, compression: str, page: int = 0) -> npt.NDArray[Any]:
+    """One page, [H, W] or [H, W, C], by Pillow.
+
+    It brings decoders for 8-bit and grey TIFF that tifffile leaves to a package of its own. Raises an error, with the
+    remedy, where it has none either.
+    """
     try:
-        return _read_pillow(path)
+        return _read_pillow(path, page=page)
     except OSError:
         raise _RefusedError(
             f"its {compression} compression needs the package imagecodecs; install it, or save the file uncompressed"
@@ -165,8 +169,10 @@ def _upright(image: "Image") -> "Image":
     return ImageOps.exif_transpose(image)
 
 
-def _read_pillow(path: Path, is_upright: bool = True) -> npt.NDArray[Any]:
+def _read_pillow(path: Path, is_upright: bool = True, page: int = 0) -> npt.NDArray[Any]:
     with _open_pillow(path) as opened:
+        if page:
+            opened.seek(page)
         image = _upright(opened) if is_upright else opened
         if image.mode == "1":
             image = image.convert("L")
@@ -174,7 +180,8 @@ def _read_pillow(path: Path, is_upright: bool = True) -> npt.NDArray[Any]:
             # Older releases of Pillow open 16-bit grey PNG in 32 bits.
             return np.asarray(image).astype(np.uint16)
         if image.mode in ("LA", "La", "RGBA"):
-            return np.asarray(image)[..., :-1].squeeze()
+            pixels = np.asarray(image)[..., :-1]
+            return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
         if image.mode not in ("L", "RGB", "F", "I") and not image.mode.startswith("I;16"):
             image = image.convert("RGB")
         return np.asarray(image)

@@ -163,7 +163,9 @@ class SearchSpace:
             )
         for layer in genotype.module:
             if layer not in self.choices:
-                raise GenotypeError(f"layer {layer.text!r} is not in the search space ({self})")
+                raise GenotypeError(
+                    f"layer {layer.text!r} is not in the search space ({self}); use those, or allow more"
+                )
         genes: list[tuple[str, object, Sequence[object]]] = [
             ("reductions", genotype.reductions, self.reductions or (None,)),
             ("repeats", genotype.repeats, self.repeats),
@@ -174,11 +176,9 @@ class SearchSpace:
             if value not in allowed:
                 shown = "residual" if name == "residual" else f"{name}:{value}"
                 remedy = _remedy(name, allowed)
-                raise GenotypeError(f"{genotype.text}: {shown} is not in the search space; {remedy}")
+                raise GenotypeError(f"{shown} is not in the search space; {remedy}")
         if genotype.skips and not genotype.is_residual and not self.direct_skips:
-            raise GenotypeError(
-                f"{genotype.text}: here only residual networks have skips; leave them out, or write /residual behind it"
-            )
+            raise GenotypeError("here only residual networks have skips; leave them out, or write /residual behind it")
 
     def __str__(self) -> str:
         kernels, counts = (",".join(map(str, sorted(values))) for values in (self.kernels, self.filters))

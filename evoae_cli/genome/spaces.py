@@ -32,6 +32,11 @@ def named_space(name: str) -> SearchSpace:
     if name in SPACES:
         return SPACES[name]
     module, colon, attribute = name.partition(":")
+    if module.endswith(".py") and colon:
+        module = module.removesuffix(".py")
+        raise UsageError(
+            f"--space {name!r} names a file; name the module in it: {module.replace('/', '.')}:{attribute}"
+        )
     if not colon or not attribute or not all(part.isidentifier() for part in module.split(".")):
         raise UsageError(
             f"--space {name!r} is unknown; use {', '.join(SPACES)}, or module:attribute for a space of your own"

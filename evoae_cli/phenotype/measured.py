@@ -40,29 +40,34 @@ class Measured:
                 network = layer.build(n_in)
                 image = torch.empty(1, n_in, side, side)
             with torch.no_grad(), FlopCounterMode(display=False) as counter, _Outputs() as outputs:
-                made = network(image)
+                made = tuple(network(image).shape)
+            wanted = (1, layer.n_out(n_in), side, side)
+            self.parameters = sum(parameter.numel() for parameter in network.parameters())
         except Exception as error:
             # It is a person's own program, so what it raises is theirs to mend.
             raise UsageError(
                 f"layer {layer.text!r} cannot be used on {n_in} channels: {type(error).__name__}: {first_line(error)}"
             ) from error
-        wanted = (1, layer.n_out(n_in), side, side)
-        if tuple(made.shape) != wanted:
+        if made != wanted:
             raise UsageError(
-                f"layer {layer.text!r} makes {tuple(made.shape)} of {tuple(image.shape)}, not {wanted}; "
+                f"layer {layer.text!r} makes {made} of {tuple(image.shape)}, not {wanted}; "
                 "its n_out and build must agree, and height and width stay"
             )
-        self.parameters = sum(parameter.numel() for parameter in network.parameters())
         # A multiplication and an addition each count as one there.
         self.operations = counter.get_total_flops() // 2
         self.n_values = outputs.n_values
 
 
 def check_further(space: SearchSpace, channels: int) -> None:
-    """Try the layers of a space of the user's own, on images of `channels` channels, before a study begins.
+    """Try the layers of a space of the user's own before a study begins.
+
+    On images of `channels` channels, and on features of as many as come after the layer itself and after a reduction.
 
     Raises UsageError for one that does not do what `CustomLayer.build` says.
     """
     for layer in space.further:
         if isinstance(layer, CustomLayer):
             Measured(layer, channels, _TRIED_SIDE)
+            n_out = layer.n_out(channels)
+            for n_in in (n_out, 2 * n_out):
+                Measured(layer, n_in, _TRIED_SIDE)

@@ -105,7 +105,9 @@ class Finishing:
         if tested[0].outcome is not Outcome.OK:
             raise EvoaeError(f"the winner could not be scored on test: {tested[0].reason}")
         means.board.won(finals[0])
-        if winner.residual is not None and (warning := lines.residual_warning(winner.residual)):
-            means.warn(warning)
+        if winner.residual is not None:
+            warning = lines.residual_warning(winner.residual, is_training=means.config.is_training)
+            if warning:
+                means.warn(warning)
         weights = weights_file(means.folder, "final", winner.genotype, winner.seed_index)
         return Best(winner, weights, test=tested[0])

@@ -87,12 +87,16 @@ _LEAST_SHARE = 0.5
 above the first takes away 0.91, the second 0.72, and the three that are to be warned of 0.41, 0.39 and 0.27."""
 
 
-def residual_warning(residual: Residual) -> str:
-    """What a person should know of what the model takes away; empty where it looks like noise."""
+def residual_warning(residual: Residual, *, is_training: bool = False) -> str:
+    """What a person should know of what the model takes away; empty where it looks like noise.
+
+    `is_training`: nothing was searched for, so that there are other options.
+    """
+    remedy = "--epochs), or a wider architecture" if is_training else "--final-epochs), or with more --filters"
     if residual.share is not None and residual.share < _LEAST_SHARE:
         return (
             f"the model takes away only {residual.share:.0%} of the noise that the validation images seem to have: "
-            "the rest stays; train longer (--final-epochs), or with more --filters"
+            f"the rest stays; train longer ({remedy}"
         )
     found = []
     if residual.neighbours > _MAX_NEIGHBOURS:
@@ -103,7 +107,7 @@ def residual_warning(residual: Residual) -> str:
         return ""
     return (
         f"what the model takes away from the validation images is not only noise: {' and '.join(found)}; "
-        "it may blur detail: train longer (--final-epochs), or with more --filters"
+        f"it may blur detail: train longer ({remedy}"
     )
 
 

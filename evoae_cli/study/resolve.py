@@ -1,6 +1,7 @@
 """From a preset and what is given to all settings of a study: later words replace earlier ones, rivals each other."""
 
 import difflib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,7 @@ def resolve(objective: Objective, *layers: Mapping[str, Any]) -> StudyConfig:
             if key == "objective" and value not in (None, objective):
                 raise UsageError(f"the settings are for {value!r}, not for {objective}; give one objective")
             if value is not None:
-                given[key] = value
+                given[key] = _without_paths(value)
         stated = {key for key in ("noise", "sigma2") if layer.get(key) is not None}
         if len(stated) == 2:
             raise UsageError(
@@ -73,6 +74,13 @@ def resolve(objective: Objective, *layers: Mapping[str, Any]) -> StudyConfig:
     config = StudyConfig(**{name: _checked(name, values[name]) for name in field_names()})
     check_together(config)
     return config
+
+
+def _without_paths(value: Any) -> Any:
+    """`value` with the text of what is a path, as Python's callers may give it."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_without_paths, value))
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -141,6 +141,11 @@ class Scoreboard:
         """The values that are stored together with an evaluation."""
         return {"counts": msgspec.to_builtins(self.counts(evolution)), "active_s": round(self._active_s(), 3)}
 
+    @property
+    def front(self) -> list[str]:
+        """Genotypes of the candidates that none dominates, the fittest first; none with one objective."""
+        return [row.genotype for row in self._frontier.rows]
+
     def snapshot(self, evolution: Search, n_open: int) -> Snapshot:
         """The study at this moment."""
         progress, references, view = self._progress, self._references, self._engine.view()

@@ -29,7 +29,8 @@ def known_genotypes(config: StudyConfig, space: SearchSpace) -> tuple[Genotype, 
             try:
                 space.check(genotype)
             except GenotypeError as error:
-                raise UsageError(f"--start-from {_shown(name)}: {genotype}: {error}") from None
+                of_study = "" if genotype.text == name else f" {genotype}:"
+                raise UsageError(f"--start-from {_shown(name)}:{of_study} {error}") from None
             found.setdefault(genotype.key, genotype)
     if len(found) > config.population:
         raise UsageError(

@@ -321,7 +321,8 @@ class Study:
             self._drop_strays()
         if (self.folder / BEST).is_dir() and not self._stop.is_killed:
             write_history(self.folder, self._store)
-        self._store.put_meta(state=state, **self._board.meta(self._evolution))
+        front = {"front": self._board.front} if len(self.config.objectives) > 1 else {}
+        self._store.put_meta(state=state, **self._board.meta(self._evolution), **front)
 
     def _warn(self, text: str) -> None:
         self._store.put_event("warning", text)

@@ -10,6 +10,8 @@ from skimage.data import astronaut, chelsea, coffee
 
 from evoae_cli import resume
 from evoae_cli.app.main import run
+from evoae_cli.errors import UsageError
+from evoae_cli.study.summary import summary
 
 SMALL = """
     --generations 0 --population 2 --finalists 1 --epochs 1 --final-epochs 1 --train-images 16 --workers 1
@@ -83,6 +85,14 @@ def test_all_noisy_images_are_cleaned_at_the_end_and_nothing_is_overwritten(
     assert code == 0
     assert "all images are in" in err
     assert times(here / "clean") == again
+
+    # Where they cannot go is said before anything else is done.
+    with pytest.raises(UsageError, match="lies in --data"):
+        resume(here / "first", progress=False, output=here / "noisy" / "clean", generations=9)
+    code, _, err = evoae(capfd, "resume", str(here / "first"), "-o", "noisy/clean", "--generations", "9")
+    assert (code, "lies in --data" in err) == (2, True)
+    settings = summary(here / "first")["settings"]
+    assert (settings["output"], settings["generations"]) == (str(here / "clean"), 0)
 
     # Elsewhere, from Python, and anew where it is asked for.
     resume(here / "first", progress=False, output=str(here / "elsewhere"))

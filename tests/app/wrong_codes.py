@@ -30,6 +30,12 @@ def _with(name: str = "codes.npz", **changes: object) -> Prepare:
     return several(study, file(name, _npz(**changes)))
 
 
+def _with_one(kit: Kit) -> None:
+    """Codes of a single image."""
+    one = {"names": np.array(["a.png"]), "sizes": np.array([[4, 4]]), "channels": np.array([3])}
+    several(study, file("codes.npz", _npz(**one, depths=np.array(["uint8"]), codes=np.zeros((1, 16), np.float32))))(kit)
+
+
 def _other_model(kit: Kit) -> None:
     """A folder with what is no model."""
     shutil.copytree(kit.study / "best", kit.folder / "other")
@@ -95,6 +101,7 @@ CASES = (
     case("codes of another model", DECODE, "another model", "name the model", prepare=_with()),
     case("codes with a name outside", DECODE, "../a.png", prepare=_with(names=np.array(["../a.png", "b.png"]))),
     case("codes of objects", DECODE, "damaged", prepare=_with(names=np.array([{}, None]))),
+    case("one code into an unknown ending", "decode mine codes.npz -o a.bmp", "'.bmp'", ".png", prepare=_with_one),
     case("several codes into one file", "decode mine codes.npz -o a.png", "2 images", "folder", prepare=_with()),
     case(
         "codes with a name that is a folder",

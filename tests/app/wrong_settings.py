@@ -66,6 +66,13 @@ CASES = (
     case(
         "an unknown search space", "search denoise --space skips", "--space 'skips'", "paper, skip, or module:attribute"
     ),
+    case(
+        "a search space by its file",
+        "search denoise --space mine.py:SPACE",
+        "'mine.py:SPACE'",
+        "the module",
+        "mine:SPACE",
+    ),
     case("a search space in no file", "search denoise --space mine:SPACE", "mine:SPACE is not found", "mine.py"),
     case(
         "a search space that is torn",

@@ -1,6 +1,7 @@
 """Many files through one model: what comes out, what cannot be done, and what is said of it."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,59 @@ def test_the_way_up_is_kept(tmp_path: Path) -> None:
         assert (found.size, found.getexif()[274]) == ((30, 16), 6)
 
 
+def test_an_array_which_cannot_say_how_to_turn_it_is_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(make_image((16, 30, 3))).save(tmp_path / "in.png", exif=exif)
+    denoise_files(make_model(), [tmp_path / "in.png"], tmp_path / "out.npy")
+    found = np.load(tmp_path / "out.npy")
+    assert found.shape == (30, 16, 3)
+    assert np.array_equal(found, denoise_array(make_model(), read_image(tmp_path / "in.png")))
+
+
+@pytest.mark.parametrize("shape", [(16, 18), (16, 18, 1), (16, 18, 3)])
+def test_an_array_keeps_its_axes(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    denoise_files(make_model(), [save(tmp_path / "in.npy", make_image(shape))], tmp_path / "out.npy")
+    assert np.load(tmp_path / "out.npy").shape == shape
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_images_of_one_pixel_a_side_stop_no_others(tmp_path: Path, mode: str) -> None:
+    for name, size in (("a", (1, 1)), ("b", (9, 1)), ("c", (1, 9))):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.new(mode, size, (1, 2, 3, 100) if mode == "RGBA" else (1, 100)).save(tmp_path / f"in/{name}.png")
+    save(tmp_path / "in/d.png", make_image((16, 16, 3)))
+    found = denoise_files(make_model(), [tmp_path / "in"], tmp_path / "out")
+    assert found[-1].failure is None
+    for result, shape in zip(found[:3], ((1, 1), (1, 9), (9, 1)), strict=True):
+        assert result.target is not None
+        with Image.open(result.target) as image:
+            assert image.size[::-1] == shape
+
+
+def test_memory_that_runs_out_is_one_line_and_stops_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "in/a.png", make_image((16, 16, 3)))
+    save(tmp_path / "in/b.png", make_image((24, 24, 3)))
+    model = make_model()
+    forward = model.network.forward
+
+    def short(x: torch.Tensor) -> torch.Tensor:
+        if x.shape[-1] == 16:
+            # As PyTorch says it of a CPU.
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+        return forward(x)
+
+    monkeypatch.setattr(model.network, "forward", short)
+    first, second = denoise_files(model, [tmp_path / "in"], tmp_path / "out")
+    assert re.search(r"a\.png: memory is short for pieces of \d+ pixels; use a smaller --tile$", str(first.failure))
+    assert second.failure is None
+
+
+def test_the_noise_of_an_image_three_pixels_wide_is_read_without_a_word(tmp_path: Path) -> None:
+    [result] = denoise_files(make_model(), [save(tmp_path / "in.png", make_image((16, 3, 3)))], tmp_path / "out.png")
+    assert result.failure is None
+
+
 def test_transparency_that_the_output_has_no_room_for_is_said(tmp_path: Path) -> None:
     source = save(tmp_path / "in.png", make_image((16, 16, 4)))
     kept, lost = (denoise_files(make_model(), [source], tmp_path / name)[0] for name in ("a.png", "b.jpg"))
@@ -150,6 +204,8 @@ def test_progress_goes_up_to_one_for_each_job_and_ends_with_its_result(tmp_path:
     assert [told[2] for told in heard if told[2]] == results
     for number in (0, 1):
         shares = [share for at, share, _ in heard if at == number]
+        # It is known which file it is before anything of it is done.
+        assert shares[0] == 0
         assert shares == sorted(shares)
         assert shares[-1] == 1
 

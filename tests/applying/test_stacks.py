@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
+from PIL import Image, ImageCms
 
 from evoae_cli.applying.stackfile import kind_of, writing_stack
 from evoae_cli.applying.stacks import check_axes, open_stack
@@ -180,7 +181,7 @@ def test_a_file_of_several_unequal_images_is_refused_and_a_marked_preview_is_not
         with tifffile.TiffWriter(tmp_path / name) as file:
             file.write(values(8, 9), photometric="minisblack")
             file.write(values(4, 5), photometric="minisblack", subfiletype=subfiletype)
-    with pytest.raises(ImageError, match="2 images of different kinds"), open_stack(tmp_path / "two.tif"):
+    with pytest.raises(ImageError, match=r"2 images beside each other \(8x9, 4x5\)"), open_stack(tmp_path / "two.tif"):
         pass
     with open_stack(tmp_path / "preview.tif") as stack:
         assert stack is None
@@ -245,3 +246,52 @@ def test_a_picture_cannot_hold_a_stack(tmp_path: Path) -> None:
 )
 def test_each_format_gets_the_axes_and_sizes_that_it_holds(axes: str, kind: str, n_bytes: int, written: str) -> None:
     assert kind_of(axes, kind, n_bytes) == written
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("compression", ["tiff_lzw", "jpeg"])
+def test_planes_that_only_pillow_can_decode_are_read_by_it(tmp_path: Path, mode: str, compression: str) -> None:
+    planes = [np.asarray(Image.fromarray(values(24, 32, dtype="uint8")).convert(mode)) for _ in range(3)]
+    planes = [plane + np.uint8(number) for number, plane in enumerate(planes)]
+    first, *others = map(Image.fromarray, planes)
+    first.save(tmp_path / "in.tif", save_all=True, append_images=others, compression=compression)
+    with open_stack(tmp_path / "in.tif") as stack:
+        assert stack is not None
+        assert stack.shape[0] == 3
+        found = [stack.read(place) for place in stack.places()]
+    for number, plane in enumerate(found):
+        with Image.open(tmp_path / "in.tif") as image:
+            image.seek(number)
+            expected = np.asarray(image).reshape(plane.shape)
+        assert np.array_equal(plane, expected)
+    assert not np.array_equal(found[0], found[2])
+
+
+def test_planes_that_nobody_can_decode_name_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (Image.fromarray(values(24, 32, dtype="uint8")) for _ in range(2))
+    first.save(tmp_path / "in.tif", save_all=True, append_images=[second], compression="tiff_lzw")
+
+    def refuse(*given: Any, **more: Any) -> None:
+        raise OSError("decoder tiff_lzw not available")
+
+    monkeypatch.setattr(Image.Image, "load", refuse)
+    with (
+        open_stack(tmp_path / "in.tif") as stack,
+        pytest.raises(UnreadableImageError, match="LZW compression needs the package imagecodecs; install it, or save"),
+    ):
+        stack.read((0,))  # type: ignore[union-attr]  # it is one
+
+
+def test_how_planes_are_turned_and_their_profile_are_kept(tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source = made(
+        tmp_path / "in.tif",
+        values(3, 8, 9, 3, dtype="uint8"),
+        photometric="rgb",
+        iccprofile=profile,
+        extratags=[(274, "H", 1, 6, True), (271, "s", 0, b"a maker", True)],
+    )
+    copied(source, tmp_path / "out.tif")
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        tags = {tag.code: tag.value for tag in file.pages.first.tags}
+    assert (int(tags[274]), tags[271], bytes(tags[34675])) == (6, "a maker", profile)

@@ -71,6 +71,14 @@ def test_alpha_of_16_bit_png_is_dropped(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (3, 2)])
+def test_alpha_of_images_of_one_pixel_a_side_is_dropped_and_nothing_else(tmp_path, mode, shape):
+    image = Image.new(mode, shape[::-1], (1, 2, 3, 100) if mode == "RGBA" else (1, 100))
+    image.save(tmp_path / "alpha.png")
+    assert read_image(tmp_path / "alpha.png").shape == (*shape, 3 if mode == "RGBA" else 1)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_alpha_of_8_bit_images_is_dropped(tmp_path, mode, suffix):
     pixels = COLOUR if mode == "RGBA" else GREY

@@ -20,8 +20,10 @@ from evoae_cli.evaluation.reproducible import reproducible
 from evoae_cli.evaluation.training import train
 from evoae_cli.genome.genotype import parse_genotype
 from evoae_cli.genome.layers import CustomLayer
+from evoae_cli.genome.space import SearchSpace
 from evoae_cli.phenotype.autoencoder import build
 from evoae_cli.phenotype.cost import cost, training_bytes
+from evoae_cli.phenotype.measured import check_further
 
 RECIPE = Recipe(
     epochs=1,
@@ -245,3 +247,57 @@ def test_a_layer_whose_network_is_not_what_it_says_is_refused() -> None:
     genotype = parse_genotype("gated:6", further=[Shrinking(6)])
     with pytest.raises(UsageError, match=r"layer 'gated:6' makes \(1, 6, 30, 30\) of \(1, 3, 32, 32\)"):
         cost(genotype, NetworkSpec(channels=3, reductions=1, code_channels=None, decoder="same"), 32)
+
+
+@dataclass(frozen=True)
+class Misspelt(Gated):
+    def n_out(self, n_in: int) -> int:
+        return self.fliters  # type: ignore[attr-defined,no-any-return]  # what is wrong with it
+
+
+@dataclass(frozen=True)
+class Doubled(Gated):
+    """Its network gives two images."""
+
+    def build(self, n_in: int) -> nn.Module:
+        class Two(nn.Module):
+            def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+                return x, x
+
+        return Two()
+
+
+@dataclass(frozen=True)
+class Unmade(Gated):
+    """It builds a function, which has no parameters."""
+
+    def build(self, n_in: int) -> nn.Module:
+        return lambda x: x.new_zeros(x.shape[0], self.filters, *x.shape[2:])  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class OfColours(Gated):
+    """It can stand at the very beginning alone."""
+
+    def build(self, n_in: int) -> nn.Module:
+        return nn.Conv2d(3, self.filters, 3, padding=1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "channels", "reason"),
+    [
+        (Misspelt(6), 3, "AttributeError"),
+        (Doubled(6), 3, "AttributeError"),
+        (Unmade(6), 3, "AttributeError"),
+        (OfColours(6), 6, "RuntimeError"),
+    ],
+)
+def test_whatever_is_wrong_with_a_layer_of_ones_own_is_one_line_before_a_study_begins(
+    layer: Gated, channels: int, reason: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"^layer 'gated:6' cannot be used on {channels} channels: {reason}: [^\n]+$"):
+        check_further(SearchSpace(further=(layer,)), 3)
+
+
+def test_a_layer_that_does_what_it_says_is_taken() -> None:
+    check_further(SearchSpace(further=(Gated(6),)), 3)

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -406,3 +407,9 @@ def test_images_known_to_be_clean_are_refused_where_noisy_ones_are_needed(preset
     assert refusal("denoise", {"preset": preset, "noisy_only": True}) == (
         f"--noisy-only needs noisy images, {clean} are clean; name your folder with --data"
     )
+
+
+def test_paths_may_be_given_from_python() -> None:
+    config = resolve("denoise", {"pairs": (Path("noisy"), Path("clean"))})
+    assert config.pairs == ("noisy", "clean")
+    assert resolve("denoise", {"data": Path("photos")}).data == "photos"

@@ -72,11 +72,13 @@ def test_what_is_beyond_a_limit_is_rejected_counted_and_never_trained(whole: Pat
 def test_the_front_is_of_all_that_was_evaluated_and_the_finalists_are_of_it(whole: Path) -> None:
     store = Store.read(whole)
     found = [record.evaluation for record in store.records("search")]
+    stored = store.meta("front")
     store.close()
     first = [found[i].genotype for i in fronts([(-one.fitness, one.parameters) for one in found])[0]]
     shown = summary(whole)
     front = [row["genotype"] for row in shown["front"]]
     assert sorted(front) == sorted(first)
+    assert stored == front
     assert [row["fitness"] for row in shown["front"]] == sorted(
         (row["fitness"] for row in shown["front"]), reverse=True
     )
