@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -97,25 +97,17 @@ def command_line(*words: str | Path) -> str:
     return shlex.join(map(str, words))
 
 
-def whole_number(option: str) -> Callable[[str | int], int]:
+Number = TypeVar("Number", int, float)
+
+
+def read_as(kind: type[Number], option: str) -> Callable[[str | Number], Number]:
     """Reads what `option` was given; typer's own refusal names neither the value nor the remedy."""
+    what = "whole number; give one, as 5" if kind is int else "number; give one, as 0.5"
 
-    def read(given: str | int) -> int:
+    def read(given: str | Number) -> Number:
         try:
-            return int(given)
+            return kind(given)
         except ValueError:
-            raise UsageError(f"{option} {given!r} is no whole number; give one, as 5") from None
-
-    return read
-
-
-def number(option: str) -> Callable[[str | float], float]:
-    """Reads what `option` was given, as `whole_number` does."""
-
-    def read(given: str | float) -> float:
-        try:
-            return float(given)
-        except ValueError:
-            raise UsageError(f"{option} {given!r} is no number; give one, as 0.5") from None
+            raise UsageError(f"{option} {given!r} is no {what}") from None
 
     return read

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evoae_cli.app.common import Debug, Json, ModelName, Quiet, whole_number
+from evoae_cli.app.common import Debug, Json, ModelName, Quiet, read_as
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.denoised import denoise_jobs, report, table
 from evoae_cli.app.running import Show
@@ -42,7 +42,7 @@ def denoise(
         int,
         typer.Option(
             "--tile",
-            parser=whole_number("--tile"),
+            parser=read_as(int, "--tile"),
             metavar="N",
             help=f"Larger images are cleaned in pieces of this side. Default: {_TILE}.",
         ),
@@ -61,7 +61,7 @@ def denoise(
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", parser=whole_number("--seed"), metavar="N", help="Of the draws of --add-noise. Default: 0."
+            "--seed", parser=read_as(int, "--seed"), metavar="N", help="Of the draws of --add-noise. Default: 0."
         ),
     ] = 0,
     quiet: Quiet = False,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from evoae_cli.app.common import Debug, Quiet, whole_number
+from evoae_cli.app.common import Debug, Quiet, read_as
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.hosting import KeyFile, NameserverAt, check_nameserver, is_nameserver
 from evoae_cli.app.running import Show
@@ -24,7 +24,7 @@ def join(
         int | None,
         typer.Option(
             "--workers",
-            parser=whole_number("--workers"),
+            parser=read_as(int, "--workers"),
             metavar="N",
             help="How many workers help (one per GPU, or per core).",
             show_default=False,

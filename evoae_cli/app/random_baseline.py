@@ -12,7 +12,7 @@ import typer
 
 from evoae_cli.app.baselined import baseline_lines
 from evoae_cli.app.beforehand import check_source
-from evoae_cli.app.common import Debug, Json, Quiet, command_line, study_names, whole_number
+from evoae_cli.app.common import Debug, Json, Quiet, command_line, read_as, study_names
 from evoae_cli.app.console import result_width, stderr_console
 from evoae_cli.app.options import completion, with_baseline_settings
 from evoae_cli.app.running import Show, shown
@@ -53,7 +53,7 @@ def random_baseline(
         int | None,
         typer.Option(
             "--samples",
-            parser=whole_number("--samples"),
+            parser=read_as(int, "--samples"),
             metavar="N",
             help="Architectures of the paper's protocol (30).",
             show_default=False,
@@ -72,7 +72,7 @@ def random_baseline(
         int | None,
         typer.Option(
             "--seeds",
-            parser=whole_number("--seeds"),
+            parser=read_as(int, "--seeds"),
             metavar="N",
             help="Repeat the search and its fair comparisons with so many seeds, for an interval (1).",
             show_default=False,

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from evoae_cli.app.beforehand import check_writable
-from evoae_cli.app.common import Debug, Json, Quiet, number, whole_number
+from evoae_cli.app.common import Debug, Json, Quiet, read_as
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.options import completion
 from evoae_cli.app.running import Show
@@ -51,13 +51,13 @@ def scale_benchmark(
     ] = "generational",
     generations: Annotated[
         int,
-        typer.Option("--generations", parser=whole_number("--generations"), metavar="N", help="How many are measured."),
+        typer.Option("--generations", parser=read_as(int, "--generations"), metavar="N", help="How many are measured."),
     ] = 5,
     population: Annotated[
         int | None,
         typer.Option(
             "--population",
-            parser=whole_number("--population"),
+            parser=read_as(int, "--population"),
             metavar="N",
             help="Of the searches (twice the most workers, at least 6): about two candidates for each in a generation.",
             show_default=False,
@@ -67,7 +67,7 @@ def scale_benchmark(
         float | None,
         typer.Option(
             "--simulate",
-            parser=number("--simulate"),
+            parser=read_as(float, "--simulate"),
             metavar="MEAN_S",
             help="Wait so many seconds on average in place of each training.",
             show_default=False,
@@ -77,7 +77,7 @@ def scale_benchmark(
         float | None,
         typer.Option(
             "--cv",
-            parser=number("--cv"),
+            parser=read_as(float, "--cv"),
             metavar="CV",
             help="Coefficient of variation of the times to wait, which are log-normal (0).",
             show_default=False,
@@ -87,7 +87,7 @@ def scale_benchmark(
         float,
         typer.Option(
             "--fail-rate",
-            parser=number("--fail-rate"),
+            parser=read_as(float, "--fail-rate"),
             metavar="P",
             help="Kill the worker in this share of the evaluations.",
         ),
@@ -95,7 +95,7 @@ def scale_benchmark(
     device: Annotated[str, typer.Option("--device", metavar="TEXT", help="auto, cpu, cuda, or a list.")] = "auto",
     seed: Annotated[
         int,
-        typer.Option("--seed", parser=whole_number("--seed"), metavar="N", help="Fixes candidates, waits and kills."),
+        typer.Option("--seed", parser=read_as(int, "--seed"), metavar="N", help="Fixes candidates, waits and kills."),
     ] = 0,
     compare: Annotated[
         bool,
