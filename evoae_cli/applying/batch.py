@@ -57,6 +57,8 @@ class Work:
     tile: int = TILE
     axes: str | None = None
     noise: AddedNoise | None = None
+    views: int = 1
+    """How many turned and mirrored views are averaged (`views.VIEWS`)."""
 
     @property
     def trained(self) -> Trained | None:
@@ -77,15 +79,17 @@ def denoise_files(
     tile: int = TILE,
     axes: str | None = None,
     noise: AddedNoise | None = None,
+    views: int = 1,
     device: str = "auto",
 ) -> list[FileResult]:
     """Denoise files and folders into the file or folder `out`; None: nothing is written.
 
     `axes` names those of stacks that do not name them. `noise` is added first, and the results then carry figures.
+    `views` as `denoise_array` takes them.
     A file that cannot be used is a result with an error, and the rest is done. Raises what `plan` raises.
     """
     jobs = plan(inputs, out, is_forced=is_forced)
-    return list(run_jobs(Work(model, tile, axes, noise), jobs, device))
+    return list(run_jobs(Work(model, tile, axes, noise, views), jobs, device))
 
 
 def run_jobs(
@@ -198,11 +202,11 @@ def _clean_plane(
     is_read = is_read and work.trained is not None
     if work.noise is None:
         reading = read_noise(pixels, scale.to_signal) if is_read else None
-        return cleaned(work.model, pixels, scale, work.tile, tell), reading, None
+        return cleaned(work.model, pixels, scale, work.tile, tell, views=work.views), reading, None
     # Noise is not clipped and goes straight into the network, as in training.
     clean = scale.to_signal(pixels)
     noisy = work.noise.added(clean, name, *place)
-    output = cleaned(work.model, noisy, _SIGNAL, work.tile, tell)
+    output = cleaned(work.model, noisy, _SIGNAL, work.tile, tell, views=work.views)
     values = scale.to_values(output)
     if values.shape != pixels.shape:
         # Grey became three equal channels.

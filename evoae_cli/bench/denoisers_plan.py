@@ -14,8 +14,10 @@ from evoae_cli.genome.genotype import parse_genotype
 from evoae_cli.study.resolve import resolve
 
 CLASSICAL = ("noisy", *METHODS, "BM3D")
-EVOLVED = {"evolved paper": "paper", "evolved skip": "skip"}
-"""Rows, and the spaces that they search."""
+EVOLVED = {"evolved paper": ("paper", 1), "evolved skip": ("skip", 1), "evolved skip, 2 views": ("skip", 2)}
+"""Rows, the spaces that they search, and how many views of an image their network sees. Those of one space are one
+search."""
+_SKIP_FIRST = sorted(EVOLVED, key=lambda name: EVOLVED[name][0] != "skip")
 RIVALS = ("paper's form", "DnCNN", "U-Net")
 NAMES = (*CLASSICAL, *RIVALS, *EVOLVED)
 """The rows in the order of the table."""
@@ -81,7 +83,7 @@ def tasks_of(plan: Plan, tell: Callable[[str], None]) -> list[Task]:
         classical.remove("BM3D")
         tell("BM3D is left out; for it: pip install bm3d")
     tasks = [Task(name, noise, None, None) for noise in plan.noises for name in classical]
-    trained = [name for name in ("evolved skip", "evolved paper", *RIVALS) if name in plan.only]
+    trained = [name for name in (*_SKIP_FIRST, *RIVALS) if name in plan.only]
     return tasks + [
         Task(name, noise, seed, plan.budget_s) for noise in plan.noises for seed in plan.seeds for name in trained
     ]

@@ -9,6 +9,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from evoae_cli.applying.views import in_views
 from evoae_cli.bench.denoisers_plan import EVOLVED, RIVALS, Plan, Task
 from evoae_cli.bench.evolved import evolved
 from evoae_cli.bench.report import tell
@@ -78,12 +79,12 @@ class Comparison:
             return _row(self._classical(task), about | ({"ms": None} if task.name == "noisy" else {}))
         about["settings"] = settings
         if task.name in EVOLVED:
-            space = EVOLVED[task.name]
+            space, views = EVOLVED[task.name]
             wanted = self._plan.config(task.noise, task.seed, space)
             folder = self._plan.study_folder("denoise", space, task.noise, task.seed)
             found = evolved("denoise", wanted, folder, self._plan.budget_s)
             about |= {"search_s": found.search_s, "train_s": found.train_s, "genotype": found.genotype}
-            return _row(self._scored(found.network, task.noise), about | {"parameters": found.parameters})
+            return _row(self._scored(found.network, task.noise, views), about | {"parameters": found.parameters})
         network = self._rival(task)
         about |= {"train_s": self._trained(network, task), "parameters": _n_parameters(network)}
         return _row(self._scored(network, task.noise), about | {"genotype": settings.get("architecture", "")})
@@ -97,8 +98,8 @@ class Comparison:
         device = setup.devices[0]
         return setup, Resident(setup.images, device, self._plan.patch, n_val=1, n_test=1, study_seed=seed)
 
-    def _scored(self, network: nn.Module, noise: str) -> Scored:
-        return scored(ready(network), self._noisy(noise), self._clean)
+    def _scored(self, network: nn.Module, noise: str, views: int = 1) -> Scored:
+        return scored(in_views(ready(network), views), self._noisy(noise), self._clean)
 
     # ---- classical ----
 

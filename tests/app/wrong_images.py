@@ -292,6 +292,7 @@ CASES = (
     ),
     case("a piece of no number", f"{DENOISE.format('png', 'png')} --tile abc", "--tile 'abc'", "whole number", "as 5"),
     case("noise of no seed", "denoise mine in.png --add-noise gaussian:25 --seed x", "--seed 'x'", "whole number"),
+    case("three views", f"{DENOISE.format('png', 'png')} --views 3", "--views 3", "1, 2", "8"),
     case("a piece of 8 pixels", f"{DENOISE.format('png', 'png')} --tile 8", "--tile 8", "at least 64"),
     case("a negative seed of noise", f"{DENOISE.format('png', 'png')} --seed -1", "--seed -1", "at least 0"),
     case("two devices for one image", f"{DENOISE.format('png', 'png')} --device cpu,cuda:0", "'cpu,cuda:0'", "one GPU"),
