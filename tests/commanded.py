@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from evoae_cli.study.checks import option_name
+
 ROOT = Path(__file__).parents[1]
 EVOAE = ("-c", "from evoae_cli.app.main import run; run()")
 """Words that begin a command of evoae."""
@@ -84,3 +86,12 @@ class Command:
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
+
+
+def options(**settings: object) -> list[str]:
+    """Settings as options of a command."""
+    words = []
+    for name, value in settings.items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        words += [option_name(name), text]
+    return words

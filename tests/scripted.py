@@ -22,7 +22,7 @@ from evoae_cli.bench import hashed
 from evoae_cli.bench.small import SMALL
 from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, NetworkSpec, Request
 from evoae_cli.outcome import Outcome
-from evoae_cli.worker.process import Progress, Run
+from evoae_cli.worker.runner import Progress, Run
 
 RUNNER = "scripted:start"
 SCRIPT, WEIGHTS = "EVOAE_TEST_SCRIPT", "EVOAE_TEST_WEIGHTS"

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from typer.main import get_command
 
@@ -84,7 +85,22 @@ def calls(shell: str) -> Iterator[tuple[str, ...]]:
             words.append(word)
 
 
+def commands_of(path: Path) -> Iterator[Command]:
+    """Every command line of evoae in a manifest for Kubernetes."""
+    for document in yaml.safe_load_all(path.read_text()):
+        if document["kind"] == "RayJob":
+            yield from (Command(path.name, words, True) for words in calls(document["spec"]["entrypoint"]))
+        elif "template" in document["spec"]:
+            (container,) = document["spec"]["template"]["spec"]["containers"]
+            if "command" in container:
+                shell = re.sub(r"^ *(then|else) exec ", "", container["args"][0], flags=re.MULTILINE)
+                yield from (Command(path.name, words, True) for words in calls(shell))
+            else:
+                yield Command(path.name, tuple(container["args"]), True)
+
+
 COMMANDS = [command for path in DOCUMENTS for command in commands_in(path)]
+COMMANDS += [command for path in sorted((ROOT / "docs" / "kubernetes").glob("*.yaml")) for command in commands_of(path)]
 
 
 def test_the_documents_hold_commands() -> None:

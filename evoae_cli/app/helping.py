@@ -41,12 +41,10 @@ def help_others(
         from evoae_cli.engine.linked import Helping
         from evoae_cli.engine.local import LocalEngine, WorkerSpec
         from evoae_cli.evaluation.hardware import devices
-        from evoae_cli.evaluation.imagefile import SUFFIX, cache_folder, fingerprint_of
-        from evoae_cli.hosts.depot import Depot
         from evoae_cli.hosts.host import Host
         from evoae_cli.study.setup import worker_devices
         from evoae_cli.study.study import RUNNER
-        from evoae_cli.worker.freight import EvaluationFreight
+        from evoae_cli.worker.freight import EvaluationFreight, kept_images
 
         chosen = worker_devices(config, devices(config.device))
     engine = LocalEngine(
@@ -57,7 +55,7 @@ def help_others(
         start_timeout_s=config.start_timeout_s,
     )
     host = Host(key=key, name=host_name(), links=links, nameserver=nameserver, gone_after_s=gone_after_s)
-    depot = Depot(cache_folder(), SUFFIX, fingerprint_of)
+    depot = kept_images().with_outputs()
     leaving = _Leaving()
     with Helping(engine, host, EvaluationFreight(spaces), depot) as helping:
         leaving.helping = helping

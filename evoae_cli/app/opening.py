@@ -14,12 +14,21 @@ _START_S = 15.0
 """Loading torch, preparing the images, tuning the classical methods."""
 
 
-def opening(config: StudyConfig, folder: Path, workers: Workers | None, limit_s: float | None = None) -> str:
+def opening(
+    config: StudyConfig,
+    folder: Path,
+    workers: Workers | None,
+    limit_s: float | None = None,
+    *,
+    is_on_ray: bool = False,
+) -> str:
     """`denoise in runs/x: 2 workers, 12 photographs, about 4 min`, or `at most 3:00` with a limit that is shorter.
 
-    No time is foretold for GPUs, since they differ too much, and nothing of workers that only PyTorch can count.
+    No time is foretold for GPUs, since they differ too much, and nothing of workers that only PyTorch or Ray can count.
     """
     parts = []
+    if is_on_ray:
+        parts.append("on Ray" if config.workers is None else f"{several(config.workers, 'worker')} on Ray")
     if workers is not None:
         parts.append(several(workers.number, "worker") + (" on GPU" if workers.is_on_gpu else ""))
     if config.data == "photographs":

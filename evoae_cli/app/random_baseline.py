@@ -14,6 +14,7 @@ from evoae_cli.app.baselined import baseline_lines
 from evoae_cli.app.beforehand import check_source
 from evoae_cli.app.common import Debug, Json, Quiet, command_line, read_as, study_names
 from evoae_cli.app.console import result_width, stderr_console
+from evoae_cli.app.engines import CpusPerTask, EngineName, GpusPerTask, Place, RayAddress, ray_options
 from evoae_cli.app.options import completion, with_baseline_settings
 from evoae_cli.app.running import Show, shown
 from evoae_cli.app.signals import exit_code, interruptible
@@ -88,6 +89,10 @@ def random_baseline(
         ),
     ] = None,
     study: NewStudy = None,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
+    cpus_per_task: CpusPerTask = None,
+    gpus_per_task: GpusPerTask = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -107,11 +112,12 @@ def random_baseline(
         n_pairs=seeds,
         references=_names(references),
     )
+    ray = ray_options(engine, ray_address, cpus_per_task, gpus_per_task, plan.settings.get("device"))
     show = Show(stderr_console(), quiet, as_json)
     check_source(resolve(plan.objective, plan.settings))
     folder = begin(plan, study)
     try:
-        raise typer.Exit(run_baseline(folder, show))
+        raise typer.Exit(run_baseline(folder, show, Place(ray=ray)))
     finally:
         abandon(folder)
 
@@ -121,10 +127,16 @@ def _names(text: str | None) -> list[str] | None:
 
 
 def run_baseline(
-    folder: Path, show: Show, *, is_retrying: bool = False, changes: Mapping[str, Any] = MappingProxyType({})
+    folder: Path,
+    show: Show,
+    place: Place,
+    *,
+    is_retrying: bool = False,
+    changes: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Run what is left of the comparison in `folder`, and print what it has come to; returns the exit code.
 
+    `place` is where its trainings run; what is compared with them runs here, where its milliseconds mean something.
     `is_retrying` and `changes` are what `Study.open` takes.
     """
     plan = read_plan(folder)
@@ -136,7 +148,13 @@ def run_baseline(
         with show.preparing("loading PyTorch and the images"):
             from evoae_cli.baseline.studies import open_part
 
-            study = open_part(folder, plan, part, warn=show.warn, is_retrying=is_retrying, changes=changes)
+            study = open_part(
+                *(folder, plan, part),
+                warn=show.warn,
+                make_engine=place.make_engine(),
+                is_retrying=is_retrying,
+                changes=changes,
+            )
         stopped_by = _run_part(study, show)
         if stopped_by is not None:
             return _interrupted(stopped_by, folder, show)

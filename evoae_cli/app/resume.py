@@ -10,6 +10,7 @@ from evoae_cli.app.beforehand import check_readable
 from evoae_cli.app.common import Debug, Json, MoreTime, Open, Quiet, StudyName, chosen_study, limit_seconds
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.delivering import Force, deliverer
+from evoae_cli.app.engines import CpusPerTask, EngineName, GpusPerTask, Place, RayAddress, place_for, ray_options
 from evoae_cli.app.hosting import KeyFile, LinkTo, Listen, NameserverAt, opened, run_hosted
 from evoae_cli.app.options import with_changes
 from evoae_cli.app.random_baseline import run_baseline
@@ -34,6 +35,10 @@ def resume(
     link: LinkTo = None,
     nameserver: NameserverAt = None,
     key_file: KeyFile = None,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
+    cpus_per_task: CpusPerTask = None,
+    gpus_per_task: GpusPerTask = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -45,11 +50,12 @@ def resume(
     resolve("denoise", {name: value for name, value in settings.items() if name != "output"})
     limit_s = limit_seconds(time_limit)
     show = Show(stderr_console(), quiet, as_json)
-    hosting = opened(listen, link, nameserver, key_file)
+    ray = ray_options(engine, ray_address, cpus_per_task, gpus_per_task, settings.get("device"))
+    place = place_for(opened(listen, link, nameserver, key_file), ray)
     if (compared := named_baseline(study)) is not None:
-        if hosting is not None:
+        if place.hosting is not None:
             raise UsageError(f"other hosts can help with searches, and {compared} is a comparison; leave them out")
-        raise typer.Exit(_resume_baseline(compared, show, limit_s, retry_failed, settings))
+        raise typer.Exit(_resume_baseline(compared, show, place, limit_s, retry_failed, settings))
     folder = chosen_study(study, show.console)
     check_readable(folder)
     refuse_limit(folder, limit_s)
@@ -60,15 +66,15 @@ def resume(
     with show.preparing(f"resuming {folder}"):
         from evoae_cli.study.study import Study
 
-        host = None if hosting is None else hosting.host
-        found = Study.open(folder, warn=show.warn, is_retrying=retry_failed, host=host, **settings)
+        made = place.make_engine()
+        found = Study.open(folder, warn=show.warn, is_retrying=retry_failed, make_engine=made, **settings)
     deliver = deliverer(found.config, show, is_forced=force, is_resumed=True)
     run = partial(run_study, found, show, limit_s, deliver, is_opened=is_opened)
-    raise typer.Exit(run_hosted(hosting, found.config, show, run))
+    raise typer.Exit(run_hosted(place.hosting, found.config, show, run))
 
 
 def _resume_baseline(
-    folder: Path, show: Show, limit_s: float | None, is_retrying: bool, changes: dict[str, Any]
+    folder: Path, show: Show, place: Place, limit_s: float | None, is_retrying: bool, changes: dict[str, Any]
 ) -> int:
     """Go on with a comparison, of which only how it runs can change."""
     for name in ("generations", "output"):
@@ -76,4 +82,4 @@ def _resume_baseline(
             raise UsageError(f"{option_name(name)}: {folder} is a comparison, which has none; leave it out")
     if limit_s is not None:
         raise UsageError(f"--for bounds a search, and {folder} is a comparison; leave it out")
-    return run_baseline(folder, show, is_retrying=is_retrying, changes=changes)
+    return run_baseline(folder, show, place, is_retrying=is_retrying, changes=changes)

@@ -13,10 +13,12 @@ import typer
 from evoae_cli.app.beforehand import check_writable
 from evoae_cli.app.common import Debug, Json, Quiet, read_as
 from evoae_cli.app.console import stderr_console
+from evoae_cli.app.engines import EngineName, Place, ray_options
 from evoae_cli.app.options import completion
 from evoae_cli.app.running import Show
 from evoae_cli.app.scaled_lines import scaling_lines, times_of_one
 from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.hardware import n_cores
 from evoae_cli.study.checks import one_of
 from evoae_cli.study.config import MAX_WORKERS, StudyConfig
 from evoae_cli.study.resolve import resolve
@@ -97,6 +99,7 @@ def scale_benchmark(
         int,
         typer.Option("--seed", parser=read_as(int, "--seed"), metavar="N", help="Fixes candidates, waits and kills."),
     ] = 0,
+    engine: EngineName = "local",
     compare: Annotated[
         bool,
         typer.Option(
@@ -121,10 +124,14 @@ def scale_benchmark(
     modes = _modes(mode)
     _check(generations, population, simulate, cv, fail_rate)
     config = _config(counts, generations, population, simulate, device, seed)
+    # Workers note on the clock of one machine what they do, so Ray is one of this machine's own. Those that wait may
+    # be more than its cores.
+    share = None if simulate is None or engine == "local" else min(1.0, n_cores() / counts[-1])
+    ray = ray_options(engine, None, share, None, config.device)
     if out is not None:
         _check_out(out, force)
     show = Show(stderr_console(), quiet, as_json)
-    readings = list(_readings(config, counts, modes, simulate, cv or 0.0, fail_rate, show))
+    readings = list(_readings(config, counts, modes, simulate, cv or 0.0, fail_rate, Place(ray=ray), show))
     compared = list(_compared(counts[-1], show)) if compare else []
     found = _as_json(config, readings, compared)
     if out is not None:
@@ -204,6 +211,7 @@ def _readings(
     simulate: float | None,
     cv: float,
     fail_rate: float,
+    place: Place,
     show: Show,
 ) -> Iterator["Reading"]:
     with show.preparing("loading PyTorch"):
@@ -218,7 +226,7 @@ def _readings(
             for count in counts:
                 own = msgspec.structs.replace(config, mode=mode, workers=count)
                 with show.preparing(f"{mode} search with {count} worker{'s' * (count > 1)}"):
-                    yield measure(own, orders, Path(folder), show.warn)
+                    yield measure(own, orders, Path(folder), show.warn, place.make_engine())
 
 
 def _compared(n_workers: int, show: Show) -> Iterator["Throughput"]:

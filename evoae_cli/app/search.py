@@ -8,6 +8,7 @@ import typer
 from evoae_cli.app.common import Debug, Json, Open, Quiet, TimeLimit, limit_seconds
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.delivering import Force
+from evoae_cli.app.engines import CpusPerTask, EngineName, GpusPerTask, RayAddress, place_for, ray_options
 from evoae_cli.app.hosting import KeyFile, LinkTo, Listen, NameserverAt, opened
 from evoae_cli.app.options import completion, with_settings
 from evoae_cli.app.running import Show
@@ -40,6 +41,10 @@ def search(
     link: LinkTo = None,
     nameserver: NameserverAt = None,
     key_file: KeyFile = None,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
+    cpus_per_task: CpusPerTask = None,
+    gpus_per_task: GpusPerTask = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -55,8 +60,9 @@ def search(
     limit_s = limit_seconds(time_limit)
     if dry_run:
         raise typer.Exit(say_plan(resolved, show, limit_s, is_forced=force))
-    hosting = opened(listen, link, nameserver, key_file)
-    raise typer.Exit(start(resolved, study, show, limit_s, is_forced=force, is_opened=is_opened, hosting=hosting))
+    ray = ray_options(engine, ray_address, cpus_per_task, gpus_per_task, resolved.device)
+    place = place_for(opened(listen, link, nameserver, key_file), ray)
+    raise typer.Exit(start(resolved, study, show, limit_s, is_forced=force, is_opened=is_opened, place=place))
 
 
 def resolved_config(objective: str | None, file: Path | None, settings: dict[str, Any]) -> StudyConfig:

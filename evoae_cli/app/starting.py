@@ -8,7 +8,8 @@ import msgspec
 import typer
 
 from evoae_cli.app.delivering import check_output, deliverer
-from evoae_cli.app.hosting import Hosting, run_hosted
+from evoae_cli.app.engines import Place
+from evoae_cli.app.hosting import run_hosted
 from evoae_cli.app.running import Show, run_study
 from evoae_cli.study.config import StudyConfig
 
@@ -31,12 +32,12 @@ def start(
     *,
     is_forced: bool = False,
     is_opened: bool = False,
-    hosting: Hosting | None = None,
+    place: Place | None = None,
 ) -> int:
     """Start a new study of these settings under `name` and run it; returns the exit code. Raises EvoaeError.
 
     `is_forced` lets it overwrite what is in its `output`; `is_opened` opens the study's page in the browser at the end.
-    With `hosting`, other hosts help, and are helped.
+    `place` is where its evaluations run, on this host by default.
     """
     from evoae_cli.app.beforehand import check_source, check_start, check_writable, workers_at_hand
     from evoae_cli.app.opening import opening
@@ -47,15 +48,17 @@ def start(
     check_start(config)
     check_source(config)
     check_output(config, is_forced)
-    show.say(opening(config, folder, workers_at_hand(config), limit_s), "bold")
+    place = place or Place()
+    workers = None if place.is_ray else workers_at_hand(config)
+    show.say(opening(config, folder, workers, limit_s, is_on_ray=place.is_ray), "bold")
     show.say(f"noise: {config.noise_text}")
     with show.preparing("loading PyTorch and the images"):
         from evoae_cli.study.study import Study
 
-        study = Study.create(config, folder, warn=show.warn, host=None if hosting is None else hosting.host)
+        study = Study.create(config, folder, warn=show.warn, make_engine=place.make_engine())
     deliver = deliverer(study.config, show, is_forced=is_forced)
     return run_hosted(
-        hosting, study.config, show, lambda: run_study(study, show, limit_s, deliver, is_opened=is_opened)
+        place.hosting, study.config, show, lambda: run_study(study, show, limit_s, deliver, is_opened=is_opened)
     )
 
 

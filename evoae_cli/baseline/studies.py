@@ -11,6 +11,8 @@ from evoae_cli.baseline.drawing import architectures
 from evoae_cli.baseline.plan import Part, Plan
 from evoae_cli.baseline.protocols import FAIR, Spent, layers_of, settings_of
 from evoae_cli.baseline.spent import spent_of
+from evoae_cli.engine.local import local_engine
+from evoae_cli.engine.terms import MakeEngine
 from evoae_cli.errors import UsageError
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.locate import is_study
@@ -30,6 +32,7 @@ def open_part(
     *,
     warn: Callable[[str], None],
     runner: str = RUNNER,
+    make_engine: MakeEngine = local_engine,
     is_retrying: bool = False,
     changes: Mapping[str, Any] = MappingProxyType({}),
 ) -> Study:
@@ -40,11 +43,10 @@ def open_part(
     """
     place = folder / part.name
     if is_study(place):
-        return Study.open(place, warn=warn, runner=runner, is_retrying=is_retrying, **changes)
+        return Study.open(place, warn=warn, runner=runner, make_engine=make_engine, is_retrying=is_retrying, **changes)
     plan = msgspec.structs.replace(plan, settings={**plan.settings, **changes})
-    if part.protocol == "evolution":
-        return Study.create(_search(plan, part.seed), place, warn=warn, runner=runner)
-    return Study.create(_random(folder, plan, part, warn), place, warn=warn, runner=runner)
+    config = _search(plan, part.seed) if part.protocol == "evolution" else _random(folder, plan, part, warn)
+    return Study.create(config, place, warn=warn, runner=runner, make_engine=make_engine)
 
 
 def _search(plan: Plan, seed: int) -> StudyConfig:

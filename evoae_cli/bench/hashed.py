@@ -4,7 +4,7 @@ import msgspec
 
 from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, References, Request, Scores, derive_seed
 from evoae_cli.outcome import Outcome
-from evoae_cli.worker.process import Progress, Run
+from evoae_cli.worker.runner import Progress, Run
 
 _SCORES = {"psnr_db": 20.0, "psnr_pooled_db": 20.0, "ssim": 0.5}
 

@@ -11,7 +11,7 @@ import msgspec
 from evoae_cli.errors import EvoaeError
 from evoae_cli.outcome import Outcome
 from evoae_cli.worker import channel
-from evoae_cli.worker.process import Progress, Run
+from evoae_cli.worker.runner import Progress, Run
 
 Ending = Literal["half", "whole", "twice"]
 ErrorType = Literal["AcceleratorError", "EvoaeError", "MemoryError", "RuntimeError", "ValueError"]

@@ -29,7 +29,7 @@ from evoae_cli.study.store import Store
 from evoae_cli.study.study import Study, StudyEvent
 from evoae_cli.wholefile import PART
 from evoae_cli.worker import evaluation
-from evoae_cli.worker.process import Progress, Run, Start
+from evoae_cli.worker.runner import Progress, Run, Start
 
 _RUNNER = f"{__name__}:start"
 ORDERS = "EVOAE_BENCH_RESUME"

@@ -16,6 +16,8 @@ import msgspec
 
 from evoae_cli.bench.scaled import Orders, Span
 from evoae_cli.bench.timed_search import timed_search
+from evoae_cli.engine.local import local_engine
+from evoae_cli.engine.terms import MakeEngine
 from evoae_cli.errors import EvoaeError
 from evoae_cli.study.config import StudyConfig
 
@@ -54,7 +56,13 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     recovery_p95_s: float | None
 
 
-def measure(config: StudyConfig, orders: Callable[[str], Orders], folder: Path, warn: Callable[[str], None]) -> Reading:
+def measure(
+    config: StudyConfig,
+    orders: Callable[[str], Orders],
+    folder: Path,
+    warn: Callable[[str], None],
+    make_engine: MakeEngine = local_engine,
+) -> Reading:
     """Search with the workers of `config`, and stop when the candidates are evaluated.
 
     `orders` makes what the workers are to do from a folder for their notes. The study lies below `folder` meanwhile.
@@ -62,7 +70,7 @@ def measure(config: StudyConfig, orders: Callable[[str], Orders], folder: Path, 
     """
     assert config.workers is not None
     with tempfile.TemporaryDirectory(prefix="evoae-scale-", dir=folder) as inner:
-        spans, generation_of = timed_search(config, orders, Path(inner), warn)
+        spans, generation_of = timed_search(config, orders, Path(inner), warn, make_engine)
     if len(spans) < config.workers:
         raise EvoaeError(f"only {len(spans)} of {config.workers} workers took part; ask for a larger --population")
     return reading(config.mode, config.workers, spans, generation_of)

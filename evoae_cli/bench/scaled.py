@@ -19,7 +19,7 @@ from evoae_cli.bench import hashed
 from evoae_cli.evaluation.contract import EvaluationRequest, Request, derive_seed
 from evoae_cli.outcome import Outcome
 from evoae_cli.worker import evaluation
-from evoae_cli.worker.process import Progress, Run
+from evoae_cli.worker.runner import Progress, Run
 
 RUNNER = f"{__name__}:start"
 ORDERS = "EVOAE_BENCH_ORDERS"

@@ -14,7 +14,7 @@ import msgspec
 from evoae_cli.evaluation.contract import EvaluationRequest, Request
 from evoae_cli.outcome import Outcome
 from evoae_cli.worker import evaluation
-from evoae_cli.worker.process import Progress, Run
+from evoae_cli.worker.runner import Progress, Run
 
 RUNNER = f"{__name__}:start"
 FOLDER = "EVOAE_BENCH_NOTES"

@@ -10,13 +10,19 @@ import msgspec
 
 from evoae_cli.bench import scaled
 from evoae_cli.bench.scaled import Orders, Span, wait_s
+from evoae_cli.engine.local import local_engine
+from evoae_cli.engine.terms import MakeEngine
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.store import Store
 from evoae_cli.study.study import Study, StudyEvent
 
 
 def timed_search(
-    config: StudyConfig, orders: Callable[[str], Orders], folder: Path, warn: Callable[[str], None]
+    config: StudyConfig,
+    orders: Callable[[str], Orders],
+    folder: Path,
+    warn: Callable[[str], None],
+    make_engine: MakeEngine = local_engine,
 ) -> tuple[list[list[Span]], dict[str, int]]:
     """Search below `folder` until the candidates are evaluated; finalists are not trained.
 
@@ -34,7 +40,8 @@ def timed_search(
             study.request_stop()
 
     try:
-        study = Study.create(config, folder / "study", warn=warn, runner=scaled.RUNNER, expected=expected)
+        place = folder / "study"
+        study = Study.create(config, place, warn=warn, runner=scaled.RUNNER, expected=expected, make_engine=make_engine)
         study.run(stop_at_the_first_finalist)
     finally:
         del os.environ[scaled.ORDERS]

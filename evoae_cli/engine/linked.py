@@ -8,8 +8,9 @@ from types import TracebackType
 import msgspec
 
 from evoae_cli.broker.task import Lost, Task, TaskResult
-from evoae_cli.engine.local import LocalEngine
+from evoae_cli.engine.local import LocalEngine, local_engine
 from evoae_cli.engine.protocol import EngineView, HelperView, WorkerLoss, WorkerView
+from evoae_cli.engine.terms import MakeEngine, Terms
 from evoae_cli.errors import EvoaeError
 from evoae_cli.hosts.appetite import Hands
 from evoae_cli.hosts.depot import Depot
@@ -152,6 +153,15 @@ class LinkedEngine:
         with self._lock:
             self._losses.append(loss)
         self._local.wake()
+
+
+def among(host: Host) -> MakeEngine:
+    """Makes the engine of this host among others; `host` belongs to it from then on."""
+
+    def make(terms: Terms) -> LinkedEngine:
+        return LinkedEngine(local_engine(terms), host, terms.freight, terms.make_files().with_outputs(), terms.title)
+
+    return make
 
 
 class Helping:

@@ -11,6 +11,7 @@ from types import TracebackType
 from evoae_cli.broker.broker import Broker
 from evoae_cli.broker.task import Task, TaskResult
 from evoae_cli.engine.protocol import EngineView, WorkerLoss
+from evoae_cli.engine.terms import Terms
 from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.worker.pool import Pool
 from evoae_cli.worker.starter import Timing, WorkerSpec
@@ -185,6 +186,18 @@ class LocalEngine:
     def _fail(self, error: Exception) -> None:
         self._failure = error
         self.wake()
+
+
+def local_engine(terms: Terms) -> LocalEngine:
+    """The engine of this host alone."""
+    return LocalEngine(
+        terms.specs,
+        terms.runner,
+        heartbeat_interval_s=terms.timing.heartbeat_interval_s,
+        heartbeat_timeout_s=terms.timing.heartbeat_timeout_s,
+        start_timeout_s=terms.timing.start_timeout_s,
+        logs=terms.logs,
+    )
 
 
 def _check_number(n: int) -> None:

@@ -17,21 +17,16 @@ class MismatchError(EvoaeError):
     """What came is not the file that was asked for."""
 
 
-class Depot:
-    """A folder where files are called `<fingerprint><suffix>`, as in a host's cache of images, and one for new files.
+class KeptFiles:
+    """A folder where files are called `<fingerprint><suffix>`, as in a host's cache of images.
 
     `fingerprint_of` reads a file's fingerprint from what is in it; it raises ValueError for a file that has none.
-    Raises EvoaeError where there is no room for temporary files.
     """
 
     def __init__(self, cache: Path, suffix: str, fingerprint_of: Callable[[Path], str]) -> None:
         self._cache = cache
         self._suffix = suffix
         self._fingerprint_of = fingerprint_of
-        try:
-            self._outputs = tempfile.TemporaryDirectory(prefix="evoae-made-")
-        except OSError as error:
-            raise EvoaeError(f"no room for temporary files ({error.strerror}); set TMPDIR to another folder") from error
 
     def find(self, fingerprint: str) -> Path | None:
         """Where this host has the file; None if it has not."""
@@ -63,6 +58,35 @@ class Depot:
                     os.unlink(file.name)
         return self._path(fingerprint)
 
+    def with_outputs(self) -> "Depot":
+        """The same with room for what tasks make. Raises EvoaeError where there is none."""
+        return Depot(self._cache, self._suffix, self._fingerprint_of)
+
+    def _check(self, path: Path, fingerprint: str) -> None:
+        try:
+            found = self._fingerprint_of(path)
+        except ValueError as error:
+            raise MismatchError(f"file {fingerprint} has come damaged: {error}") from error
+        if found != fingerprint:
+            raise MismatchError(f"file {fingerprint} has come as {found}, so it was changed on its way")
+
+    def _path(self, fingerprint: str) -> Path:
+        return self._cache / f"{fingerprint}{self._suffix}"
+
+
+class Depot(KeptFiles):
+    """Such a folder, and one for the files that tasks make.
+
+    Raises EvoaeError where there is no room for temporary files.
+    """
+
+    def __init__(self, cache: Path, suffix: str, fingerprint_of: Callable[[Path], str]) -> None:
+        super().__init__(cache, suffix, fingerprint_of)
+        try:
+            self._outputs = tempfile.TemporaryDirectory(prefix="evoae-made-")
+        except OSError as error:
+            raise EvoaeError(f"no room for temporary files ({error.strerror}); set TMPDIR to another folder") from error
+
     def output(self, number: int) -> Path:
         """Where a task writes the file that it makes."""
         return Path(self._outputs.name) / str(number)
@@ -78,14 +102,3 @@ class Depot:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _check(self, path: Path, fingerprint: str) -> None:
-        try:
-            found = self._fingerprint_of(path)
-        except ValueError as error:
-            raise MismatchError(f"file {fingerprint} has come damaged: {error}") from error
-        if found != fingerprint:
-            raise MismatchError(f"file {fingerprint} has come as {found}, so it was changed on its way")
-
-    def _path(self, fingerprint: str) -> Path:
-        return self._cache / f"{fingerprint}{self._suffix}"

@@ -3,19 +3,16 @@
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
-from evoae_cli.engine.linked import LinkedEngine
-from evoae_cli.engine.local import LocalEngine, WorkerSpec
+from evoae_cli.engine.local import local_engine
 from evoae_cli.engine.protocol import Engine
+from evoae_cli.engine.terms import MakeEngine, Terms
 from evoae_cli.errors import EvoaeError, UsageError
-from evoae_cli.evaluation.imagefile import SUFFIX, cache_folder, fingerprint_of
-from evoae_cli.hosts.depot import Depot
-from evoae_cli.hosts.host import Host
 from evoae_cli.study.best import Best, BestWriter, write_best, write_history
 from evoae_cli.study.config import MAX_WORKERS, StudyConfig
 from evoae_cli.study.desk import Desk
@@ -34,7 +31,8 @@ from evoae_cli.study.summary import summary
 from evoae_cli.study.timelimit import TimeLimit
 from evoae_cli.study.training import course_for
 from evoae_cli.wholefile import PART
-from evoae_cli.worker.freight import EvaluationFreight
+from evoae_cli.worker.freight import EvaluationFreight, kept_images
+from evoae_cli.worker.starter import Timing, WorkerSpec
 
 _PATIENCE_S = 3.0
 RUNNER = "evoae_cli.worker.evaluation:start"
@@ -77,7 +75,7 @@ class Study:
         ground: Ground,
         runner: str = RUNNER,
         expected: Callable[[str], float] | None = None,
-        host: Host | None = None,
+        make_engine: MakeEngine = local_engine,
     ) -> None:
         setup = ground.setup
         self.folder = folder
@@ -86,15 +84,7 @@ class Study:
         self._store = ground.store
         self._lock = ground.lock
         self._requests = setup.requests(folder)
-        local = LocalEngine(
-            [WorkerSpec(device=device, threads=self.config.threads) for device in setup.devices],
-            runner,
-            heartbeat_interval_s=self.config.heartbeat_interval_s,
-            heartbeat_timeout_s=self.config.heartbeat_timeout_s,
-            start_timeout_s=self.config.start_timeout_s,
-            logs=folder / "logs",
-        )
-        self._engine: Engine = local if host is None else self._among(local, host)
+        self._engine: Engine = make_engine(self._terms(runner, setup.devices))
         self._desk = Desk(self._engine)
         self._evolution = ground.search
         self._board = Scoreboard(folder, self.config, self._store, self._engine)
@@ -111,17 +101,17 @@ class Study:
         warn: Callable[[str], None],
         runner: str = RUNNER,
         expected: Callable[[str], float] | None = None,
-        host: Host | None = None,
+        make_engine: MakeEngine = local_engine,
     ) -> Self:
         """Make a new study in `folder`. Nothing is written there before settings and images have been found good.
 
         For benchmarks: `runner` names, as `module:function`, what its workers run in place of real evaluations, and
-        `expected` foretells the seconds of a candidate, by its genotype's text. With `host`, which belongs to the study
-        from then on, other hosts help.
+        `expected` foretells the seconds of a candidate, by its genotype's text. `make_engine` says where they run: on
+        this host, with help from others (`engine.linked.among`), or on a cluster (`engine.rayed.engine.on_ray`).
 
         Raises UsageError, ImageError or StudyError in one line.
         """
-        return cls(folder, new_ground(config, folder, warn), runner, expected, host)
+        return cls(folder, new_ground(config, folder, warn), runner, expected, make_engine)
 
     @classmethod
     def open(
@@ -131,17 +121,17 @@ class Study:
         warn: Callable[[str], None],
         is_retrying: bool = False,
         runner: str = RUNNER,
-        host: Host | None = None,
+        make_engine: MakeEngine = local_engine,
         **changes: Any,
     ) -> Self:
         """Continue a study. `changes` leave the history's beginning as it is: any of `CHANGEABLE`.
 
-        `is_retrying` tries again what ended as `crashed`, `timeout` or `oom`. `runner` is what `create` was given, and
-        so is `host`.
+        `is_retrying` tries again what ended as `crashed`, `timeout` or `oom`. `runner` is what `create` was given;
+        `make_engine` may be another.
 
         Raises StudyError if there is none, another process has it, or its images are no longer the same.
         """
-        return cls(folder, old_ground(folder, warn, is_retrying, changes), runner, host=host)
+        return cls(folder, old_ground(folder, warn, is_retrying, changes), runner, make_engine=make_engine)
 
     def run(self, on_event: OnEvent = lambda event: None, *, limit_s: float | None = None) -> StudyResult:
         """Evolve, train the finalists, read test once; return when all is done or the study was asked to stop.
@@ -249,15 +239,22 @@ class Study:
         """The study at this moment. Callable from any thread."""
         return self._board.snapshot(self._evolution, self._desk.n_evaluating)
 
-    def _among(self, local: LocalEngine, host: Host) -> LinkedEngine:
-        """The engine of this host among others."""
-        space = self._requests.network.space
-        return LinkedEngine(
-            local,
-            host,
-            EvaluationFreight(() if space is None else (space,)),
-            Depot(cache_folder(), SUFFIX, fingerprint_of),
-            f"{self.config.objective} search {self.folder.name} on {socket.gethostname()}"[:200],
+    def _terms(self, runner: str, devices: Sequence[str]) -> Terms:
+        """What this study asks of its engine."""
+        config, space = self.config, self._requests.network.space
+        return Terms(
+            runner=runner,
+            n_workers=config.workers,
+            specs=tuple(WorkerSpec(device=device, threads=config.threads) for device in devices),
+            timing=Timing(
+                heartbeat_interval_s=config.heartbeat_interval_s,
+                heartbeat_timeout_s=config.heartbeat_timeout_s,
+                start_timeout_s=config.start_timeout_s,
+            ),
+            logs=self.folder / "logs",
+            title=f"{config.objective} search {self.folder.name} on {socket.gethostname()}"[:200],
+            freight=EvaluationFreight(() if space is None else (space,)),
+            make_files=kept_images,
         )
 
     def _obey(self, publisher: Publisher) -> Callable[[Order], None]:

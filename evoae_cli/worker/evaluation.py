@@ -6,7 +6,7 @@ import msgspec
 
 from evoae_cli.evaluation.contract import EvaluationRequest, Progress, Request, RivalRequest
 from evoae_cli.outcome import Outcome
-from evoae_cli.worker.process import Run
+from evoae_cli.worker.runner import Run
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """A write that fails, unlike an opening, does not say of which file."""

@@ -7,6 +7,8 @@ from typing import TypeVar
 import msgspec
 
 from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, Request
+from evoae_cli.evaluation.imagefile import SUFFIX, cache_folder, fingerprint_of
+from evoae_cli.hosts.depot import KeptFiles
 from evoae_cli.hosts.freight import Parcel
 
 _requests = msgspec.msgpack.Decoder(EvaluationRequest)
@@ -87,6 +89,11 @@ class EvaluationFreight:
         if sent.output is None or not sent.output.is_file():
             raise ValueError("an evaluation whose weights have not come")
         return _encode(msgspec.structs.replace(found, weights=str(sent.output)))
+
+
+def kept_images() -> KeptFiles:
+    """The images that this host has, by their fingerprints."""
+    return KeptFiles(cache_folder(), SUFFIX, fingerprint_of)
 
 
 def _read(decoder: "msgspec.msgpack.Decoder[Read]", payload: bytes) -> Read:

@@ -8,20 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commanded import EVOAE, Command
+from commanded import EVOAE, Command, options
 
 from evoae_cli.bench.small import SMALL
-from evoae_cli.study.checks import option_name
 from evoae_cli.study.store import Store
-
-
-def options(**settings: object) -> list[str]:
-    """Settings as options of a command."""
-    words = []
-    for name, value in settings.items():
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        words += [option_name(name), text]
-    return words
 
 
 @pytest.fixture

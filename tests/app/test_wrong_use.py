@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import wrong_baselines
 import wrong_codes
+import wrong_engines
 import wrong_hosts
 import wrong_images
 import wrong_reports
@@ -32,6 +33,7 @@ CASES = (
     *wrong_baselines.CASES,
     *wrong_scaling.CASES,
     *wrong_hosts.CASES,
+    *wrong_engines.CASES,
     *wrong_reports.CASES,
 )
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from evoae_cli.bench.scaled import RUNNER
-from evoae_cli.engine.linked import Helping
+from evoae_cli.engine.linked import Helping, among
 from evoae_cli.engine.local import LocalEngine, WorkerSpec
 from evoae_cli.evaluation.imagefile import SUFFIX, fingerprint_of
 from evoae_cli.hosts.address import Address, parse_address
@@ -68,7 +68,7 @@ def main(role: Role) -> None:
     )
     if role.role == "search":
         config = resolve("denoise", {**role.settings, "device": "cpu", "workers": role.workers})
-        study = Study.create(config, Path(role.folder), warn=say, runner=RUNNER, host=host)
+        study = Study.create(config, Path(role.folder), warn=say, runner=RUNNER, make_engine=among(host))
         say(f"listening at {host.address}")
         result = run_candidates(study)
         say(f"ended as {result.state}")

@@ -1,0 +1,124 @@
+"""The inside of a Ray actor: load the runner once, then run task after task with the files that each needs.
+
+It is a plain class: Ray makes an actor of it, and calls `pulse` in a thread beside the one that works.
+"""
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evoae_cli.errors import EvoaeError
+from evoae_cli.hosts.depot import KeptFiles
+from evoae_cli.hosts.freight import Freight
+from evoae_cli.hosts.wire import MAX_CHUNK
+from evoae_cli.outcome import Outcome
+from evoae_cli.version import __version__
+from evoae_cli.worker.attempt import Attempt, attempt
+from evoae_cli.worker.memory import watch
+from evoae_cli.worker.runner import loaded
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """What an actor is told at its birth."""
+
+    runner: str
+    device: str
+    """As PyTorch names it there: Ray shows each actor only the GPUs that it has, so `cuda:0` is its own."""
+    threads: int
+    environ: Mapping[str, str]
+    """Variables for the runner, as it would inherit them here."""
+    freight: Freight
+    make_files: Callable[[], KeptFiles]
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """The runner is loaded."""
+
+    hardware: str
+    host: str
+    pid: int
+    evoae: str
+    """Version."""
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """How a task ended."""
+
+    outcome: Outcome
+    payload: bytes
+    reason: str
+    is_host_failure: bool
+    made: bytes | None
+    """The file that it has made."""
+    is_last: bool
+    """The actor is to be replaced, because its memory does not fall back."""
+
+
+class Inside:
+    """One worker, from Ray's start of the actor to its end."""
+
+    def __init__(self, orders: Orders) -> None:
+        os.environ.update(orders.environ)
+        self._hardware, self._run = loaded(orders.runner, orders.device, orders.threads)
+        self._freight = orders.freight
+        self._files = orders.make_files()
+        self._memory = watch(orders.device)
+        # Lease id and share done, replaced as one value: the two threads never see half a change.
+        self._now = (0, 0.0)
+
+    def ready(self) -> Ready:
+        """Say who this is."""
+        return Ready(hardware=self._hardware, host=socket.gethostname(), pid=os.getpid(), evoae=__version__)
+
+    def pulse(self) -> tuple[int, float]:
+        """A sign of life: the lease that runs (0: none), and the share of it that is done."""
+        return self._now
+
+    def run(self, lease_id: int, payload: bytes, files: Mapping[str, Any]) -> Reply:
+        """Run one task. `files` are references to the content of the files that it needs, by their fingerprints."""
+        self._now = (lease_id, 0.0)
+        with tempfile.TemporaryDirectory(prefix="evoae-made-") as folder:
+            reply = self._reply(lease_id, payload, files, Path(folder, "made"))
+        self._now = (0, 0.0)
+        return reply
+
+    def _reply(self, lease_id: int, payload: bytes, files: Mapping[str, Any], output: Path) -> Reply:
+        try:
+            inputs = {fingerprint: self._file(fingerprint, reference) for fingerprint, reference in files.items()}
+            unpacked = self._freight.unpack(payload, inputs, output)
+        except (EvoaeError, OSError, ValueError) as error:
+            ended = Attempt(Outcome.CRASHED, b"", f"{socket.gethostname()}: {error}", is_host_failure=True)
+        else:
+            ended = attempt(self._run, unpacked, lambda share: self._note(lease_id, share))
+        found, has_made = self._freight.pack_result(ended.payload) if ended.payload else (b"", False)
+        return Reply(
+            outcome=ended.outcome,
+            payload=found,
+            reason=ended.reason,
+            is_host_failure=ended.is_host_failure,
+            made=output.read_bytes() if has_made else None,
+            is_last=bool(self._memory.after_task()),
+        )
+
+    def _note(self, lease_id: int, share: float) -> None:
+        self._now = (lease_id, share)
+
+    def _file(self, fingerprint: str, reference: Any) -> Path:
+        """Where the file lies on this node; the first who needs it there takes it out of Ray's store."""
+        found = self._files.find(fingerprint)
+        if found is not None:
+            return found
+        import ray
+
+        content = memoryview(ray.get(reference))
+        return self._files.fetch(fingerprint, partial(_part, content))
+
+
+def _part(content: memoryview, offset: int) -> tuple[bytes, int]:
+    return bytes(content[offset : offset + MAX_CHUNK]), len(content)

@@ -1,0 +1,18 @@
+"""Wrong use of --engine, and of what belongs to a Ray cluster."""
+
+from wrong_use_kit import case
+
+RAY = "search denoise --engine ray"
+
+CASES = (
+    case("an unknown engine", "search denoise --engine dask", "--engine 'dask'", "local or ray", is_process=True),
+    case("a cluster without Ray", "search denoise --ray-address auto", "--ray-address auto", "add --engine ray"),
+    case("CPUs without Ray", "resume mine --cpus-per-task 2", "--cpus-per-task 2", "add --engine ray"),
+    case("no CPUs for a task", f"{RAY} --cpus-per-task 0", "--cpus-per-task 0", "more than 0"),
+    case("CPUs of no number", f"{RAY} --cpus-per-task x", "--cpus-per-task 'x'", "as 0.5"),
+    case("two GPUs for a task", f"{RAY} --gpus-per-task 2", "--gpus-per-task 2", "0 to 1"),
+    case("GPUs for tasks of CPUs", f"{RAY} --gpus-per-task 1 --device cpu", "--gpus-per-task 1", "--device cpu"),
+    case("other hosts for a cluster", f"{RAY} --listen 47079", "--engine ray", "leave one of them out"),
+    case("an unknown engine of a comparison", "random-baseline denoise --engine x", "--engine 'x'", "local or ray"),
+    case("an unknown engine to measure", "scale-benchmark --engine x", "--engine 'x'", "local or ray"),
+)

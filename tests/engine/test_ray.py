@@ -1,0 +1,303 @@
+"""The engine on a real Ray: one cluster of a node, to which others are added and from which they are taken.
+
+Skipped where Ray is not installed.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from evoae_cli.bench.network_host import NOOP, BareFreight
+from evoae_cli.bench.noop import Command
+from evoae_cli.bench.small import SMALL
+from evoae_cli.broker.task import Task, TaskResult
+from evoae_cli.engine.rayed.cluster import Cluster, Fate, fate_of
+from evoae_cli.engine.rayed.engine import RayEngine, on_ray
+from evoae_cli.engine.rayed.options import RayOptions
+from evoae_cli.engine.terms import Terms
+from evoae_cli.errors import EvoaeError, UsageError
+from evoae_cli.outcome import Outcome
+from evoae_cli.study.resolve import resolve
+from evoae_cli.study.store import Store
+from evoae_cli.study.study import Study
+from evoae_cli.worker.freight import kept_images
+from evoae_cli.worker.starter import Timing, WorkerSpec
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'evoae[ray]'")
+
+pytestmark = [
+    # Ray's own: files and sockets that it leaves to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """A cluster whose first node has no room for workers; nodes with room come and go."""
+    from ray.cluster_utils import Cluster as Nodes
+
+    found = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    yield found
+    found.shutdown()
+
+
+@pytest.fixture
+def add_node(nodes: Any) -> Iterator[Callable[..., Any]]:
+    """Adds a node to the cluster for the length of a test."""
+    added = []
+
+    def add(**resources: float) -> Any:
+        added.append(nodes.add_node(**resources))
+        return added[-1]
+
+    yield add
+    for node in added:
+        if node in nodes.worker_nodes:
+            nodes.remove_node(node)
+
+
+def terms_for(folder: Path, *, runner: str = NOOP, n_workers: int | None = None, title: str = "a search") -> Terms:
+    return Terms(
+        runner=runner,
+        n_workers=n_workers,
+        specs=(WorkerSpec(device="cpu", threads=1),),
+        timing=Timing(heartbeat_interval_s=0.5, heartbeat_timeout_s=10.0, start_timeout_s=60.0),
+        logs=folder / "logs",
+        title=title,
+        freight=BareFreight(),
+        make_files=kept_images,
+    )
+
+
+def engine_for(nodes: Any, folder: Path, **terms: Any) -> RayEngine:
+    made = on_ray(RayOptions(address=nodes.address))(terms_for(folder, **terms))
+    assert isinstance(made, RayEngine)
+    return made
+
+
+def command(number: int, timeout_s: float | None = None, *, may_travel: bool = True, **does: Any) -> Task:
+    payload = msgspec.json.encode(Command(**does))
+    return Task(id=number, payload=payload, name=f"task {number}", timeout_s=timeout_s, may_travel=may_travel)
+
+
+def collected(engine: RayEngine, n: int, timeout_s: float = 120.0) -> dict[int, TaskResult]:
+    """The next `n` results, by task; each comes once."""
+    found: dict[int, TaskResult] = {}
+    give_up_at = time.monotonic() + timeout_s
+    while len(found) < n:
+        assert time.monotonic() < give_up_at, f"{len(found)} of {n} results have come"
+        result = engine.next_result()
+        if result is not None:
+            assert result.task_id not in found
+            found[result.task_id] = result
+    return found
+
+
+def until(is_so: Callable[[], Any], timeout_s: float = 60.0) -> None:
+    give_up_at = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < give_up_at, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def training_pids(engine: RayEngine) -> list[int]:
+    return [worker.pid for worker in engine.view().workers if worker.task and worker.pid]
+
+
+def test_tasks_end_as_they_do_on_this_host(nodes: Any, add_node: Callable[..., Any], tmp_path: Path) -> None:
+    add_node(num_cpus=2)
+    with engine_for(nodes, tmp_path) as engine:
+        engine.submit([command(number, reply=b"%d" % number) for number in range(30)])
+        engine.submit(
+            [
+                command(30, error="a bug", error_type="RuntimeError"),
+                command(31, outcome=Outcome.DIVERGED, reason="no number"),
+                command(32, timeout_s=0.5, sleep_s=60.0),
+                command(33, may_travel=False, reply=b"at home"),
+            ]
+        )
+        found = collected(engine, 34)
+        assert [found[number].payload for number in range(30)] == [b"%d" % number for number in range(30)]
+        assert (found[30].outcome, found[30].reason) == (Outcome.CRASHED, "RuntimeError: a bug")
+        assert (found[31].outcome, found[31].reason) == (Outcome.DIVERGED, "no number")
+        assert (found[32].outcome, found[32].reason) == (Outcome.TIMEOUT, "ran longer than 0.5 s")
+        assert (found[33].payload, found[33].worker) == (b"at home", "worker-1")
+        assert {found[number].worker for number in range(30)} <= {"ray-1", "ray-2"}
+        view = engine.view()
+        assert (view.n_workers, view.n_queued, view.n_leased, view.n_done) == (2, 0, 0, 34)
+
+
+def test_a_killed_worker_costs_an_attempt_and_the_third_ends_the_task(
+    nodes: Any, add_node: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    add_node(num_cpus=1)
+    with engine_for(nodes, tmp_path) as engine:
+        engine.submit([command(1, only_first_time=str(tmp_path / "once"), signal=signal.SIGKILL), command(2)])
+        found = collected(engine, 2)
+        assert (found[1].outcome, found[1].attempt) == (Outcome.OK, 2)
+        (loss,) = engine.take_losses()
+        assert (loss.task, loss.attempt, loss.is_last) == ("task 1", 1, False)
+        engine.submit([command(3, signal=signal.SIGKILL)])
+        found = collected(engine, 1)
+        assert (found[3].outcome, found[3].attempt) == (Outcome.CRASHED, 3)
+        assert found[3].reason.startswith("3 workers were lost while they ran it; the last one: ")
+        assert [loss.attempt for loss in engine.take_losses()] == [1, 2, 3]
+        time.sleep(1.0)
+    # Ray says nothing in between.
+    assert capfd.readouterr().out == ""
+
+
+def test_workers_come_and_go_with_the_nodes(nodes: Any, add_node: Callable[..., Any], tmp_path: Path) -> None:
+    with engine_for(nodes, tmp_path) as engine:
+        until(lambda: engine.take_news())
+        first = add_node(num_cpus=1)
+        engine.submit([command(number, sleep_s=0.3) for number in range(30)])
+        until(lambda: len(training_pids(engine)) == 1)
+        add_node(num_cpus=2)
+        until(lambda: len(training_pids(engine)) == 3)
+        assert engine.view().n_workers == 3
+        nodes.remove_node(first)
+        until(lambda: engine.view().n_workers == 2)
+        found = collected(engine, 30)
+        assert all(result.outcome is Outcome.OK for result in found.values())
+        assert engine.view().n_workers == 2
+
+
+def test_the_number_of_workers_can_be_asked_for(nodes: Any, add_node: Callable[..., Any], tmp_path: Path) -> None:
+    """More than there is room for wait; those too many end when they have finished what they run."""
+    add_node(num_cpus=2)
+    with engine_for(nodes, tmp_path, n_workers=3) as engine:
+        engine.submit([command(number, sleep_s=0.2) for number in range(20)])
+        until(lambda: len(training_pids(engine)) == 2)
+        assert sorted(worker.state for worker in engine.view().workers) == ["starting", "training", "training"]
+        engine.resize(1)
+        until(lambda: len(engine.view().workers) == 1)
+        assert len(collected(engine, 20)) == 20
+        assert engine.take_losses() == []
+
+
+def test_a_runner_that_cannot_be_loaded_ends_the_engine_with_the_reason(
+    nodes: Any, add_node: Callable[..., Any], tmp_path: Path
+) -> None:
+    add_node(num_cpus=1)
+    with engine_for(nodes, tmp_path, runner="evoae_cli.bench.noop:start_broken") as engine:
+        engine.submit([command(1)])
+        with pytest.raises(EvoaeError, match=r"no worker can start on Ray; attempt 3: .*there is no device cpu"):
+            collected(engine, 1)
+
+
+def test_what_was_withdrawn_gives_no_result(nodes: Any, add_node: Callable[..., Any], tmp_path: Path) -> None:
+    add_node(num_cpus=1)
+    with engine_for(nodes, tmp_path) as engine:
+        engine.submit([command(number, sleep_s=0.5) for number in range(5)])
+        until(lambda: len(training_pids(engine)) == 1)
+        assert engine.withdraw() == 4
+        assert list(collected(engine, 1)) == [0]
+
+
+def test_a_cluster_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    made = on_ray(RayOptions(address="127.0.0.1:9"))(terms_for(tmp_path))
+    assert isinstance(made, RayEngine)
+    with made, pytest.raises(UsageError, match=r"^--ray-address 127\.0\.0\.1:9: [^\n]+$"):
+        collected(made, 1)
+
+
+def test_needs_are_counted_node_by_node(nodes: Any, add_node: Callable[..., Any]) -> None:
+    """Two nodes with one and a half of what a worker needs have room for two workers, not three."""
+    add_node(num_cpus=3, num_gpus=1)
+    add_node(num_cpus=3)
+    for options, n, words in (
+        (RayOptions(address=nodes.address, cpus_per_task=2, gpus_per_task=0), 2, "2 CPUs"),
+        (RayOptions(address=nodes.address, cpus_per_task=1, gpus_per_task=0), 6, "1 CPU"),
+        (RayOptions(address=nodes.address), 1, "1 CPU and 1 GPU"),
+        (RayOptions(address=nodes.address, gpus_per_task=0.5), 2, "1 CPU and 0.5 GPU"),
+    ):
+        cluster = Cluster(options, threads=1)
+        cluster.connect()
+        try:
+            until(lambda cluster=cluster: cluster.described() == "3 nodes with 6 CPUs and 1 GPU")
+            assert (cluster.room(), str(cluster.needs)) == (n, words)
+        finally:
+            cluster.leave()
+
+
+def test_what_ray_says_of_an_actor_s_end_becomes_one_line() -> None:
+    """Texts as Ray 2.60 makes them."""
+    from ray.exceptions import OutOfMemoryError
+
+    short = OutOfMemoryError(
+        "1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 192.0.2.2) was 7.14GB "
+        "used / 23.54GB limit (0.303160)\nOOM kill reason: Memory usage exceeded threshold\n7082 5.80 ray::Inside"
+    )
+    assert fate_of(short) == Fate(
+        "1 worker(s) were killed due to the node running low on memory", is_out_of_memory=True
+    )
+    dead = RuntimeError(
+        "The actor died unexpectedly before finishing this task.\n\tclass_name: Inside\n\tactor_id: 25ca\n\tpid: 7\n"
+        "\tnamespace: evoae\n\tip: 192.0.2.2\nThe actor is dead because its worker process has died.\nMore of it"
+    )
+    assert fate_of(dead) == Fate("The actor is dead because its worker process has died.")
+    raised = RuntimeError(
+        "The actor died because of an error raised in its creation task, ray::Inside.__init__() (pid=7)\n"
+        "    hardware = start()\n    ^^^^^^^\nValueError: there is no device cpu"
+    )
+    assert fate_of(raised) == Fate("ValueError: there is no device cpu")
+    assert fate_of(RuntimeError()) == Fate("RuntimeError")
+
+
+SEARCH = SMALL | {"generations": 3, "population": 4, "kernels": (1, 3, 5), "filters": (4, 8), "max_layers": 3}
+
+
+def rows(folder: Path) -> list[Any]:
+    store = Store.read(folder)
+    try:
+        return store.history()
+    finally:
+        store.close()
+
+
+def test_a_search_through_deaths_of_workers_and_nodes_has_the_history_of_this_host(
+    nodes: Any, add_node: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real trainings, whose images go through Ray's store and whose weights come back."""
+    config = resolve("denoise", {**SEARCH, "device": "cpu"})
+    alone = Study.create(config, tmp_path / "alone", warn=print).run()
+    first = add_node(num_cpus=1)
+    add_node(num_cpus=1)
+    make_engine = on_ray(RayOptions(address=nodes.address))
+    study = Study.create(config, tmp_path / "on-ray", warn=print, make_engine=make_engine)
+    n_told, killed = 0, 0
+
+    def harm(event: Any) -> None:
+        nonlocal n_told, killed
+        if event.kind != "evaluated":
+            return
+        n_told += 1
+        # In the midst of something: there is nothing at the end of a generation.
+        if n_told >= 3 and not killed and (pids := training_pids(study._engine)):
+            killed = pids[0]
+            os.kill(killed, signal.SIGKILL)
+        if n_told == 6:
+            nodes.remove_node(first)
+        if n_told == 9:
+            add_node(num_cpus=1)
+
+    result = study.run(harm)
+    assert killed
+    assert n_told > 9
+    assert result.state == alone.state == "done"
+    assert rows(tmp_path / "on-ray") == rows(tmp_path / "alone")
+    assert result.summary["best"]["test"] == alone.summary["best"]["test"]
+    assert (tmp_path / "on-ray" / "best" / "model.safetensors").read_bytes() == (
+        tmp_path / "alone" / "best" / "model.safetensors"
+    ).read_bytes()
+    assert result.summary["lost_workers"]
