@@ -25,7 +25,7 @@ def hosts(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show searches that listen: their queues, workers, and the hosts that help."""
+    """Show searches that listen: their queues, workers, the hosts that help, and whom they help."""
     place = parse_address("HOST:PORT", address)
     key = key_for(key_file, [place])
     found = asked(place, key)
@@ -47,7 +47,7 @@ def hosts(
 
 
 def hosts_lines(searches: list[tuple[Address, wire.About | str]], width: int | None) -> list[str]:
-    """One line for each search and for each host that helps it."""
+    """One line for each search, for each host that helps it, and for each search that its own host helps."""
     rows = [["host", "address", "workers", "queue", "running", "lent", "borrowed", "silent"]]
     troubles = []
     for address, about in searches:
@@ -62,6 +62,10 @@ def hosts_lines(searches: list[tuple[Address, wire.About | str]], width: int | N
                 [f"  {guest.name}", guest.hardware or "-", str(guest.n_workers), "-", "-", "-", str(guest.n_held)]
             )
             rows[-1].append(f"{guest.silent_s:.1f} s")
+        for link in about.helped:
+            # Of whom it helps it knows no more.
+            rows.append([f"  helps {link.name or '?'}", link.address, *["-"] * 4, str(link.n_held), "-"])
+            troubles += [link.trouble] if link.trouble else []
     if len(rows) == 1 and not troubles:
         return ["no search is registered there; start one: evoae search denoise --nameserver HOST:PORT"]
     return [*(columns(rows, tuple(range(2, 8)), width) if len(rows) > 1 else []), *troubles]
@@ -79,6 +83,7 @@ def _plain(searches: list[tuple[Address, wire.About | str]]) -> list[dict[str, o
                     "name": about.name,
                     **msgspec.structs.asdict(about.standing),
                     "helpers": [msgspec.structs.asdict(guest) for guest in about.guests],
+                    "helps": [msgspec.structs.asdict(link) for link in about.helped],
                 }
             )
     return plain

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from evoae_cli.broker.broker import Broker
 from evoae_cli.broker.task import Lost
 from evoae_cli.errors import EvoaeError
@@ -194,11 +196,18 @@ class Host:
     def _answer(self, request: wire.Request, host: str) -> wire.Answer:
         if self._lender is None:
             return wire.Refused("full", "the search is still loading; try again in a moment")
-        return self._lender.answer(request, host)
+        answer = self._lender.answer(request, host)
+        if isinstance(answer, wire.About):
+            return msgspec.structs.replace(answer, helped=[_helped(link) for link in self.links()])
+        return answer
 
     def _sweep(self) -> None:
         if self._lender is not None:
             self._lender.sweep()
+
+
+def _helped(link: LinkView) -> wire.Helped:
+    return wire.Helped(link.name[:200], link.address[:200], min(link.n_held, 10_000), link.trouble[:600])
 
 
 def _port_for(other: Address, served: Address | None) -> int | None:

@@ -265,12 +265,24 @@ class Guest(_Message, frozen=True):
     silent_s: Seconds
 
 
+class Helped(_Message, frozen=True):
+    """A broker that this host helps."""
+
+    name: Name
+    """Empty until it has answered."""
+    address: Name
+    n_held: Count
+    trouble: Line
+    """Why the link is down; empty while it is up."""
+
+
 class About(_Message, frozen=True, tag="about"):
-    """A broker, and who helps it."""
+    """A broker, who helps it, and whom its host helps."""
 
     name: Name
     standing: Standing
     guests: Annotated[list[Guest], Meta(max_length=MAX_TASKS)]
+    helped: Annotated[list[Helped], Meta(max_length=MAX_TASKS)] = []
 
 
 # ---- what can go wrong ----

@@ -1,26 +1,32 @@
 """The engine of a host among others, with real worker processes and a helper that is threads in this process."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from parts import KEY, Crew, until
+from parts import HERE, KEY, Crew, Owner, stopping, until
 
+from evoae_cli.app.hosts import hosts_lines
 from evoae_cli.bench.network_host import NOOP, BareFreight
 from evoae_cli.broker.broker import Broker
 from evoae_cli.broker.task import Task
 from evoae_cli.engine.linked import LinkedEngine
 from evoae_cli.engine.local import LocalEngine, WorkerSpec
 from evoae_cli.engine.protocol import HelperView
+from evoae_cli.hosts import wire
 from evoae_cli.hosts.address import Address
 from evoae_cli.hosts.appetite import Appetite, Hands
 from evoae_cli.hosts.depot import Depot
-from evoae_cli.hosts.host import Host
+from evoae_cli.hosts.host import Host, Means
+from evoae_cli.hosts.line import Line
 from evoae_cli.hosts.link import Link
 
 
 @pytest.fixture
-def depot(tmp_path: Path) -> Depot:
-    return Depot(tmp_path, "", str)
+def depot(tmp_path: Path) -> Iterator[Depot]:
+    with Depot(tmp_path, "", str) as found:
+        yield found
 
 
 def test_results_come_from_here_and_from_elsewhere_and_news_is_told(depot: Depot, tmp_path: Path) -> None:
@@ -60,3 +66,32 @@ def test_results_come_from_here_and_from_elsewhere_and_news_is_told(depot: Depot
         until(lambda: "a search has ended" in told)
         link.stop()
         crew.stop()
+
+
+def test_people_can_ask_whom_a_host_helps(depot: Depot) -> None:
+    owner = Owner()
+    address = owner.serving.address
+    host = Host(key=KEY, name="another", listen=HERE, links=[address])
+    broker = Broker(10.0)
+    means = Means(
+        broker=broker,
+        freight=BareFreight(),
+        depot=depot,
+        hands=lambda: Hands(1, "a processor"),
+        title="another search",
+        tell=lambda line: None,
+        on_loss=lambda lost: None,
+        on_change=lambda: None,
+    )
+    with stopping(owner, host):
+        host.attach(means)
+        until(lambda: owner.lender.n_guests == 1 and host.links()[0].name)
+        assert host.address is not None
+        with closing(Line(host.address, KEY, 5.0)) as line:
+            about = line.ask(wire.Ask(), wire.About)
+        assert about.helped == [wire.Helped("the search", str(address), 0, "")]
+        lines = hosts_lines([(host.address, about)], 200)
+        assert [line.split()[:4] for line in lines[1:]] == [
+            ["another", "search", str(host.address), "1"],
+            ["helps", "the", "search", str(address)],
+        ]

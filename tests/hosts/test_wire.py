@@ -35,7 +35,10 @@ ANSWERS: tuple[wire.Answer, ...] = (
     wire.Part(b"images", 1 << 40),
     wire.Registered(TOKEN, 10.0),
     wire.Brokers([wire.Listed("a search", "gpu-1", 7077, wire.Standing(), 0.5)]),
-    wire.About("a search", wire.Standing(), [wire.Guest("gpu-2", "NVIDIA H100", 4, 8, 0.5)]),
+    wire.About(
+        *("a search", wire.Standing(), [wire.Guest("gpu-2", "NVIDIA H100", 4, 8, 0.5)]),
+        [wire.Helped("another search", "gpu-3:7077", 2, "")],
+    ),
     wire.Refused("unknown", "no such session"),
 )
 
