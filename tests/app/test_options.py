@@ -17,6 +17,8 @@ from evoae_cli.study.settings import CHANGEABLE, OF_SEARCH, OF_TRAINING, field_m
 
 HOSTS = {"listen", "link", "nameserver", "key_file"}
 """Options of searches alone, for other hosts."""
+ENGINE = {"engine", "ray_address", "cpus_per_task", "gpus_per_task"}
+"""Options that say where evaluations run."""
 OWN = {"study", "config", "time_limit", "force", "is_opened", "dry_run", "as_json", "quiet", "debug", "help_all"}
 
 
@@ -26,7 +28,7 @@ def options_of(command: str) -> dict[str, Any]:
 
 
 def test_search_has_an_option_for_every_setting_and_the_objective_as_argument() -> None:
-    assert set(inspect.signature(search).parameters) - OWN - HOSTS == {"objective", *SETTINGS}
+    assert set(inspect.signature(search).parameters) - OWN - HOSTS - ENGINE == {"objective", *SETTINGS}
     assert {"objective", *SETTINGS, *OF_TRAINING} == set(field_names())
 
 

@@ -41,7 +41,7 @@ def test_all_rows_come_into_one_table_and_stay_when_the_run_is_repeated(
     only = tuple(name for name in NAMES if name not in ("BM3D", "evolved paper"))
     plan, out = plan_for(photographs, tmp_path, tiny, only=only), tmp_path / "rows.json"
     report = measure(plan, out)
-    assert [row[0] for row in report.rows] == ["gaussian:25"] * 4 + ["gaussian:25, 1 min"] * 4
+    assert [row[0] for row in report.rows] == ["gaussian:25"] * 4 + ["gaussian:25, 1 min"] * 5
     by_name = {row.name: row for row in report.figures["rows"]}
     assert set(by_name) == set(only)
     # Noise of 25 has 20.2 dB, and what it drives out of the scale is clipped for the score; methods take some away.
@@ -50,6 +50,10 @@ def test_all_rows_come_into_one_table_and_stay_when_the_run_is_repeated(
     found = by_name["evolved skip"]
     assert found.genotype
     assert found.search_s > 0
+    # The same network, of the same search.
+    twice = by_name["evolved skip, 2 views"]
+    assert (twice.genotype, twice.train_s) == (found.genotype, found.train_s)
+    assert twice.psnr_db != found.psnr_db
     assert all(by_name[name].train_s > 0 and by_name[name].search_s is None for name in RIVALS)
     assert by_name["paper's form"].genotype == "3x3conv2d:8"
 
@@ -78,7 +82,8 @@ def test_searches_come_before_the_rivals_that_have_their_time(
     monkeypatch.setattr("evoae_cli.bench.denoisers_plan.find_spec", lambda name: None)
     plan, told = plan_for(photographs, tmp_path, tiny, seeds=(0, 1)), []
     tasks = tasks_of(plan, told.append)
-    assert [task.name for task in tasks if task.seed == 1] == ["evolved skip", "evolved paper", *RIVALS]
+    evolved = ["evolved skip", "evolved skip, 2 views", "evolved paper"]
+    assert [task.name for task in tasks if task.seed == 1] == [*evolved, *RIVALS]
     assert "BM3D" not in [task.name for task in tasks]
     assert told == ["BM3D is left out; for it: pip install bm3d"]
     with pytest.raises(UsageError, match="pip install bm3d"):

@@ -163,7 +163,7 @@ def test_of_a_study_without_finalists_the_best_candidates_are_taken(script: Scri
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"start_from": ("3x3conv2d:32",)}, "--start-from 3x3conv2d:32: 3x3conv2d:32: layer '3x3conv2d:32' is not in"),
+        ({"start_from": ("3x3conv2d:32",)}, "--start-from 3x3conv2d:32: layer '3x3conv2d:32' is not in the"),
         ({"start_from": ("here/mine",)}, "--start-from 'here/mine' is no study, and no architecture: unknown layer"),
         (
             {"start_from": ("1x1conv2d:4", "1x1conv2d:8", "3x3conv2d:4", "3x3conv2d:8", "dropout2d")},

@@ -40,6 +40,7 @@ _MAX_NEWS = 1000
 _FOR_RUNNERS = "EVOAE_BENCH_"
 """Variables so named tell runners what to do, and go wherever these are."""
 _GOODBYE_S = 10.0
+_LONGEST_PAUSE_S = 60.0
 _SILENCE_S = 30.0
 """At least so long an actor may be silent: the network, and other work on its node, may hold a pulse up."""
 
@@ -448,7 +449,8 @@ class RayEngine:
         self._n_fruitless += 1
         if self._n_fruitless >= MAX_FRUITLESS and not any(each.ready for each in self._hands.values()):
             raise EvoaeError(f"no worker can start on Ray; attempt {self._n_fruitless}: {fate.reason}")
-        self._hire_at = self._clock() + min(60.0, 2.0**self._n_fruitless)
+        if self._n_fruitless >= MAX_FRUITLESS:
+            self._hire_at = self._clock() + min(_LONGEST_PAUSE_S, 2.0 ** (self._n_fruitless - MAX_FRUITLESS))
 
     def _expire(self) -> None:
         """End what takes too long, and take back what was silent."""
