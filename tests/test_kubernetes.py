@@ -89,6 +89,8 @@ def test_images_are_targets_of_the_dockerfile() -> None:
     targets = set(re.findall(r"^FROM \S+ AS (\w+)$", dockerfile, re.MULTILINE))
     images = set(re.findall(r"image: evoae:(\w+)", "".join(path.read_text() for path in MANIFESTS)))
     assert images == {"cpu", "cuda"} <= targets
+    version = of_kind("RayJob", "evoae-search-on-ray")["spec"]["rayClusterSpec"]["rayVersion"]
+    assert set(re.findall(r"ray\[default\]==([\d.]+)", dockerfile)) == {version}
 
 
 def test_a_search_whose_pod_is_lost_is_gone_on_with() -> None:

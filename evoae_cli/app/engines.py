@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from evoae_cli.engine.terms import MakeEngine
 
 ENGINES = ("local", "ray")
+_LEAST, _MOST_CPUS = 0.0001, 1024
+"""What Ray can set aside."""
 
 EngineName = Annotated[
     str,
@@ -30,7 +32,7 @@ RayAddress = Annotated[
     typer.Option(
         "--ray-address",
         metavar="ADDRESS",
-        help="Of the cluster, as auto, HOST:6379 or ray://HOST:10001 (a Ray of its own on this machine).",
+        help="Of the cluster, as auto or HOST:6379 (a Ray of its own on this machine).",
         show_default=False,
     ),
 ]
@@ -101,9 +103,16 @@ def ray_options(
         return None
     if find_spec("ray") is None:
         raise UsageError("--engine ray needs Ray, which is not installed; get it with: pip install 'evoae[ray]'")
-    if cpus_per_task is not None and not cpus_per_task > 0:
-        raise UsageError(f"--cpus-per-task {cpus_per_task:g} is nothing to compute with; use more than 0")
-    if gpus_per_task is not None and not 0 <= gpus_per_task <= 1:
+    if address is not None and "://" in address:
+        raise UsageError(
+            f"--ray-address {address} is Ray's client, which cannot be used; run evoae on a host that reaches the "
+            "cluster's head, and give HOST:6379"
+        )
+    if cpus_per_task is not None and not _LEAST <= cpus_per_task <= _MOST_CPUS:
+        raise UsageError(
+            f"--cpus-per-task {cpus_per_task:g} cannot be; Ray counts from {_LEAST:g}: use more than 0, to {_MOST_CPUS}"
+        )
+    if gpus_per_task is not None and gpus_per_task != 0 and not _LEAST <= gpus_per_task <= 1:
         raise UsageError(f"--gpus-per-task {gpus_per_task:g}: an evaluation uses one GPU or a part of it; use 0 to 1")
     if device == "cpu":
         if gpus_per_task:

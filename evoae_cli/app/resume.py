@@ -15,10 +15,12 @@ from evoae_cli.app.hosting import KeyFile, LinkTo, Listen, NameserverAt, opened,
 from evoae_cli.app.options import with_changes
 from evoae_cli.app.random_baseline import run_baseline
 from evoae_cli.app.running import Show, run_study
-from evoae_cli.baseline.plan import named_baseline
+from evoae_cli.baseline.plan import named_baseline, read_plan
 from evoae_cli.errors import UsageError
 from evoae_cli.study.checks import option_name
+from evoae_cli.study.locate import find_study
 from evoae_cli.study.resolve import resolve
+from evoae_cli.study.summary import summary
 from evoae_cli.study.trainsettings import refuse_limit
 
 
@@ -50,9 +52,11 @@ def resume(
     resolve("denoise", {name: value for name, value in settings.items() if name != "output"})
     limit_s = limit_seconds(time_limit)
     show = Show(stderr_console(), quiet, as_json)
-    ray = ray_options(engine, ray_address, cpus_per_task, gpus_per_task, settings.get("device"))
+    compared = named_baseline(study)
+    device = settings.get("device") or (None if engine == "local" else _device_of(compared, study))
+    ray = ray_options(engine, ray_address, cpus_per_task, gpus_per_task, device)
     place = place_for(opened(listen, link, nameserver, key_file), ray)
-    if (compared := named_baseline(study)) is not None:
+    if compared is not None:
         if place.hosting is not None:
             raise UsageError(f"other hosts can help with searches, and {compared} is a comparison; leave them out")
         raise typer.Exit(_resume_baseline(compared, show, place, limit_s, retry_failed, settings))
@@ -71,6 +75,15 @@ def resume(
     deliver = deliverer(found.config, show, is_forced=force, is_resumed=True)
     run = partial(run_study, found, show, limit_s, deliver, is_opened=is_opened)
     raise typer.Exit(run_hosted(place.hosting, found.config, show, run))
+
+
+def _device_of(compared: Path | None, study: str | None) -> str | None:
+    """What the study, or the comparison, was begun with. Raises StudyError where there is none."""
+    if compared is not None:
+        found: str | None = read_plan(compared).settings.get("device")
+    else:
+        found = summary(find_study(study)[0])["settings"].get("device")
+    return found
 
 
 def _resume_baseline(

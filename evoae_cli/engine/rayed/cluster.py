@@ -12,7 +12,7 @@ import msgspec
 
 from evoae_cli.engine.rayed.inside import Inside, Orders
 from evoae_cli.engine.rayed.options import LOCAL, RayOptions
-from evoae_cli.errors import UsageError, first_line
+from evoae_cli.errors import UsageError
 
 _MEMORY_SIGNS = ("OUT_OF_MEMORY", "low on memory", "memory pressure", "OutOfMemory")
 
@@ -74,7 +74,9 @@ class Cluster:
                     namespace="evoae",
                 )
             except Exception as error:
-                raise UsageError(f"--ray-address {self._address}: {first_line(error)}") from error
+                # What does not fit, as other versions, stands in further lines.
+                why = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+                raise UsageError(f"--ray-address {self._address}: {why}") from error
         self._ray = ray
         _hush(ray)
         if self._options.gpus_per_task is None and ray.cluster_resources().get("GPU"):
@@ -84,7 +86,7 @@ class Cluster:
 
     def _knock(self) -> None:
         """Raise UsageError where nobody listens: Ray itself would try for minutes."""
-        host, colon, port = self._address.removeprefix("ray://").rpartition(":")
+        host, colon, port = self._address.rpartition(":")
         if not colon or not port.isdigit():
             return
         try:

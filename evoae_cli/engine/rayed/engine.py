@@ -35,7 +35,7 @@ from evoae_cli.wholefile import write_whole
 LOOK_S = 1.0
 """How often the cluster is asked what it has."""
 MAX_FRUITLESS = 3
-"""Actors in a row that may die before they have loaded, before all is given up."""
+"""Actors in a row, for each worker that is wanted, that may die before they have loaded, before all is given up."""
 _MAX_NEWS = 1000
 _FOR_RUNNERS = "EVOAE_BENCH_"
 """Variables so named tell runners what to do, and go wherever these are."""
@@ -383,6 +383,7 @@ class RayEngine:
                 f"{ready.host} has evoae {ready.evoae}, and this host {__version__}; install the same on all nodes"
             )
         hand.ready = ready
+        self._n_fruitless = 0
         hand.state = "idle"
 
     def _on_pulse(self, hand: _Hand, found: Any) -> None:
@@ -447,7 +448,9 @@ class RayEngine:
         """An actor has died before it had loaded. Raises EvoaeError where that is so again and again."""
         self._dismiss(hand)
         self._n_fruitless += 1
-        if self._n_fruitless >= MAX_FRUITLESS and not any(each.ready for each in self._hands.values()):
+        # Others may still load elsewhere: that a node cannot, or is lost, does not end the search.
+        is_hopeless = self._n_fruitless >= MAX_FRUITLESS * self._n_wanted
+        if is_hopeless and not any(each.ready for each in self._hands.values()):
             raise EvoaeError(f"no worker can start on Ray; attempt {self._n_fruitless}: {fate.reason}")
         if self._n_fruitless >= MAX_FRUITLESS:
             self._hire_at = self._clock() + min(_LONGEST_PAUSE_S, 2.0 ** (self._n_fruitless - MAX_FRUITLESS))
