@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +97,6 @@ def test_images_are_targets_of_the_dockerfile() -> None:
 
 def test_a_search_whose_pod_is_lost_is_gone_on_with() -> None:
     """The shell's choice between search and resume, with a stand-in for evoae that says what it was asked."""
-    import subprocess
-    import tempfile
-
     (container,) = of_kind("Job", "evoae-search")["spec"]["template"]["spec"]["containers"]
     with tempfile.TemporaryDirectory() as folder:
         script = container["args"][0].replace("/runs/", f"{folder}/").replace("exec evoae", "exec echo")

@@ -8,7 +8,7 @@ import typer
 from evoae_cli.app.common import read_as
 from evoae_cli.app.hosting import Hosting
 from evoae_cli.app.options import completion
-from evoae_cli.engine.rayed.options import LOCAL, RayOptions
+from evoae_cli.engine.rayed.options import LOCAL, RayOptions, check_answers
 from evoae_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ def ray_options(
         if gpus_per_task:
             raise UsageError(f"--gpus-per-task {gpus_per_task:g} contradicts --device cpu; leave one of them out")
         gpus_per_task = 0.0
+    if address is not None:
+        check_answers(address)
     return RayOptions(address=address or LOCAL, cpus_per_task=cpus_per_task, gpus_per_task=gpus_per_task)
 
 

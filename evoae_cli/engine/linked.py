@@ -1,7 +1,5 @@
 """A host among others: an engine whose tasks other hosts run too, and workers that have no tasks of their own."""
 
-import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
@@ -9,7 +7,8 @@ import msgspec
 
 from evoae_cli.broker.task import Lost, Task, TaskResult
 from evoae_cli.engine.local import LocalEngine, local_engine
-from evoae_cli.engine.protocol import EngineView, HelperView, WorkerLoss, WorkerView
+from evoae_cli.engine.notes import Notes
+from evoae_cli.engine.protocol import EngineView, HelperView, WorkerLoss, WorkerView, loss_of
 from evoae_cli.engine.terms import MakeEngine, Terms
 from evoae_cli.errors import EvoaeError
 from evoae_cli.hosts.appetite import Hands
@@ -18,9 +17,6 @@ from evoae_cli.hosts.freight import Freight
 from evoae_cli.hosts.host import Host, Means
 from evoae_cli.hosts.link import LinkView
 
-_MAX_NEWS = 1000
-"""Lines kept for whoever takes them."""
-
 
 def hands_of(engine: LocalEngine) -> Hands:
     """The workers of an engine that have loaded, and what they compute on."""
@@ -28,28 +24,8 @@ def hands_of(engine: LocalEngine) -> Hands:
     return Hands(len(ready), ready[0].hardware if ready else "")
 
 
-class _News:
-    """What people have not heard of yet; any thread may tell."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
-        self._lock = threading.Lock()
-        self._lines: deque[str] = deque(maxlen=_MAX_NEWS)
-
-    def tell(self, line: str) -> None:
-        with self._lock:
-            self._lines.append(line)
-        self._wake()
-
-    def take(self) -> list[str]:
-        with self._lock:
-            lines = list(self._lines)
-            self._lines.clear()
-        return lines
-
-
 def _means(
-    local: LocalEngine, freight: Freight, depot: Depot, news: _News, title: str, on_loss: Callable[[Lost], None]
+    local: LocalEngine, freight: Freight, depot: Depot, news: Notes[str], title: str, on_loss: Callable[[Lost], None]
 ) -> Means:
     """What `local` gives its host to work with."""
     return Means(
@@ -58,7 +34,7 @@ def _means(
         depot=depot,
         hands=lambda: hands_of(local),
         title=title,
-        tell=news.tell,
+        tell=news.add,
         on_loss=on_loss,
         on_change=local.wake,
     )
@@ -76,10 +52,8 @@ class LinkedEngine:
         self._freight = freight
         self._depot = depot
         self._title = title
-        self._news = _News(local.wake)
-        # Mutable state beside the parts' own: losses that the study has not heard of, under the lock.
-        self._lock = threading.Lock()
-        self._losses: deque[WorkerLoss] = deque(maxlen=_MAX_NEWS)
+        self._news: Notes[str] = Notes(local.wake)
+        self._losses: Notes[WorkerLoss] = Notes(local.wake)
         self._is_stopped = False
 
     def start(self) -> None:
@@ -105,10 +79,7 @@ class LinkedEngine:
 
     def take_losses(self) -> list[WorkerLoss]:
         """The workers lost since the last call, here and elsewhere."""
-        with self._lock:
-            elsewhere = list(self._losses)
-            self._losses.clear()
-        return [*self._local.take_losses(), *elsewhere]
+        return [*self._local.take_losses(), *self._losses.take()]
 
     def take_news(self) -> list[str]:
         """Hosts that came, went, or could not be reached since the last call."""
@@ -140,19 +111,8 @@ class LinkedEngine:
         return f"<LinkedEngine {self._local!r}, {len(self._host.guests())} helpers>"
 
     def _keep_loss(self, lost: Lost) -> None:
-        loss = WorkerLoss(
-            worker=lost.lease.worker,
-            pid=0,
-            reason=lost.reason,
-            log="" if lost.result is None else lost.result.log,
-            task=lost.lease.task.name,
-            attempt=lost.lease.attempt,
-            has_begun=lost.has_begun,
-            is_last=lost.result is not None,
-        )
-        with self._lock:
-            self._losses.append(loss)
-        self._local.wake()
+        log = "" if lost.result is None else lost.result.log
+        self._losses.add(loss_of(lost, worker=lost.lease.worker, log=log))
 
 
 def among(host: Host) -> MakeEngine:
@@ -175,7 +135,7 @@ class Helping:
         self._host = host
         self._freight = freight
         self._depot = depot
-        self._news = _News(local.wake)
+        self._news: Notes[str] = Notes(local.wake)
 
     def __enter__(self) -> "Helping":
         self._local.start()

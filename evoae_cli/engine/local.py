@@ -1,25 +1,19 @@
 """The engine of one host: a broker, and a pool of worker processes that it feeds."""
 
 import atexit
-import queue
-import threading
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from evoae_cli.broker.broker import Broker
 from evoae_cli.broker.task import Task, TaskResult
-from evoae_cli.engine.protocol import EngineView, WorkerLoss
+from evoae_cli.engine.notes import Ends, Notes
+from evoae_cli.engine.protocol import EngineView, WorkerLoss, check_workers
 from evoae_cli.engine.terms import Terms
-from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.worker.pool import Pool
 from evoae_cli.worker.starter import Timing, WorkerSpec
 
 __all__ = ["LocalEngine", "WorkerSpec"]
-
-_MAX_LOSSES = 1000
-"""Losses kept for whoever takes them: some megabytes at most. More than that only comes where nobody does."""
 
 
 class LocalEngine:
@@ -40,7 +34,7 @@ class LocalEngine:
         start_timeout_s: float = 60.0,
         logs: Path | None = None,
     ) -> None:
-        _check_number(len(workers))
+        check_workers(len(workers))
         self._specs = tuple(workers)
         self._runner = runner
         self._timing = Timing(
@@ -50,14 +44,13 @@ class LocalEngine:
         )
         self._logs = logs
         self._broker = Broker(heartbeat_timeout_s, on_available=self._wake_workers)
-        # Mutable state beside the broker's and the pool's own. The losses belong to their lock, under which nothing
-        # waits; of the rest each is a single value, and all but the number of workers are written once.
-        self._losses: deque[WorkerLoss] = deque(maxlen=_MAX_LOSSES)
-        self._losses_lock = threading.Lock()
+        self._ends = Ends(self._broker.results)
+        self._losses: Notes[WorkerLoss] = Notes(self.wake)
+        # Mutable state beside that of these and the pool: each is a single value, and all but the number of workers are
+        # written once.
         self._n_workers = len(self._specs)
         self._pool: Pool | None = None
         self._is_stopped = False
-        self._failure: Exception | None = None
 
     def start(self) -> None:
         """Start the workers; returns while they load. Raises EvoaeError if their logs cannot be written."""
@@ -71,8 +64,8 @@ class LocalEngine:
             self._runner,
             self._timing,
             logs=self._logs,
-            on_failure=self._fail,
-            on_loss=self._keep_loss,
+            on_failure=self._ends.fail,
+            on_loss=self._losses.add,
         )
         # Asked for before, or by another thread meanwhile.
         self._pool.resize(self._n_workers)
@@ -90,20 +83,11 @@ class LocalEngine:
         With `is_waiting=False` it never blocks: None also where no task has ended. Raises EvoaeError, from then on,
         when no worker can start any more and all earlier results were taken.
         """
-        try:
-            result = self._broker.results.get(is_waiting)
-        except queue.Empty:
-            return None
-        if result is None and self._failure is not None:
-            self.wake()
-            if isinstance(self._failure, EvoaeError):
-                raise self._failure
-            raise RuntimeError("the dispatcher of the workers failed") from self._failure
-        return result
+        return self._ends.next(is_waiting=is_waiting)
 
     def wake(self) -> None:
         """Make one `next_result` return None. Safe to call from a signal handler."""
-        self._broker.results.put(None)
+        self._ends.wake()
 
     def resize(self, n: int) -> None:
         """Have `n` workers from now on, also before the start; see `engine.protocol.Engine`.
@@ -111,17 +95,14 @@ class LocalEngine:
         A new worker takes the device that has the fewest, of those that the constructor was given. Raises UsageError
         for less than 1.
         """
-        _check_number(n)
+        check_workers(n)
         self._n_workers = n
         if self._pool is not None and not self._is_stopped:
             self._pool.resize(n)
 
     def take_losses(self) -> list[WorkerLoss]:
         """The workers lost since the last call, in order; the oldest are dropped where nobody takes them for long."""
-        with self._losses_lock:
-            losses = list(self._losses)
-            self._losses.clear()
-        return losses
+        return self._losses.take()
 
     def take_news(self) -> list[str]:
         """Nothing: there are no other hosts."""
@@ -175,18 +156,6 @@ class LocalEngine:
         if self._pool is not None and not self._is_stopped:
             self._pool.wake()
 
-    def _keep_loss(self, loss: WorkerLoss) -> None:
-        with self._losses_lock:
-            is_first = not self._losses
-            self._losses.append(loss)
-        # Only one wake for all that wait to be taken: the results do not fill up where nobody takes losses.
-        if is_first:
-            self.wake()
-
-    def _fail(self, error: Exception) -> None:
-        self._failure = error
-        self.wake()
-
 
 def local_engine(terms: Terms) -> LocalEngine:
     """The engine of this host alone."""
@@ -198,8 +167,3 @@ def local_engine(terms: Terms) -> LocalEngine:
         start_timeout_s=terms.timing.start_timeout_s,
         logs=terms.logs,
     )
-
-
-def _check_number(n: int) -> None:
-    if n < 1:
-        raise UsageError(f"{n} workers can run nothing; ask for at least 1")

@@ -5,7 +5,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from evoae_cli.broker.task import Task, TaskResult
+from evoae_cli.broker.task import Lost, Task, TaskResult
+from evoae_cli.errors import UsageError
 
 WorkerState = Literal["starting", "idle", "training", "draining", "stopping", "lost"]
 """`draining`: it finishes what it trains, gets no more, and is ended; `stopping`: it ends by itself and is replaced."""
@@ -45,6 +46,20 @@ class WorkerLoss(msgspec.Struct, frozen=True, kw_only=True):
     """Whether this ended the task; otherwise another worker runs it again."""
 
 
+def loss_of(lost: Lost, *, worker: str, pid: int = 0, log: str = "") -> WorkerLoss:
+    """What people are told of a lost lease: of `worker`, whose process was `pid` (0: not known)."""
+    return WorkerLoss(
+        worker=worker,
+        pid=pid,
+        reason=lost.reason,
+        log=log,
+        task=lost.lease.task.name,
+        attempt=lost.lease.attempt,
+        has_begun=lost.has_begun,
+        is_last=lost.result is not None,
+    )
+
+
 class HelperView(msgspec.Struct, frozen=True, kw_only=True):
     """Another host that runs tasks of this engine."""
 
@@ -76,6 +91,12 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     def n_hands(self) -> int:
         """How many tasks can run at once, here and elsewhere."""
         return self.n_workers + sum(helper.n_workers for helper in self.helpers)
+
+
+def check_workers(n: int) -> None:
+    """Raise UsageError for a number of workers that can run nothing."""
+    if n < 1:
+        raise UsageError(f"{n} workers can run nothing; ask for at least 1")
 
 
 class Engine(Protocol):

@@ -57,9 +57,9 @@ class Link:
     """Borrows tasks for `broker` from the one at `address`, from `start` to `stop`.
 
     `own` is the number by which this host's own broker, if it has one, knows itself. `tell` gets one line for people,
-    and must not wait. A request waits `patience_s` for the other side, and a poll
-    comes every `beat_s` at least; how long a silence the lender bears, it says itself. A lender that cannot be reached
-    for `gone_after_s` is given up. `on_idle` is called when it holds nothing any more.
+    and must not wait. A request waits `patience_s` for the other side, and a poll comes every `beat_s` at least; how
+    long a silence the lender bears, it says itself. A lender that cannot be reached for `gone_after_s` is given up.
+    `on_idle` is called when it holds nothing any more.
     """
 
     def __init__(

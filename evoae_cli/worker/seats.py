@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evoae_cli.broker.task import Lost
-from evoae_cli.engine.protocol import WorkerLoss
+from evoae_cli.engine.protocol import WorkerLoss, loss_of
 from evoae_cli.errors import EvoaeError
 from evoae_cli.worker.spawn import Worker
 from evoae_cli.worker.starter import WorkerSpec
@@ -121,18 +121,9 @@ class Seats:
 
     def loss(self, lost: Lost, log: str) -> WorkerLoss:
         """What people are told of a lost lease."""
-        lease = lost.lease
-        seat = self.named.get(lease.worker)
-        return WorkerLoss(
-            worker=lease.worker,
-            pid=0 if seat is None else seat.pid,
-            reason=lost.reason,
-            log=log,
-            task=lease.task.name,
-            attempt=lease.attempt,
-            has_begun=lost.has_begun,
-            is_last=lost.result is not None,
-        )
+        worker = lost.lease.worker
+        seat = self.named.get(worker)
+        return loss_of(lost, worker=worker, pid=0 if seat is None else seat.pid, log=log)
 
     def pause_s(self, seat: Seat, reason: str) -> float:
         """Seconds to wait before a seat is filled again whose worker died without having run anything.

@@ -59,6 +59,8 @@ def test_nobody_at_the_address_is_one_line_and_exit_code_2(tmp_path: Path) -> No
             "evoae: --ray-address 127.0.0.1:9: nobody answers there (connection refused); see that Ray runs there, or "
             "leave it out"
         )
+    # Before anything is written.
+    assert not (tmp_path / "runs").exists()
 
 
 def test_how_to_get_ray_is_one_line_where_it_is_missing(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_worker_that_dies_without_a_task_is_no_loss(engine: LocalEngine) -> No
 def test_losses_that_nobody_takes_do_not_pile_up() -> None:
     engine = LocalEngine([CPU], NOOP)
     for number in range(1500):
-        engine._keep_loss(
+        engine._losses.add(
             WorkerLoss(
                 worker="worker-1", pid=number, reason="", log="", task="", attempt=1, has_begun=True, is_last=False
             )

@@ -4,7 +4,9 @@ Skipped where Ray is not installed.
 """
 
 import os
+import re
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ from evoae_cli.bench.small import SMALL
 from evoae_cli.broker.task import Task, TaskResult
 from evoae_cli.engine.rayed.cluster import Cluster, Fate, fate_of
 from evoae_cli.engine.rayed.engine import RayEngine, on_ray
+from evoae_cli.engine.rayed.inside import Inside, Orders
 from evoae_cli.engine.rayed.options import RayOptions
 from evoae_cli.engine.terms import Terms
 from evoae_cli.errors import EvoaeError, UsageError
@@ -220,6 +223,9 @@ def test_needs_are_counted_node_by_node(nodes: Any, add_node: Callable[..., Any]
         (RayOptions(address=nodes.address, cpus_per_task=1, gpus_per_task=0), 6, "1 CPU"),
         (RayOptions(address=nodes.address), 1, "1 CPU and 1 GPU"),
         (RayOptions(address=nodes.address, gpus_per_task=0.5), 2, "1 CPU and 0.5 GPU"),
+        # Not three of 0.3 and the rest of another: a part of a GPU is of one.
+        (RayOptions(address=nodes.address, cpus_per_task=0.1, gpus_per_task=0.6), 1, "0.1 CPUs and 0.6 GPU"),
+        (RayOptions(address=nodes.address, cpus_per_task=0.1, gpus_per_task=0.3), 3, "0.1 CPUs and 0.3 GPU"),
     ):
         cluster = Cluster(options, threads=1)
         cluster.connect()
@@ -228,6 +234,37 @@ def test_needs_are_counted_node_by_node(nodes: Any, add_node: Callable[..., Any]
             assert (cluster.room(), str(cluster.needs)) == (n, words)
         finally:
             cluster.leave()
+
+
+def test_a_node_without_room_for_files_says_so_and_is_not_the_task_s_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inside of an actor, without Ray round it."""
+    orders = Orders(runner=NOOP, device="cpu", threads=1, environ={}, freight=BareFreight(), make_files=kept_images)
+    inside = Inside(orders)
+    payload = command(1, reply=b"done").payload
+    assert inside.run(7, payload, {}).payload == b"done"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    reply = inside.run(8, payload, {})
+    assert (reply.outcome, reply.is_host_failure) == (Outcome.CRASHED, True)
+    assert "No such file or directory" in reply.reason
+    assert inside.pulse() == (0, 0.0)
+
+
+def test_a_cluster_that_fails_is_no_fault_of_evoae_s(nodes: Any) -> None:
+    cluster = Cluster(RayOptions(address=nodes.address), threads=1)
+    cluster.connect()
+    try:
+        for error in (ray.exceptions.RaySystemError("the head is gone"), ConnectionError("the head is gone")):
+            assert re.fullmatch(
+                r"the Ray cluster cannot be used any more \(.*the head is gone.*\); when it is well again, resume",
+                str(cluster.explained(error)),
+            )
+            assert isinstance(cluster.explained(error), EvoaeError)
+        fault = ValueError("a bug")
+        assert cluster.explained(fault) is fault
+    finally:
+        cluster.leave()
 
 
 def test_what_ray_says_of_an_actor_s_end_becomes_one_line() -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +10,16 @@ from typing import Any
 import msgspec
 
 from evoae_cli.engine.rayed.inside import Inside, Orders
-from evoae_cli.engine.rayed.options import LOCAL, RayOptions
-from evoae_cli.errors import UsageError
+from evoae_cli.engine.rayed.options import LOCAL, RayOptions, check_answers
+from evoae_cli.errors import EvoaeError, UsageError
 
 _MEMORY_SIGNS = ("OUT_OF_MEMORY", "low on memory", "memory pressure", "OutOfMemory")
 
 _ABOUT_ACTORS = ("class_name:", "actor_id:", "namespace:", "name:", "pid:", "ip:")
+_SLACK = 1e-9
+"""For sums of fractions."""
 _LONGEST = 300
 """Characters of a reason: Ray adds advice."""
-_PATIENCE_S = 10.0
 PULSE = "pulse"
 """The group of calls that are answered while a task runs."""
 
@@ -57,7 +57,7 @@ class Cluster:
 
     def connect(self) -> None:
         """Join the cluster, or start one here, and settle what a worker needs. Raises UsageError where none is."""
-        self._knock()
+        check_answers(self._address)
         # It would tell its makers of each start.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         with warnings.catch_warnings():
@@ -84,19 +84,12 @@ class Cluster:
         # A thread beside the one that works.
         self._remote = ray.remote(concurrency_groups={PULSE: 1})(Inside)
 
-    def _knock(self) -> None:
-        """Raise UsageError where nobody listens: Ray itself would try for minutes."""
-        host, colon, port = self._address.rpartition(":")
-        if not colon or not port.isdigit():
-            return
-        try:
-            socket.create_connection((host, int(port)), _PATIENCE_S).close()
-        except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise UsageError(
-                f"--ray-address {self._address}: nobody answers there ({why.lower()}); see that Ray runs there, or "
-                "leave it out"
-            ) from error
+    def explained(self, error: Exception) -> Exception:
+        """`error`, or where it is Ray that has failed a line that says so."""
+        if self._ray is None or not isinstance(error, self._ray.exceptions.RayError | ConnectionError):
+            return error
+        why = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+        return EvoaeError(f"the Ray cluster cannot be used any more ({why}); when it is well again, resume")
 
     def leave(self) -> None:
         """Leave the cluster; one that was started here ends. Idempotent."""
@@ -109,12 +102,11 @@ class Cluster:
         for node in self._ray.nodes():
             if node["Alive"]:
                 has = node["Resources"]
-                fits = [
-                    int((has.get(name, 0.0) + 1e-9) // amount)
-                    for name, amount in (("CPU", self.needs.cpus), ("GPU", self.needs.gpus))
-                    if amount
-                ]
-                n += min(fits, default=0)
+                fits = [int((has.get("CPU", 0.0) + _SLACK) // self.needs.cpus)]
+                if self.needs.gpus:
+                    # A part of a GPU is a part of one GPU.
+                    fits.append(int(has.get("GPU", 0.0)) * int(1 / self.needs.gpus + _SLACK))
+                n += min(fits)
         return n
 
     def described(self) -> str:

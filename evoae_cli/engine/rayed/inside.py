@@ -19,7 +19,7 @@ from evoae_cli.hosts.freight import Freight
 from evoae_cli.hosts.wire import MAX_CHUNK
 from evoae_cli.outcome import Outcome
 from evoae_cli.version import __version__
-from evoae_cli.worker.attempt import Attempt, attempt
+from evoae_cli.worker.attempt import attempt
 from evoae_cli.worker.memory import watch
 from evoae_cli.worker.runner import loaded
 
@@ -83,8 +83,12 @@ class Inside:
     def run(self, lease_id: int, payload: bytes, files: Mapping[str, Any]) -> Reply:
         """Run one task. `files` are references to the content of the files that it needs, by their fingerprints."""
         self._now = (lease_id, 0.0)
-        with tempfile.TemporaryDirectory(prefix="evoae-made-") as folder:
-            reply = self._reply(lease_id, payload, files, Path(folder, "made"))
+        try:
+            with tempfile.TemporaryDirectory(prefix="evoae-made-") as folder:
+                reply = self._reply(lease_id, payload, files, Path(folder, "made"))
+        except OSError as error:
+            # No room for it: another node may have some.
+            reply = _refused(error)
         self._now = (0, 0.0)
         return reply
 
@@ -93,9 +97,8 @@ class Inside:
             inputs = {fingerprint: self._file(fingerprint, reference) for fingerprint, reference in files.items()}
             unpacked = self._freight.unpack(payload, inputs, output)
         except (EvoaeError, OSError, ValueError) as error:
-            ended = Attempt(Outcome.CRASHED, b"", f"{socket.gethostname()}: {error}", is_host_failure=True)
-        else:
-            ended = attempt(self._run, unpacked, lambda share: self._note(lease_id, share))
+            return _refused(error)
+        ended = attempt(self._run, unpacked, lambda share: self._note(lease_id, share))
         found, has_made = self._freight.pack_result(ended.payload) if ended.payload else (b"", False)
         return Reply(
             outcome=ended.outcome,
@@ -118,6 +121,12 @@ class Inside:
 
         content = memoryview(ray.get(reference))
         return self._files.fetch(fingerprint, partial(_part, content))
+
+
+def _refused(error: Exception) -> Reply:
+    """This node cannot run it."""
+    reason = f"{socket.gethostname()}: {error}"
+    return Reply(outcome=Outcome.CRASHED, payload=b"", reason=reason, is_host_failure=True, made=None, is_last=False)
 
 
 def _part(content: memoryview, offset: int) -> tuple[bytes, int]:
