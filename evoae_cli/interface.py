@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evoae_cli.applying.delivery import check_new_output, delivery
 from evoae_cli.baseline.begin import BASELINE_SETTINGS
+from evoae_cli.engine.choice import engine_on, ray_options
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import parse_duration
@@ -30,6 +31,10 @@ def search(
     progress: bool = True,
     time_limit: str | None = None,
     force: bool = False,
+    engine: str = "local",
+    ray_address: str | None = None,
+    cpus_per_task: float | None = None,
+    gpus_per_task: float | None = None,
     **settings: Any,
 ) -> "StudyResult":
     """Run a whole study: evolve, train the finalists, read test once.
@@ -40,6 +45,10 @@ def search(
         progress: whether tqdm shows progress.
         time_limit: how long it may take in all, finalists included, as `30m` or `1.5h`; by default without limit.
         force: whether what is in the folder `output` may be overwritten.
+        engine: what runs the evaluations: `local`, workers of this host, or `ray`, a Ray cluster.
+        ray_address: of the cluster, as `auto` or `HOST:6379`; by default a Ray of its own on this machine.
+        cpus_per_task: CPUs that Ray sets aside for each evaluation; by default as many as its threads.
+        gpus_per_task: GPUs that Ray sets aside for each evaluation, as 0.5; by default 1 where the cluster has any.
         settings: any setting of `StudyConfig`, by its name; what is not given comes from the preset.
 
     Works from a script without a main guard, a notebook or standard input: workers never import the caller's module.
@@ -54,9 +63,10 @@ def search(
         raise UsageError(f"{named[0]} is for training, not for searching; use evoae_cli.train(...)")
     config = resolve(objective, settings)
     limit_s = _limit_s(time_limit)
+    make_engine = engine_on(ray_options(engine, ray_address, cpus_per_task, gpus_per_task, config.device))
     delivery(config, is_forced=force)
     folder = new_study_folder(None if study is None else str(study), objective)
-    opened = Study.create(config, folder, warn=_warn)
+    opened = Study.create(config, folder, warn=_warn, make_engine=make_engine)
     return _delivered(_run(opened, progress, limit_s), opened.config, is_forced=force)
 
 
@@ -103,6 +113,10 @@ def resume(
     time_limit: str | None = None,
     retry_failed: bool = False,
     force: bool = False,
+    engine: str = "local",
+    ray_address: str | None = None,
+    cpus_per_task: float | None = None,
+    gpus_per_task: float | None = None,
     **changes: Any,
 ) -> "StudyResult":
     """Continue a study to its end. Without a name, the newest.
@@ -113,18 +127,22 @@ def resume(
         time_limit: how much longer it may take, as `30m` or `1.5h`; by default without limit.
         retry_failed: whether evaluations that ended as `crashed`, `timeout` or `oom` are tried again.
         force: whether what is in the folder `output` is made anew; it is kept otherwise.
+        engine, ray_address, cpus_per_task, gpus_per_task: as for `search`; it may be another engine than before.
         changes: `generations`, `workers`, `device`, `timeout` or `output`.
 
     Raises what `search` raises.
     """
     from evoae_cli.study.study import Study
+    from evoae_cli.study.summary import summary
 
     limit_s = _limit_s(time_limit)
     folder, _ = find_study(None if study is None else str(study))
     refuse_limit(folder, limit_s)
     if changes.get("output") is not None:
         check_new_output(folder, changes["output"])
-    opened = Study.open(folder, warn=_warn, is_retrying=retry_failed, **changes)
+    device = changes.get("device") or (None if engine == "local" else summary(folder)["settings"].get("device"))
+    make_engine = engine_on(ray_options(engine, ray_address, cpus_per_task, gpus_per_task, device))
+    opened = Study.open(folder, warn=_warn, is_retrying=retry_failed, make_engine=make_engine, **changes)
     return _delivered(_run(opened, progress, limit_s), opened.config, is_forced=force, is_resumed=True)
 
 
@@ -138,6 +156,10 @@ def random_baseline(
     references: Sequence[str] | None = None,
     study: str | Path | None = None,
     progress: bool = True,
+    engine: str = "local",
+    ray_address: str | None = None,
+    cpus_per_task: float | None = None,
+    gpus_per_task: float | None = None,
     **settings: Any,
 ) -> "BaselineSummary":
     """Train random architectures, and compare a search with them.
@@ -151,6 +173,7 @@ def random_baseline(
         references: hand-made networks to train as long as the finalist was: some of `dncnn` and `unet`.
         study: name or folder of the comparison, or of one that was stopped, which goes on then.
         progress: whether tqdm shows progress.
+        engine, ray_address, cpus_per_task, gpus_per_task: as for `search`.
         settings: any setting of `StudyConfig` that does not concern evolution, by its name.
 
     Raises what `search` raises; KeyboardInterrupt leaves what was found in the folder.
@@ -164,8 +187,10 @@ def random_baseline(
 
     name = None if study is None else str(study)
     folder = named_baseline(name)
-    if folder is None:
-        plan = new_plan(
+    plan = (
+        read_plan(folder)
+        if folder is not None
+        else new_plan(
             objective,
             settings,
             against=None if against is None else str(against),
@@ -174,12 +199,16 @@ def random_baseline(
             n_pairs=seeds,
             references=references,
         )
+    )
+    ray = ray_options(engine, ray_address, cpus_per_task, gpus_per_task, plan.settings.get("device"))
+    make_engine = engine_on(ray)
+    if folder is None:
         folder = begin(plan, name)
     try:
         plan = read_plan(folder)
         for part in plan.parts:
             if not is_ended(folder, part):
-                _run(open_part(folder, plan, part, warn=_warn), progress, None)
+                _run(open_part(folder, plan, part, warn=_warn, make_engine=make_engine), progress, None)
         with Measurements(folder, plan, warn=_warn) as measurements:
             for due in measurements.due:
                 measurements.measure(due)

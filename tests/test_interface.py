@@ -2,7 +2,9 @@ import inspect
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,9 +25,12 @@ print(result.state, type(network).__name__)
 """
 
 
+OF_ENGINES = {"engine", "ray_address", "cpus_per_task", "gpus_per_task"}
+
+
 def test_search_takes_every_setting_by_name() -> None:
     taken = set(inspect.signature(search).parameters)
-    assert taken == {"objective", "study", "progress", "time_limit", "force"} | set(SEARCH_SETTINGS)
+    assert taken == {"objective", "study", "progress", "time_limit", "force", *OF_ENGINES} | set(SEARCH_SETTINGS)
 
 
 def test_train_takes_every_setting_by_name_that_concerns_no_search() -> None:
@@ -36,7 +41,7 @@ def test_train_takes_every_setting_by_name_that_concerns_no_search() -> None:
 def test_random_baseline_takes_every_setting_by_name_that_concerns_no_evolution() -> None:
     taken = set(inspect.signature(random_baseline).parameters)
     own = {"objective", "against", "samples", "protocols", "seeds", "references", "study", "progress"}
-    assert taken == own | set(BASELINE_SETTINGS)
+    assert taken == own | OF_ENGINES | set(BASELINE_SETTINGS)
     assert not {"generations", "population", "epochs"} & taken
 
 
@@ -44,6 +49,15 @@ def test_a_random_baseline_that_cannot_begin_leaves_nothing(tmp_path: Path) -> N
     with pytest.raises(EvoaeError):
         random_baseline("denoise", data=str(tmp_path / "none"), study=tmp_path / "b", progress=False)
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("run", [search, random_baseline])
+def test_an_unknown_engine_is_refused_and_leaves_nothing(run: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--engine 'dask' is unknown; use local or ray"):
+        run("denoise", study=tmp_path / "s", engine="dask", progress=False)
+    with pytest.raises(UsageError, match=r"--cpus-per-task 2 is for a Ray cluster"):
+        run("denoise", study=tmp_path / "s", cpus_per_task=2, progress=False)
+    assert not (tmp_path / "s").exists()
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

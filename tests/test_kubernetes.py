@@ -13,6 +13,12 @@ import yaml
 
 MANIFESTS = sorted((Path(__file__).parent.parent / "docs" / "kubernetes").glob("*.yaml"))
 VERSIONS = ("1.29", "1.33")
+# KubeRay publishes no schema in a package: the fields of its Go types (ray-operator/apis/ray/v1/rayjob_types.go,
+# raycluster_types.go) that are used here, with their types, and those that must be there.
+RAY_JOB = {"entrypoint": str, "shutdownAfterJobFinishes": bool, "rayClusterSpec": dict}
+RAY_CLUSTER = {"rayVersion": str, "enableInTreeAutoscaling": bool, "headGroupSpec": dict, "workerGroupSpecs": list}
+HEAD_GROUP = {"rayStartParams": dict, "template": dict}
+WORKER_GROUP = HEAD_GROUP | {"groupName": str, "replicas": int, "minReplicas": int, "maxReplicas": int}
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -52,12 +58,29 @@ def test_there_is_one_of_each_kind_that_a_search_needs() -> None:
 def test_manifests_are_what_kubernetes_publishes(path: Path, version: str) -> None:
     for document in documents(path):
         if document["apiVersion"].startswith("ray.io"):
-            # KubeRay's own kind is in no such schema; the pods in it are Kubernetes' own.
+            # KubeRay's own kind is in no such schema (see below); the pods in it are Kubernetes' own.
             for template in pod_templates(document):
                 pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "a"}, "template": template}
                 kubernetes_validate.validate(pod, version, strict=True)
         else:
             kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_a_ray_job_has_the_fields_of_kuberay_s_types() -> None:
+    spec = of_kind("RayJob", "evoae-search-on-ray")["spec"]
+    cluster = spec["rayClusterSpec"]
+    groups = cluster["workerGroupSpecs"]
+    for found, fields in (
+        (spec, RAY_JOB),
+        (cluster, RAY_CLUSTER),
+        (cluster["headGroupSpec"], HEAD_GROUP),
+        *((group, WORKER_GROUP) for group in groups),
+    ):
+        assert {name: type(value) for name, value in found.items()} == fields
+    # Kubernetes takes no numbers here.
+    for group in (cluster["headGroupSpec"], *groups):
+        assert all(type(value) is str for value in group["rayStartParams"].values())
+    assert all(group["minReplicas"] <= group["replicas"] <= group["maxReplicas"] for group in groups)
 
 
 def test_a_wrong_manifest_is_not_what_kubernetes_publishes() -> None:

@@ -14,7 +14,7 @@ from evoae_cli.app.baselined import baseline_lines
 from evoae_cli.app.beforehand import check_source
 from evoae_cli.app.common import Debug, Json, Quiet, command_line, read_as, study_names
 from evoae_cli.app.console import result_width, stderr_console
-from evoae_cli.app.engines import CpusPerTask, EngineName, GpusPerTask, Place, RayAddress, ray_options
+from evoae_cli.app.engines import CpusPerTask, EngineName, GpusPerTask, Place, RayAddress
 from evoae_cli.app.options import completion, with_baseline_settings
 from evoae_cli.app.running import Show, shown
 from evoae_cli.app.signals import exit_code, interruptible
@@ -23,6 +23,7 @@ from evoae_cli.baseline.begin import abandon, begin, new_plan
 from evoae_cli.baseline.plan import Plan, read_plan
 from evoae_cli.baseline.protocols import PROTOCOLS
 from evoae_cli.baseline.summary import baseline_summary, is_ended
+from evoae_cli.engine.choice import ray_options
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.resolve import resolve
 

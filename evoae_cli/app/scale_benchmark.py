@@ -13,10 +13,11 @@ import typer
 from evoae_cli.app.beforehand import check_writable
 from evoae_cli.app.common import Debug, Json, Quiet, read_as
 from evoae_cli.app.console import stderr_console
-from evoae_cli.app.engines import EngineName, Place, ray_options
+from evoae_cli.app.engines import EngineName, Place
 from evoae_cli.app.options import completion
 from evoae_cli.app.running import Show
 from evoae_cli.app.scaled_lines import scaling_lines, times_of_one
+from evoae_cli.engine.choice import ray_options
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.hardware import n_cores
 from evoae_cli.study.checks import one_of

@@ -8,11 +8,12 @@ import typer
 from evoae_cli.app.common import Debug, Json, Open, Quiet, TimeLimit, limit_seconds
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.delivering import Force
-from evoae_cli.app.engines import CpusPerTask, EngineName, GpusPerTask, RayAddress, place_for, ray_options
+from evoae_cli.app.engines import CpusPerTask, EngineName, GpusPerTask, RayAddress, place_for
 from evoae_cli.app.hosting import KeyFile, LinkTo, Listen, NameserverAt, opened
 from evoae_cli.app.options import completion, with_settings
 from evoae_cli.app.running import Show
 from evoae_cli.app.starting import ConfigFile, DryRun, NewStudy, say_plan, start
+from evoae_cli.engine.choice import ray_options
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.config import StudyConfig
@@ -58,9 +59,9 @@ def search(
     resolved = resolved_config(objective, config, settings)
     show = Show(stderr_console(), quiet, as_json)
     limit_s = limit_seconds(time_limit)
+    ray = ray_options(engine, ray_address, cpus_per_task, gpus_per_task, resolved.device)
     if dry_run:
         raise typer.Exit(say_plan(resolved, show, limit_s, is_forced=force))
-    ray = ray_options(engine, ray_address, cpus_per_task, gpus_per_task, resolved.device)
     place = place_for(opened(listen, link, nameserver, key_file), ray)
     raise typer.Exit(start(resolved, study, show, limit_s, is_forced=force, is_opened=is_opened, place=place))
 

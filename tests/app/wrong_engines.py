@@ -6,6 +6,7 @@ RAY = "search denoise --engine ray"
 
 CASES = (
     case("an unknown engine", "search denoise --engine dask", "--engine 'dask'", "local or ray", is_process=True),
+    case("an unknown engine of a dry run", "search denoise --dry-run --engine x", "--engine 'x'", "local or ray"),
     case("a cluster without Ray", "search denoise --ray-address auto", "--ray-address auto", "add --engine ray"),
     case("CPUs without Ray", "resume mine --cpus-per-task 2", "--cpus-per-task 2", "add --engine ray"),
     case("Ray's client", f"{RAY} --ray-address ray://gpu-1:10001", "ray://gpu-1:10001", "HOST:6379"),

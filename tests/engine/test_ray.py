@@ -19,6 +19,8 @@ from evoae_cli.bench.network_host import NOOP, BareFreight
 from evoae_cli.bench.noop import Command
 from evoae_cli.bench.small import SMALL
 from evoae_cli.broker.task import Task, TaskResult
+from evoae_cli.engine.rayed import crew
+from evoae_cli.engine.rayed import engine as ray_engine
 from evoae_cli.engine.rayed.cluster import Cluster, Fate, fate_of
 from evoae_cli.engine.rayed.engine import RayEngine, on_ray
 from evoae_cli.engine.rayed.inside import Inside, Orders
@@ -58,7 +60,7 @@ def add_node(nodes: Any) -> Iterator[Callable[..., Any]]:
     """Adds a node to the cluster for the length of a test."""
     added = []
 
-    def add(**resources: float) -> Any:
+    def add(**resources: Any) -> Any:
         added.append(nodes.add_node(**resources))
         return added[-1]
 
@@ -68,14 +70,16 @@ def add_node(nodes: Any) -> Iterator[Callable[..., Any]]:
             nodes.remove_node(node)
 
 
-def terms_for(folder: Path, *, runner: str = NOOP, n_workers: int | None = None, title: str = "a search") -> Terms:
+def terms_for(
+    folder: Path, *, runner: str = NOOP, n_workers: int | None = None, silence_s: float = 10.0, start_s: float = 60.0
+) -> Terms:
     return Terms(
         runner=runner,
         n_workers=n_workers,
         specs=(WorkerSpec(device="cpu", threads=1),),
-        timing=Timing(heartbeat_interval_s=0.5, heartbeat_timeout_s=10.0, start_timeout_s=60.0),
+        timing=Timing(heartbeat_interval_s=0.5, heartbeat_timeout_s=silence_s, start_timeout_s=start_s),
         logs=folder / "logs",
-        title=title,
+        title="a search",
         freight=BareFreight(),
         make_files=kept_images,
     )
@@ -198,6 +202,113 @@ def test_a_runner_that_cannot_be_loaded_ends_the_engine_with_the_reason(
             collected(engine, 1)
 
 
+def test_a_worker_that_freezes_is_ended_and_another_runs_its_task(
+    nodes: Any, add_node: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_engine, "_SILENCE_S", 3.0)
+    add_node(num_cpus=1)
+    with engine_for(nodes, tmp_path, silence_s=3.0) as engine:
+        engine.submit([command(1, only_first_time=str(tmp_path / "once"), signal=signal.SIGSTOP)])
+        found = collected(engine, 1)
+        assert (found[1].outcome, found[1].attempt) == (Outcome.OK, 2)
+        (loss,) = engine.take_losses()
+        assert re.fullmatch(r"no (heartbeat|sign of life) for 3 s", loss.reason)
+        until(lambda: not Path(f"/proc/{loss.pid}").exists())
+
+
+def test_a_worker_that_never_loads_is_given_up(nodes: Any, add_node: Callable[..., Any], tmp_path: Path) -> None:
+    """And not one that waits for room, however long that takes."""
+    with engine_for(nodes, tmp_path, runner="evoae_cli.bench.noop:start_stuck", start_s=1.0) as engine:
+        engine.submit([command(1)])
+        until(lambda: engine.take_news())
+        time.sleep(2.5)
+        assert engine.next_result(is_waiting=False) is None
+        assert engine.view().n_queued == 1
+        add_node(num_cpus=1)
+        with pytest.raises(EvoaeError, match=r"no worker can start on Ray; attempt 3: .* has not loaded in 1 s$"):
+            collected(engine, 1)
+
+
+def test_a_node_that_cannot_run_a_task_gets_none_for_a_while(
+    nodes: Any, add_node: Callable[..., Any], tmp_path: Path
+) -> None:
+    """As one whose disk is full: it would take all tasks, one after the other."""
+    add_node(num_cpus=1)
+    add_node(num_cpus=1)
+    with engine_for(nodes, tmp_path) as engine:
+        until(lambda: [worker.state for worker in engine.view().workers] == ["idle", "idle"])
+        full = {"error": "the disk is full", "error_type": "EvoaeError"}
+        engine.submit([command(1, only_first_time=str(tmp_path / "once"), **full)])
+        found = collected(engine, 1)
+        # Nobody is blamed for it.
+        assert (found[1].outcome, found[1].attempt) == (Outcome.OK, 1)
+        (line,) = (line for line in engine.take_news() if "cannot run tasks" in line)
+        assert re.fullmatch(r"\S+ cannot run tasks and gets none for 10 min: .*the disk is full", line)
+        until(lambda: engine.view().n_workers == 1)
+        # Where no other node is left that is the end of it.
+        engine.submit([command(2, **full)])
+        assert collected(engine, 1)[2].is_host_failure
+
+
+def test_a_worker_that_ray_ends_to_save_its_node_s_memory_has_run_out_of_it(
+    nodes: Any, add_node: Callable[..., Any], tmp_path: Path
+) -> None:
+    total, free = (memory()[name] for name in ("MemTotal", "MemAvailable"))
+    # A third of what is free: other tests may take some of it meanwhile.
+    threshold = 1.0 - free * 2 / 3 / total
+    limits = {"RAY_memory_usage_threshold": f"{threshold:.3f}", "RAY_memory_monitor_refresh_ms": "100"}
+    add_node(num_cpus=1, env_vars=limits)
+    with engine_for(nodes, tmp_path) as engine:
+        until(lambda: [worker.state for worker in engine.view().workers] == ["idle"])
+        engine.submit([command(1, n_leak=free // 2, sleep_s=1.0), command(2)])
+        found = collected(engine, 2)
+        assert (found[1].outcome, found[1].attempt) == (Outcome.OOM, 1)
+        assert re.match(r"Ray: .*memory", found[1].reason)
+        assert found[2].outcome is Outcome.OK
+
+
+def memory() -> dict[str, int]:
+    """The machine's, in bytes."""
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    return {name.rstrip(":"): int(number) * 1024 for name, number, *_ in lines}
+
+
+def test_nothing_is_late_in_a_time_in_which_this_process_was_stopped(
+    nodes: Any, add_node: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The clock of the engine leaps, as it does for a process that Ctrl-Z has stopped, whatever it was about."""
+    leap_s = 0.0
+    add_node(num_cpus=1)
+    cluster = Cluster(RayOptions(address=nodes.address), threads=1)
+    with RayEngine(terms_for(tmp_path), cluster, clock=lambda: time.monotonic() + leap_s) as engine:
+        engine.submit([command(1, timeout_s=60.0, sleep_s=4.0)])
+        until(lambda: training_pids(engine))
+        leap_s = 1000.0
+        found = collected(engine, 1)
+        assert (found[1].outcome, found[1].attempt) == (Outcome.OK, 1)
+        assert engine.take_losses() == []
+        assert engine.view().paused_s >= 1000.0
+
+
+def test_a_cluster_whose_head_is_gone_is_left_with_a_line_before_ray_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.cluster_utils import Cluster as Nodes
+
+    monkeypatch.setattr(crew, "UNREACHABLE_S", 2.0)
+    doomed = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        with engine_for(doomed, tmp_path) as engine:
+            engine.submit([command(1), command(2, sleep_s=60.0)])
+            collected(engine, 1)
+            doomed.head_node.kill_gcs_server()
+            with pytest.raises(EvoaeError, match=r"^the head of the Ray cluster has been out of reach for 2 s; when"):
+                collected(engine, 1)
+        assert not ray.is_initialized()
+    finally:
+        doomed.shutdown()
+
+
 def test_what_was_withdrawn_gives_no_result(nodes: Any, add_node: Callable[..., Any], tmp_path: Path) -> None:
     add_node(num_cpus=1)
     with engine_for(nodes, tmp_path) as engine:
@@ -217,21 +328,22 @@ def test_a_cluster_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None
 def test_needs_are_counted_node_by_node(nodes: Any, add_node: Callable[..., Any]) -> None:
     """Two nodes with one and a half of what a worker needs have room for two workers, not three."""
     add_node(num_cpus=3, num_gpus=1)
-    add_node(num_cpus=3)
+    add_node(num_cpus=3, memory=5 * 2**29)
     for options, n, words in (
         (RayOptions(address=nodes.address, cpus_per_task=2, gpus_per_task=0), 2, "2 CPUs"),
-        (RayOptions(address=nodes.address, cpus_per_task=1, gpus_per_task=0), 6, "1 CPU"),
-        (RayOptions(address=nodes.address), 1, "1 CPU and 1 GPU"),
-        (RayOptions(address=nodes.address, gpus_per_task=0.5), 2, "1 CPU and 0.5 GPU"),
+        # Its memory is that of 2.
+        (RayOptions(address=nodes.address, cpus_per_task=1, gpus_per_task=0), 5, "1 CPU"),
+        (RayOptions(address=nodes.address), 1, "1 CPU, 1 GPU"),
+        (RayOptions(address=nodes.address, gpus_per_task=0.5), 2, "1 CPU, 0.5 GPU"),
         # Not three of 0.3 and the rest of another: a part of a GPU is of one.
-        (RayOptions(address=nodes.address, cpus_per_task=0.1, gpus_per_task=0.6), 1, "0.1 CPUs and 0.6 GPU"),
-        (RayOptions(address=nodes.address, cpus_per_task=0.1, gpus_per_task=0.3), 3, "0.1 CPUs and 0.3 GPU"),
+        (RayOptions(address=nodes.address, cpus_per_task=0.1, gpus_per_task=0.6), 1, "0.1 CPUs, 0.6 GPU"),
+        (RayOptions(address=nodes.address, cpus_per_task=0.1, gpus_per_task=0.3), 3, "0.1 CPUs, 0.3 GPU"),
     ):
         cluster = Cluster(options, threads=1)
         cluster.connect()
         try:
             until(lambda cluster=cluster: cluster.described() == "3 nodes with 6 CPUs and 1 GPU")
-            assert (cluster.room(), str(cluster.needs)) == (n, words)
+            assert (cluster.room(), str(cluster.needs)) == (n, f"{words} and 1 GiB of memory")
         finally:
             cluster.leave()
 
@@ -308,8 +420,8 @@ def test_a_search_through_deaths_of_workers_and_nodes_has_the_history_of_this_ho
     """Real trainings, whose images go through Ray's store and whose weights come back."""
     config = resolve("denoise", {**SEARCH, "device": "cpu"})
     alone = Study.create(config, tmp_path / "alone", warn=print).run()
-    first = add_node(num_cpus=1)
-    add_node(num_cpus=1)
+    caches = [tmp_path / "first", tmp_path / "second"]
+    first, _ = (add_node(num_cpus=1, env_vars={"EVOAE_CACHE": str(cache)}) for cache in caches)
     make_engine = on_ray(RayOptions(address=nodes.address))
     study = Study.create(config, tmp_path / "on-ray", warn=print, make_engine=make_engine)
     n_told, killed = 0, 0
@@ -338,3 +450,5 @@ def test_a_search_through_deaths_of_workers_and_nodes_has_the_history_of_this_ho
         tmp_path / "alone" / "best" / "model.safetensors"
     ).read_bytes()
     assert result.summary["lost_workers"]
+    # Neither had the images.
+    assert [len(list(cache.iterdir())) for cache in caches] == [1, 1]

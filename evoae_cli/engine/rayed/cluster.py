@@ -2,8 +2,9 @@
 
 import logging
 import os
+import socket
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,13 @@ _MEMORY_SIGNS = ("OUT_OF_MEMORY", "low on memory", "memory pressure", "OutOfMemo
 _ABOUT_ACTORS = ("class_name:", "actor_id:", "namespace:", "name:", "pid:", "ip:")
 _SLACK = 1e-9
 """For sums of fractions."""
+_MEMORY = 2**30
+"""Bytes set aside for a worker, which holds 300 to 700 MB. Without them Ray may fill a node of many cores with more
+workers than its memory bears, and end good ones.
+"""
+_KNOCK_S = 2.0
+_NODE = "ray.io/node-id"
+"""The label that Ray gives each node."""
 _LONGEST = 300
 """Characters of a reason: Ray adds advice."""
 PULSE = "pulse"
@@ -32,9 +40,12 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 
     cpus: float
     gpus: float
+    memory: int = _MEMORY
+    """Bytes."""
 
     def __str__(self) -> str:
-        return f"{self.cpus:g} CPU{'s' * (self.cpus != 1)}" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+        cpus, memory = f"{self.cpus:g} CPU{'s' * (self.cpus != 1)}", f"{self.memory / 2**30:g} GiB of memory"
+        return f"{cpus}, {self.gpus:g} GPU and {memory}" if self.gpus else f"{cpus} and {memory}"
 
 
 class Fate(msgspec.Struct, frozen=True):
@@ -54,6 +65,7 @@ class Cluster:
         self.needs = Needs(cpus=options.cpus_per_task or threads, gpus=options.gpus_per_task or 0.0)
         self._ray: Any = None
         self._remote: Any = None
+        self._head = ("", 0)
 
     def connect(self) -> None:
         """Join the cluster, or start one here, and settle what a worker needs. Raises UsageError where none is."""
@@ -79,6 +91,8 @@ class Cluster:
                 raise UsageError(f"--ray-address {self._address}: {why}") from error
         self._ray = ray
         _hush(ray)
+        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        self._head = (host.strip("[]"), int(port))
         if self._options.gpus_per_task is None and ray.cluster_resources().get("GPU"):
             self.needs = msgspec.structs.replace(self.needs, gpus=1.0)
         # A thread beside the one that works.
@@ -96,13 +110,24 @@ class Cluster:
         if self._ray is not None:
             self._ray.shutdown()
 
-    def room(self) -> int:
-        """How many workers fit into the nodes that are there, each on one node."""
+    def answers(self) -> bool:
+        """Whether the cluster's head can be reached. While it cannot, every other question would wait for it."""
+        try:
+            socket.create_connection(self._head, _KNOCK_S).close()
+        except OSError:
+            return False
+        return True
+
+    def room(self, barred: Collection[str] = ()) -> int:
+        """How many workers fit into the nodes that are there, each on one node, but for those that are `barred`."""
         n = 0
         for node in self._ray.nodes():
-            if node["Alive"]:
+            if node["Alive"] and node["NodeID"] not in barred:
                 has = node["Resources"]
-                fits = [int((has.get("CPU", 0.0) + _SLACK) // self.needs.cpus)]
+                fits = [
+                    int((has.get("CPU", 0.0) + _SLACK) // self.needs.cpus),
+                    int(has.get("memory", 0.0) // self.needs.memory),
+                ]
                 if self.needs.gpus:
                     # A part of a GPU is a part of one GPU.
                     fits.append(int(has.get("GPU", 0.0)) * int(1 / self.needs.gpus + _SLACK))
@@ -118,13 +143,15 @@ class Cluster:
             f"{f' and {n_gpus:g} GPU' if n_gpus else ''}{'s' * (n_gpus > 1)}"
         )
 
-    def hire(self, orders: Orders) -> Any:
-        """An actor that waits for room, and then loads its runner. It is never restarted by Ray: evoae does that."""
+    def hire(self, orders: Orders, barred: Collection[str] = ()) -> Any:
+        """An actor that waits for room, on a node that is not `barred`. Ray never restarts it: evoae does that."""
         return self._remote.options(
             num_cpus=self.needs.cpus,
             num_gpus=self.needs.gpus,
+            memory=self.needs.memory,
             max_restarts=0,
             max_task_retries=0,
+            label_selector={_NODE: f"!in({','.join(sorted(barred))})"} if barred else None,
         ).remote(orders)
 
     def dismiss(self, actor: Any) -> None:
@@ -139,10 +166,21 @@ class Cluster:
         future.add_done_callback(lambda done, kept=reference: then(done.exception() or done.result()))
 
     def keep(self, path: Path) -> Any:
-        """Put a file's content into Ray's store, for the nodes that need it. Raises OSError where it cannot be read."""
+        """Put a file's content into Ray's store, for the nodes that lack it.
+
+        Raises OSError where it cannot be read, EvoaeError where the store cannot take it.
+        """
         import numpy as np
 
-        return self._ray.put(np.fromfile(path, dtype=np.uint8))
+        # Mapped, so that it is in memory once, in the store.
+        content = np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
+        try:
+            return self._ray.put(content)
+        except (self._ray.exceptions.ObjectStoreFullError, self._ray.exceptions.OutOfDiskError) as error:
+            raise EvoaeError(
+                f"Ray's object store has no room for the images ({content.nbytes / 1e9:.1f} GB), which its nodes lack; "
+                "give Ray more of it (ray start --object-store-memory), or room for temporary files on this host"
+            ) from error
 
 
 def _hush(ray: Any) -> None:

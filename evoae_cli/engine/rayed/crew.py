@@ -1,15 +1,14 @@
-"""The workers of a Ray cluster: one loop that hires actors, gives them tasks, hears of them and replaces them.
+"""The workers of a Ray cluster at work: one loop that gives them tasks, hears of them, and misses the silent.
 
 Whatever Ray tells, in threads of its own, comes to the loop through an inbox, so all of its state has one owner.
 """
 
 import contextlib
 import math
-import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from evoae_cli.broker.broker import Broker
@@ -17,7 +16,8 @@ from evoae_cli.broker.task import Lease, Lost
 from evoae_cli.engine.protocol import WorkerLoss, WorkerView, loss_of
 from evoae_cli.engine.rayed.cluster import PULSE, Cluster, Fate, fate_of
 from evoae_cli.engine.rayed.hand import Hand
-from evoae_cli.engine.rayed.inside import Orders, Ready, Reply
+from evoae_cli.engine.rayed.inside import Arrival, Reply
+from evoae_cli.engine.rayed.roster import Roster
 from evoae_cli.engine.terms import Terms
 from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.hosts.freight import Parcel
@@ -27,12 +27,9 @@ from evoae_cli.wholefile import write_whole
 
 LOOK_S = 1.0
 """How often the cluster is asked what it has."""
-MAX_FRUITLESS = 3
-"""Actors in a row, for each worker that is wanted, that may die before they have loaded, before all is given up."""
-_FOR_RUNNERS = "EVOAE_BENCH_"
-"""Variables so named tell runners what to do, and go wherever these are."""
+UNREACHABLE_S = 30.0
+"""How long the head of the cluster may be unreachable: after 60 s Ray ends the process, without a word of ours."""
 _GOODBYE_S = 10.0
-_LONGEST_PAUSE_S = 60.0
 
 
 class Crew:
@@ -61,23 +58,17 @@ class Crew:
         self._broker = broker
         self._silence_s = silence_s
         self._on_loss = on_loss
-        self._tell = tell
         self._on_failure = on_failure
-        self._on_change = on_change
         self._clock = clock
+        self._roster = Roster(terms, cluster, on_hired=self._welcome, on_change=on_change, tell=tell, clock=clock)
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="evoae ray", daemon=True)
-        # All mutable state. It belongs to the loop's thread, and is replaced as a whole where others read it, or is a
-        # single value.
-        self._hands: Mapping[str, Hand] = {}
-        self._n_named = 0
-        self._n_asked = terms.n_workers
-        self._n_room = terms.n_workers or 1
-        self._n_fruitless = 0
-        self._hire_at = 0.0
+        # All mutable state. It belongs to the loop's thread; what others read is a single value.
         self._look_at = 0.0
+        self._heard_at = 0.0
+        """Until when all has been heard that was told: nobody is late at a later moment."""
+        self._answered_at = 0.0
         self._files: dict[str, Any] = {}
-        self._is_short = False
         self._is_stopping = False
         self.paused_s = 0.0
         """Seconds in which this process was stopped."""
@@ -92,7 +83,7 @@ class Crew:
 
     def resize(self, n: int) -> None:
         """Have `n` workers from now on, from any thread."""
-        self._n_asked = n
+        self._roster.n_asked = n
         self.wake()
 
     def stop(self) -> None:
@@ -105,16 +96,17 @@ class Crew:
     @property
     def n_wanted(self) -> int:
         """How many workers there are to be."""
-        return self._n_asked if self._n_asked is not None else self._n_room
+        return self._roster.n_wanted
 
     def view(self) -> tuple[WorkerView, ...]:
         """All workers at this moment."""
         now = self._clock()
-        return tuple(hand.view(self._device, now) for hand in self._hands.values())
+        return tuple(hand.view(self._roster.device, now) for hand in self._roster.hands.values())
 
     def _run(self) -> None:
         try:
             self._cluster.connect()
+            self._answered_at = self._heard_at = self._clock()
             while not self._is_stopping:
                 self._look()
                 self._feed()
@@ -122,99 +114,73 @@ class Crew:
         except Exception as error:
             self._on_failure(self._cluster.explained(error))
         finally:
-            for hand in self._hands.values():
+            # Without its head the cluster would not hear of it.
+            if self._cluster.answers():
                 with contextlib.suppress(Exception):
-                    self._cluster.dismiss(hand.actor)
+                    self._roster.disband()
             self._cluster.leave()
 
     def _wait(self) -> None:
         """Wait until something has happened, or is due, and do all that has."""
         deadline = self._broker.next_deadline()
-        since = self._clock()
-        patience_s = max(0.0, min(self._look_at, math.inf if deadline is None else deadline) - since)
+        patience_s = max(0.0, min(self._look_at, math.inf if deadline is None else deadline) - self._clock())
         todo: list[Callable[[], None]] = []
         with contextlib.suppress(queue.Empty):
             todo.append(self._inbox.get(timeout=patience_s))
-        if (gap_s := self._clock() - since) > patience_s + LOOK_S:
-            self._forgive(gap_s)
+        now = self._clock()
+        if (gap_s := now - self._heard_at) > patience_s + LOOK_S:
+            self.paused_s += gap_s
+            self._excuse(gap_s)
+        self._heard_at = now
         with contextlib.suppress(queue.Empty):
             while True:
                 todo.append(self._inbox.get_nowait())
         for do in todo:
             do()
 
-    def _forgive(self, gap_s: float) -> None:
-        """Count nothing of a time in which this process was stopped, and could hear nobody."""
-        self.paused_s += gap_s
+    def _excuse(self, gap_s: float) -> None:
+        """Let nobody be late for a time in which this loop could hear nobody."""
         self._broker.extend(gap_s)
-        for hand in self._hands.values():
+        self._answered_at += gap_s
+        for hand in self._roster.hands.values():
             hand.asked_at += gap_s
-
-    @property
-    def _device(self) -> str:
-        """What an actor computes on: Ray shows it only the GPUs that it has."""
-        return "cuda:0" if self._cluster.needs.gpus else "cpu"
+            hand.is_ready_by += gap_s
 
     def _look(self) -> None:
-        """See what the cluster has, who is silent, and whose time is up."""
-        now = self._clock()
+        """See whose time is up, who is silent, and what the cluster has. Raises EvoaeError where it is gone."""
         self._expire()
-        if now < self._look_at:
+        if self._heard_at < self._look_at:
             return
-        self._look_at = now + LOOK_S
-        room = self._cluster.room()
-        if not room and not self._is_short:
-            self._tell(
-                f"Ray has no room for a worker, which needs {self._cluster.needs}: it has {self._cluster.described()}; "
-                "waiting for nodes"
+        self._look_at = self._heard_at + LOOK_S
+        self._ask_after(self._heard_at)
+        if self._cluster.answers():
+            self._answered_at = self._heard_at
+            self._roster.adjust()
+        elif self._heard_at - self._answered_at > UNREACHABLE_S:
+            raise EvoaeError(
+                f"the head of the Ray cluster has been out of reach for {UNREACHABLE_S:g} s; when it is well, resume"
             )
-        self._is_short = not room
-        if self._n_room != max(1, room):
-            self._n_room = max(1, room)
-            self._on_change()
-        self._resize(now)
-        for hand in list(self._hands.values()):
-            if hand.state == "starting":
-                continue
-            if now - hand.asked_at > self._silence_s:
+
+    def _ask_after(self, now: float) -> None:
+        """Ask those that have loaded for a sign of life, and end those that owe one."""
+        for hand in list(self._roster.hands.values()):
+            if now > hand.is_ready_by:
+                self._roster.bury(hand, f"{hand.host} has not loaded in {self._terms.timing.start_timeout_s:g} s")
+            elif now - hand.asked_at > self._silence_s:
                 self._lose(hand, Fate(f"no sign of life for {self._silence_s:g} s"))
-            elif hand.asked_at == math.inf:
+            elif hand.state != "starting" and hand.asked_at == math.inf:
                 hand.asked_at = now
                 self._cluster.call(hand.actor.pulse, then=self._later(self._on_pulse, hand), group=PULSE)
 
-    def _resize(self, now: float) -> None:
-        staying = [hand for hand in self._hands.values() if hand.state != "draining"]
-        # First those that are not there yet, then those that have nothing to do; in each case the latest first.
-        rank = {"starting": 0, "idle": 1}
-        staying.reverse()
-        surplus = sorted(staying, key=lambda hand: rank.get(hand.state, 2))
-        for hand in surplus[: max(0, len(staying) - self.n_wanted)]:
-            if hand.lease is None:
-                self._dismiss(hand)
-            else:
-                hand.state = "draining"
-        if now >= self._hire_at:
-            for _ in range(self.n_wanted - len(staying)):
-                self._hire(now)
+    def _expire(self) -> None:
+        """End what takes too long, and take back what was silent."""
+        for lost in self._broker.expire(self._heard_at, tell=self._tell_lost):
+            hand = self._roster.hands.get(lost.lease.worker)
+            if hand is not None:
+                self._roster.dismiss(hand)
+                self._look_at = 0.0
 
-    def _hire(self, now: float) -> None:
-        self._n_named += 1
-        orders = Orders(
-            runner=self._terms.runner,
-            device=self._device,
-            threads=self._terms.specs[0].threads,
-            environ={name: value for name, value in os.environ.items() if name.startswith(_FOR_RUNNERS)},
-            freight=self._terms.freight,
-            make_files=self._terms.make_files,
-        )
-        hand = Hand(f"ray-{self._n_named}", self._cluster.hire(orders), now)
-        self._hands = {**self._hands, hand.name: hand}
-        self._cluster.call(hand.actor.ready, then=self._later(self._on_ready, hand))
-
-    def _dismiss(self, hand: Hand) -> None:
-        self._hands = {name: each for name, each in self._hands.items() if each is not hand}
-        hand.state = "lost"
-        self._cluster.dismiss(hand.actor)
+    # ---- what actors are asked ----
 
     def _later(self, do: Callable[[Hand, Any], None], hand: Hand) -> Callable[[Any], None]:
         """What Ray calls when it knows: the loop then does the work, unless the actor is gone by then."""
@@ -224,45 +190,56 @@ class Crew:
 
         return then
 
+    def _welcome(self, hand: Hand) -> None:
+        self._cluster.call(hand.actor.arrive, then=self._later(self._on_arrival, hand))
+
     def _feed(self) -> None:
         """Give tasks to actors that have none while there are both."""
-        for hand in self._hands.values():
+        for hand in self._roster.hands.values():
             if hand.state != "idle":
                 continue
             lease = self._broker.lease(hand.name)
             if lease is None:
                 return
-            self._give(hand, lease)
+            hand.lease, hand.parcel, hand.state = lease, self._terms.freight.pack(lease.task.payload), "training"
+            hand.begun_at, hand.progress = self._clock(), 0.0
+            self._send(hand, lease, hand.parcel)
 
-    def _give(self, hand: Hand, lease: Lease) -> None:
-        parcel = self._terms.freight.pack(lease.task.payload)
-        try:
-            for fingerprint, path in parcel.inputs.items():
-                if fingerprint not in self._files:
-                    self._files[fingerprint] = self._cluster.keep(path)
-        except OSError as error:
-            reason = f"{error.filename}: {error.strerror}"
-            self._broker.report(lease.id, Outcome.CRASHED, reason=reason, is_host_failure=True)
-            return
-        hand.lease, hand.parcel, hand.state = lease, parcel, "training"
-        hand.begun_at, hand.progress = self._clock(), 0.0
-        files = {fingerprint: self._files[fingerprint] for fingerprint in parcel.inputs}
+    def _send(self, hand: Hand, lease: Lease, parcel: Parcel) -> None:
+        """Have a task run, with what is in Ray's store by now of the files that it needs."""
+        files = {fingerprint: self._files.get(fingerprint) for fingerprint in parcel.inputs}
         self._cluster.call(hand.actor.run, lease.id, parcel.payload, files, then=self._later(self._on_reply, hand))
 
-    # ---- what Ray tells ----
+    def _keep(self, fingerprints: Sequence[str], parcel: Parcel) -> None:
+        """Put files that a node lacks into Ray's store. Raises OSError where one cannot be read."""
+        since = self._clock()
+        for fingerprint in fingerprints:
+            if fingerprint not in self._files:
+                self._files[fingerprint] = self._cluster.keep(parcel.inputs[fingerprint])
+        # Gigabytes take seconds.
+        self._excuse(took_s := self._clock() - since)
+        self._heard_at += took_s
 
-    def _on_ready(self, hand: Hand, found: Any) -> None:
+    # ---- what actors tell ----
+
+    def _on_arrival(self, hand: Hand, found: Any) -> None:
         if isinstance(found, BaseException):
-            self._bury(hand, fate_of(found))
+            self._roster.bury(hand, fate_of(found).reason)
             return
-        ready: Ready = found
-        if ready.evoae != __version__:
+        arrival: Arrival = found
+        if arrival.evoae != __version__:
             raise UsageError(
-                f"{ready.host} has evoae {ready.evoae}, and this host {__version__}; install the same on all nodes"
+                f"{arrival.host} has evoae {arrival.evoae}, and this host {__version__}; install the same on all nodes"
             )
-        hand.ready = ready
-        self._n_fruitless = 0
-        hand.state = "idle"
+        hand.arrival = arrival
+        hand.is_ready_by = self._clock() + self._terms.timing.start_timeout_s
+        self._cluster.call(hand.actor.load, then=self._later(self._on_load, hand))
+
+    def _on_load(self, hand: Hand, found: Any) -> None:
+        if isinstance(found, BaseException):
+            self._roster.bury(hand, fate_of(found).reason)
+        else:
+            self._roster.begin(hand, found)
 
     def _on_pulse(self, hand: Hand, found: Any) -> None:
         if isinstance(found, BaseException):
@@ -284,15 +261,25 @@ class Crew:
         lease, parcel = hand.lease, hand.parcel
         assert lease is not None
         assert parcel is not None
-        if reply.is_host_failure and lease.attempt < MAX_FRUITLESS:
-            # Another node may have what this one lacks.
-            self._lose(hand, Fate(reply.reason))
+        if reply.lacks:
+            try:
+                self._keep(reply.lacks, parcel)
+            except OSError as error:
+                reason = f"{error.filename}: {error.strerror}"
+                self._broker.report(lease.id, Outcome.CRASHED, reason=reason, is_host_failure=True)
+            else:
+                self._send(hand, lease, parcel)
+                return
+        elif reply.is_host_failure and self._roster.bar(hand, reply.reason):
+            # It says nothing of the task, which another node may run.
+            self._broker.lose(hand.name, reply.reason, has_begun=False, tell=lambda lost: self._keep_loss(hand, lost))
+            self._look_at = 0.0
             return
+        else:
+            self._report(lease, parcel, reply)
         hand.lease, hand.parcel = None, None
-        self._n_fruitless = 0
-        self._report(lease, parcel, reply)
         if reply.is_last or hand.state == "draining":
-            self._dismiss(hand)
+            self._roster.dismiss(hand)
             self._look_at = 0.0
         else:
             hand.state = "idle"
@@ -313,7 +300,7 @@ class Crew:
     def _lose(self, hand: Hand, fate: Fate) -> None:
         """An actor is gone, or is ended since it is silent; its task is run again, or ends."""
         lease = hand.lease
-        self._dismiss(hand)
+        self._roster.dismiss(hand)
         self._look_at = 0.0
         if lease is None:
             return
@@ -322,34 +309,15 @@ class Crew:
             return
         self._broker.lose(hand.name, fate.reason, tell=lambda lost: self._keep_loss(hand, lost))
 
-    def _bury(self, hand: Hand, fate: Fate) -> None:
-        """An actor has died before it had loaded. Raises EvoaeError where that is so again and again."""
-        self._dismiss(hand)
-        self._n_fruitless += 1
-        # Others may still load elsewhere: that a node cannot, or is lost, does not end the search.
-        is_hopeless = self._n_fruitless >= MAX_FRUITLESS * self.n_wanted
-        if is_hopeless and not any(each.ready for each in self._hands.values()):
-            raise EvoaeError(f"no worker can start on Ray; attempt {self._n_fruitless}: {fate.reason}")
-        if self._n_fruitless >= MAX_FRUITLESS:
-            self._hire_at = self._clock() + min(_LONGEST_PAUSE_S, 2.0 ** (self._n_fruitless - MAX_FRUITLESS))
-
-    def _expire(self) -> None:
-        """End what takes too long, and take back what was silent."""
-        for lost in self._broker.expire(tell=self._tell_lost):
-            hand = self._hands.get(lost.lease.worker)
-            if hand is not None:
-                self._dismiss(hand)
-                self._look_at = 0.0
-
     def _tell_lost(self, lost: Lost) -> None:
-        self._keep_loss(self._hands.get(lost.lease.worker), lost)
+        self._keep_loss(self._roster.hands.get(lost.lease.worker), lost)
 
     def _keep_loss(self, hand: Hand | None, lost: Lost) -> None:
-        ready, worker = None if hand is None else hand.ready, lost.lease.worker
-        if ready is None:
+        arrival, worker = None if hand is None else hand.arrival, lost.lease.worker
+        if arrival is None:
             self._on_loss(loss_of(lost, worker=worker))
         else:
-            self._on_loss(loss_of(lost, worker=f"{worker} on {ready.host}", pid=ready.pid))
+            self._on_loss(loss_of(lost, worker=f"{worker} on {arrival.host}", pid=arrival.pid))
 
 
 def _nothing() -> None:

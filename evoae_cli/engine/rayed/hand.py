@@ -5,7 +5,7 @@ from typing import Any
 
 from evoae_cli.broker.task import Lease
 from evoae_cli.engine.protocol import WorkerState, WorkerView
-from evoae_cli.engine.rayed.inside import Ready
+from evoae_cli.engine.rayed.inside import Arrival
 from evoae_cli.hosts.freight import Parcel
 
 
@@ -16,7 +16,11 @@ class Hand:
         self.name = name
         self.actor = actor
         self.state: WorkerState = "starting"
-        self.ready: Ready | None = None
+        self.arrival: Arrival | None = None
+        """None while it waits for room."""
+        self.hardware = ""
+        self.is_ready_by = math.inf
+        """When it must have loaded."""
         self.lease: Lease | None = None
         self.parcel: Parcel | None = None
         self.begun_at = now
@@ -24,15 +28,25 @@ class Hand:
         self.asked_at = math.inf
         """When the pulse was asked for that has not come; infinite where none is on its way."""
 
+    @property
+    def node(self) -> str:
+        """The node that it is on, as Ray names it; empty while it waits for room."""
+        return "" if self.arrival is None else self.arrival.node
+
+    @property
+    def host(self) -> str:
+        """The same for people."""
+        return "" if self.arrival is None else self.arrival.host
+
     def view(self, device: str, now: float) -> WorkerView:
         """The worker as people see it."""
         # Each value is read once: the loop may change them meanwhile.
-        lease, ready = self.lease, self.ready
+        lease, arrival = self.lease, self.arrival
         return WorkerView(
             name=self.name,
             device=device,
-            hardware="" if ready is None else ready.hardware,
-            pid=0 if ready is None else ready.pid,
+            hardware=self.hardware,
+            pid=0 if arrival is None else arrival.pid,
             state=self.state,
             task="" if lease is None else lease.task.name,
             running_s=0.0 if lease is None else max(0.0, now - self.begun_at),

@@ -1,4 +1,4 @@
-"""The inside of a Ray actor: load the runner once, then run task after task with the files that each needs.
+"""The inside of a Ray actor: say where it is, load the runner once, then run task after task with the files each needs.
 
 It is a plain class: Ray makes an actor of it, and calls `pulse` in a thread beside the one that works.
 """
@@ -21,7 +21,7 @@ from evoae_cli.outcome import Outcome
 from evoae_cli.version import __version__
 from evoae_cli.worker.attempt import attempt
 from evoae_cli.worker.memory import watch
-from evoae_cli.worker.runner import loaded
+from evoae_cli.worker.runner import Run, loaded
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +37,11 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     make_files: Callable[[], KeptFiles]
 
 
-class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """The runner is loaded."""
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """Ray has found room for it."""
 
-    hardware: str
+    node: str
+    """As Ray names it."""
     host: str
     pid: int
     evoae: str
@@ -58,30 +59,46 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """The file that it has made."""
     is_last: bool
     """The actor is to be replaced, because its memory does not fall back."""
+    lacks: tuple[str, ...] = ()
+    """Fingerprints of files that are neither on this node nor came with the task: it was not begun."""
 
 
 class Inside:
-    """One worker, from Ray's start of the actor to its end."""
+    """One worker, from Ray's start of the actor to its end. `load` comes before the first `run`."""
 
     def __init__(self, orders: Orders) -> None:
-        os.environ.update(orders.environ)
-        self._hardware, self._run = loaded(orders.runner, orders.device, orders.threads)
+        self._orders = orders
         self._freight = orders.freight
         self._files = orders.make_files()
         self._memory = watch(orders.device)
+        self._run: Run | None = None
         # Lease id and share done, replaced as one value: the two threads never see half a change.
         self._now = (0, 0.0)
 
-    def ready(self) -> Ready:
-        """Say who this is."""
-        return Ready(hardware=self._hardware, host=socket.gethostname(), pid=os.getpid(), evoae=__version__)
+    def arrive(self) -> Arrival:
+        """Say where this is."""
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        return Arrival(node=node, host=socket.gethostname(), pid=os.getpid(), evoae=__version__)
+
+    def load(self) -> str:
+        """Load the runner, and say what hardware it computes on."""
+        os.environ.update(self._orders.environ)
+        hardware, self._run = loaded(self._orders.runner, self._orders.device, self._orders.threads)
+        return hardware
 
     def pulse(self) -> tuple[int, float]:
         """A sign of life: the lease that runs (0: none), and the share of it that is done."""
         return self._now
 
     def run(self, lease_id: int, payload: bytes, files: Mapping[str, Any]) -> Reply:
-        """Run one task. `files` are references to the content of the files that it needs, by their fingerprints."""
+        """Run one task. `files` are the fingerprints of the files that it needs, with references to their content where
+        it is in Ray's store.
+        """
+        lacks = tuple(name for name, reference in files.items() if reference is None and not self._files.find(name))
+        if lacks:
+            return _refused(f"the files {', '.join(lacks)} are not here", lacks)
         self._now = (lease_id, 0.0)
         try:
             with tempfile.TemporaryDirectory(prefix="evoae-made-") as folder:
@@ -98,6 +115,7 @@ class Inside:
             unpacked = self._freight.unpack(payload, inputs, output)
         except (EvoaeError, OSError, ValueError) as error:
             return _refused(error)
+        assert self._run is not None
         ended = attempt(self._run, unpacked, lambda share: self._note(lease_id, share))
         found, has_made = self._freight.pack_result(ended.payload) if ended.payload else (b"", False)
         return Reply(
@@ -123,10 +141,17 @@ class Inside:
         return self._files.fetch(fingerprint, partial(_part, content))
 
 
-def _refused(error: Exception) -> Reply:
+def _refused(why: object, lacks: tuple[str, ...] = ()) -> Reply:
     """This node cannot run it."""
-    reason = f"{socket.gethostname()}: {error}"
-    return Reply(outcome=Outcome.CRASHED, payload=b"", reason=reason, is_host_failure=True, made=None, is_last=False)
+    return Reply(
+        outcome=Outcome.CRASHED,
+        payload=b"",
+        reason=f"{socket.gethostname()}: {why}",
+        is_host_failure=True,
+        made=None,
+        is_last=False,
+        lacks=lacks,
+    )
 
 
 def _part(content: memoryview, offset: int) -> tuple[bytes, int]:
