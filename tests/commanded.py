@@ -46,15 +46,15 @@ class Command:
         """Whether there is a line with it."""
         return any(re.search(pattern, line) for line in list(self.lines))
 
-    def line(self, pattern: str, timeout_s: float = 90.0) -> "re.Match[str]":
-        """The first line that has the pattern, once it is there."""
+    def line(self, pattern: str, timeout_s: float = 90.0, *, n_before: int = 0) -> "re.Match[str]":
+        """The first line that has the pattern, once it is there; or the one after `n_before` others that have it."""
         give_up_at = time.monotonic() + timeout_s
         while True:
             # In this order: it may say something, and end.
             is_over = not self._reader.is_alive() or time.monotonic() > give_up_at
-            for line in list(self.lines):
-                if match := re.search(pattern, line):
-                    return match
+            found = [match for line in list(self.lines) if (match := re.search(pattern, line))]
+            if len(found) > n_before:
+                return found[n_before]
             if is_over:
                 pytest.fail(f"no line with {pattern!r}:\n" + "\n".join(self.lines))
             time.sleep(0.02)

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,9 @@ import pytest
 from commanded import EVOAE, Command, options
 
 from evoae_cli.bench.small import SMALL
-from evoae_cli.study.store import Store
+from evoae_cli.study.store import Record, Store
+
+SEARCH = ("search", "denoise", "--study", "s", "--listen", "0")
 
 
 @pytest.fixture
@@ -38,42 +39,73 @@ class Commands:
         return command
 
 
-def test_a_host_joins_a_real_search_and_leaves_when_it_is_asked(commands: Commands, tmp_path: Path) -> None:
-    """The helper has no images, makes weights that are delivered, and gives back what it has not begun."""
-    wide = {"filters": (4, 8, 12, 16), "kernels": (1, 3, 5), "max_layers": 4, "population": 6, "generations": 60}
-    settings = {**SMALL, **wide, "workers": 1, "train_images": 256}
-    search = commands("gpu-1", "search", "denoise", "--study", "s", "--listen", "0", *options(**settings))
+def test_hosts_join_a_real_search_are_killed_and_frozen_and_its_history_is_that_of_one_host(
+    commands: Commands, tmp_path: Path
+) -> None:
+    """The helpers have no images, make weights that are delivered, and one gives back what it has not begun."""
+    wide = {"filters": (4, 8, 12), "kernels": (1, 3, 5), "max_layers": 3, "population": 6, "device": "cpu"}
+    settings = {**SMALL, **wide, "train_images": 64, "workers": 1}
+    search = commands("owner", *SEARCH, *options(**settings | {"generations": 60}))
     joined = search.line(r"other hosts help with: evoae (join 127\.0\.0\.1:\d+)$")[1].split()
-    helper = commands("gpu-2", *joined, "--workers", "2")
-    helper.line(r"fetching images from 127\.0\.0\.1")
-    search.line(r" helps with [12] workers?$")
-    address = joined[1]
-    time.sleep(2.0)
-    hosts = commands("gpu-1", "hosts", address, "--json")
+    killed, frozen = (commands(name, *joined, "--workers", "1") for name in ("killed", "frozen"))
+    for helper in (killed, frozen):
+        helper.line(r"fetching images from 127\.0\.0\.1")
+    search.line(r" \(2\) helps with 1 worker$")
+    killed.kill()
+    frozen.signal(signal.SIGSTOP)
+    late = commands("late", *joined, "--workers", "1")
+    alone = search_alone(commands, settings)
+    search.line(r" helps with 1 worker$", n_before=2)
+    # All that the two had is run by others.
+    search.line(r" was silent for 10 s and is given up", n_before=1)
+    frozen.signal(signal.SIGCONT)
+    search.line(r" helps with 1 worker$", n_before=3)
+    hosts = commands("owner", "hosts", joined[1], "--json")
     code, output = hosts.end()
     assert (code, hosts.lines) == (0, [])
     (found,) = json.loads(output)["searches"]
-    assert (found["address"], found["n_workers"], len(found["helpers"])) == (address, 1, 1)
-    helper.signal(signal.SIGINT)
-    code, _ = helper.end()
-    assert code == 130
-    assert re.fullmatch(r"[1-9]\d* evaluations? done here", helper.lines[-1])
+    assert (found["address"], found["n_workers"], len(found["helpers"])) == (joined[1], 1, 2)
+    late.signal(signal.SIGINT)
+    assert late.end()[0] == 130
+    assert re.fullmatch(r"\d+ evaluations? done here", late.lines[-1])
     search.line(r" has left")
+    search.line(r"^generation 3 of 60")
     search.signal(signal.SIGINT)
-    code, _ = search.end()
-    assert code == 130
-    assert not any("Traceback" in line for line in (*helper.lines, *search.lines))
-    store = Store.read(tmp_path / "gpu-1" / "runs" / "s")
-    records = list(store.records("search"))
-    store.close()
-    elsewhere = [record for record in records if "/" in record.worker]
+    assert search.end()[0] == 130
+    assert frozen.end()[0] == 0
+    assert not any("Traceback" in line for command in (search, frozen, late) for line in command.lines)
+    folder = tmp_path / "owner" / "runs" / "s"
+    assert evaluated(folder) == alone
+    elsewhere = [record for record in records(folder) if "/" in record.worker]
     assert elsewhere
-    assert len({record.evaluation.genotype for record in records}) == len(records)
-    assert len(list((tmp_path / "gpu-2" / "cache").glob("*.evoae-images"))) == 1
+    assert len(list((tmp_path / "late" / "cache").glob("*.evoae-images"))) == 1
     # Weights that were made there lie where the study has its own.
-    best = tmp_path / "gpu-1" / "runs" / "s" / "best" / "model.safetensors"
-    assert best.is_file()
-    assert not list((tmp_path / "gpu-1").rglob("*.part"))
+    assert (folder / "best" / "model.safetensors").is_file()
+    assert not list((tmp_path / "owner").rglob("*.part"))
+
+
+def search_alone(commands: Commands, settings: dict[str, object]) -> list[tuple[object, ...]]:
+    """What the same search evaluates on one host, up to generation 3."""
+    alone = commands("alone", *SEARCH[:4], *options(**settings | {"generations": 3}))
+    assert alone.end()[0] == 0
+    return evaluated(commands.folder / "alone" / "runs" / "s")
+
+
+def evaluated(folder: Path) -> list[tuple[object, ...]]:
+    """The history up to generation 3."""
+    return sorted(
+        (record.generation, record.number, record.evaluation.genotype, record.evaluation.fitness)
+        for record in records(folder)
+        if record.generation <= 3
+    )
+
+
+def records(folder: Path) -> list[Record]:
+    store = Store.read(folder)
+    try:
+        return list(store.records("search"))
+    finally:
+        store.close()
 
 
 def test_a_key_is_made_once_and_a_nameserver_is_ended_in_order(commands: Commands, tmp_path: Path) -> None:
