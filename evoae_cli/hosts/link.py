@@ -37,6 +37,8 @@ GONE_AFTER_S = 600.0
 """So long a lender may be away, as when its search is resumed elsewhere, before those who help it give it up."""
 _GOODBYE_S = 1.0
 """How long the end may wait for the other side."""
+_LEAVES_AFTER = 3
+"""As many times its patience a link that drains tries to return what it holds: by then the lender has taken it back."""
 _MOST_REFUSED = 3
 """Tasks in a row that this host could not run, after which it asks for no more."""
 
@@ -167,7 +169,7 @@ class Link:
     @property
     def n_held(self) -> int:
         """Tasks that it has, also those whose results are under way."""
-        return len(self._holdings)
+        return len(self._holdings) if self.failure is None else 0
 
     @property
     def is_over(self) -> bool:
@@ -253,9 +255,12 @@ class Link:
             self._trouble = trouble
             if is_new:
                 self._down_at = self._clock()
-            is_gone = self._clock() - self._down_at > self._gone_after_s
+            patience_s = self._gone_after_s
+            if self._is_draining:
+                patience_s = min(patience_s, _LEAVES_AFTER * self._patience_s)
+            is_gone = self._clock() - self._down_at > patience_s
         if is_gone:
-            self._fail(UnreachableError(f"{trouble}, and has not for {self._gone_after_s:g} s; it is given up"))
+            self._fail(UnreachableError(f"{trouble}, and has not for {patience_s:g} s; it is given up"))
         elif is_new:
             self._tell(f"{trouble}; trying again")
 

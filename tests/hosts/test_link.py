@@ -177,6 +177,20 @@ def test_a_host_that_drains_gives_back_what_it_has_not_begun(tmp_path: Path) -> 
         assert [task.id for task in owner.broker._ledger.withdraw()] == list(range(2, 10))
 
 
+def test_a_host_that_drains_leaves_though_nobody_is_there_to_take_what_it_has_done(tmp_path: Path) -> None:
+    owner = Owner()
+    gate = Gate()
+    helper = Helper(owner.serving.address, tmp_path, n=1, run=gate.run, patience_s=0.3)
+    with stopping(helper):
+        with stopping(owner):
+            owner.broker.submit([job(1)])
+            until(lambda: helper.broker.counts().n_leased == 1)
+        helper.link.drain()
+        gate.open()
+        until(lambda: helper.link.n_held == 0)
+        assert str(helper.link.failure).endswith("and has not for 0.9 s; it is given up")
+
+
 def test_the_owner_takes_back_what_nobody_has_begun(tmp_path: Path) -> None:
     owner = Owner()
     gate = Gate()
