@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evoae_cli.app.console import can_redraw, say
 from evoae_cli.app.lines import ticking
 from evoae_cli.app.running import Show
-from evoae_cli.app.wording import several, shorten
+from evoae_cli.app.wording import several, shorten, visible
 
 if TYPE_CHECKING:
     from evoae_cli.applying.batch import FileResult, Work
@@ -28,6 +28,7 @@ Tell = Callable[[int, float, bool], None]
 @contextmanager
 def progress(show: Show, names: Sequence[str]) -> Iterator[Tell]:
     """Within the block, show how far the work on these files is: a bar where the terminal can, else plain lines."""
+    names = [visible(name) for name in names]
     if show.is_quiet:
         yield lambda number, share, is_done: None
     elif can_redraw(show.console):
@@ -96,7 +97,7 @@ def denoise_jobs(
         def listen(number: int, share: float, result: "FileResult | None") -> None:
             tell(number, share, result is not None)
             if result is not None and result.failure is not None and names_failures:
-                say(show.console, f"evoae: {result.failure}", "red")
+                say(show.console, f"evoae: {visible(str(result.failure))}", "red")
 
         results = []
         for result in run_jobs(work, jobs, device, listen):
@@ -104,7 +105,7 @@ def denoise_jobs(
             if is_stopped():
                 break
     for line in warnings(results, work.trained):
-        show.warn(line)
+        show.warn(visible(line))
     return results
 
 
@@ -139,7 +140,7 @@ def table(results: "Sequence[FileResult]") -> Iterator[str]:
     """The figures of files that noise was added to, and their mean; nothing where none was."""
     from evoae_cli.applying.tryout import mean
 
-    scored = [(str(result.source), result.figures) for result in results if result.figures is not None]
+    scored = [(visible(str(result.source)), result.figures) for result in results if result.figures is not None]
     if not scored:
         return
     if len(scored) > 1:

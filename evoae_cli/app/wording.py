@@ -17,6 +17,13 @@ def shorten(text: str, width: int) -> str:
     return text[: width - 1 - tail] + ELLIPSIS + text[len(text) - tail :]
 
 
+def visible(text: str) -> str:
+    """`text` in one line: what would move the cursor or colour the screen is written out, as in Python."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def wrapped(line: str, width: int | None) -> list[str]:
     """A line as lines of at most `width` columns, broken between words; a longer word stays whole. None: as it is."""
     if width is None or len(line) <= width:

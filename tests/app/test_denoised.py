@@ -39,20 +39,22 @@ def test_the_figures_end_with_their_mean_where_there_are_several() -> None:
     assert lines[2].startswith("mean of 2  noisy 20.00 dB")
     assert len({len(line) for line in lines}) == 1
     assert list(table(results(2))) == []
+    [line] = table([FileResult(Path("a\nb.png"), None, figures=Figures(20, 0.4, 30, 0.8))])
+    assert line.startswith("a\\nb.png  noisy")
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_progress_names_each_file_and_survives_names_that_look_like_markup(is_terminal: bool) -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=is_terminal, width=100, color_system=None)
-    with progress(Show(console, is_quiet=False, is_json=False), ["[bold]a.png", "b.png"]) as tell:
+    with progress(Show(console, is_quiet=False, is_json=False), ["[bold]a\n.png", "b.png"]) as tell:
         for number in range(2):
             tell(number, 0.5, False)
             tell(number, 1.0, True)
     text = stream.getvalue()
     assert "2/2 b.png" in text
     if not is_terminal:
-        assert text.splitlines() == ["1/2 [bold]a.png", "2/2 b.png"]
+        assert text.splitlines() == ["1/2 [bold]a\\n.png", "2/2 b.png"]
 
 
 def test_quiet_progress_says_nothing() -> None:

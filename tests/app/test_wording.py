@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoae_cli.app.wording import about, clock, several, shorten, size
+from evoae_cli.app.wording import about, clock, several, shorten, size, visible
 
 
 @given(st.text(max_size=60), st.integers(0, 70))
@@ -39,6 +39,20 @@ def test_a_time_that_passed_reads_like_a_clock(seconds: float, text: str) -> Non
 )
 def test_a_time_to_come_is_no_more_exact_than_an_estimate(seconds: float, text: str) -> None:
     assert about(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Bäume 1.png", "Bäume 1.png"),
+        ("a\nb", "a\\nb"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("\udcff", "\\udcff"),
+        ("", ""),
+    ],
+)
+def test_what_would_act_on_the_terminal_is_written_out(text: str, shown: str) -> None:
+    assert visible(text) == shown
 
 
 def test_sizes_and_numbers_carry_their_units() -> None:
