@@ -197,6 +197,8 @@ def storm(n_hosts: int, n_workers: int, n_tasks: int, sleep_s: float, n_cuts: in
         took_s = time.monotonic() - begun
         if heal_at is not None:
             raise EvoaeError("the tasks ended before the partition did; ask for a shorter --partition")
+        if "host 0" in since:
+            raise EvoaeError("the host that was cut off has returned no result since it was there again")
         # What was counted twice would come now.
         time.sleep(1.0)
         while not owner.broker.results.empty():

@@ -147,10 +147,11 @@ class Broker:
                 now = self._clock()
             return loans
 
-    def sync(self, peer: str, held: Collection[int], running: Collection[int]) -> Synced:
-        """Compare notes with `peer` about its loans: see `LendingLedger.sync`."""
+    def sync(self, peer: str, held: Collection[int], running: Collection[int], n_workers: int = 0) -> Synced:
+        """Compare notes with `peer` about its loans: see `LendingLedger.sync`. `n_workers` are this host's own."""
         with self._changed:
-            synced = self._ledger.sync(peer, held, running)
+            n_spare = max(0, n_workers - self._ledger.counts().n_leased)
+            synced = self._ledger.sync(peer, held, running, n_spare)
         self._tell_of(synced.reclaimed)
         return synced
 

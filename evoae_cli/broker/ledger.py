@@ -199,6 +199,7 @@ class Ledger:
         return Counts(
             n_queued=len(self._queue),
             n_leased=len(self._leased),
+            n_own_leased=sum(not entry.task.lender for entry in self._leased.values()),
             n_borrowed=len(self._borrowed),
             n_done=self._n_done,
             n_helped=self._n_helped,

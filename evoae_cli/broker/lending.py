@@ -24,7 +24,7 @@ class Synced(NamedTuple):
     """What a peer and this host had to tell each other about the loans that it holds."""
 
     reclaimed: Sequence[Lease]
-    """Loans that the peer does not have: the answer with which they were given was lost."""
+    """Loans that the peer does not have, since the answer with which they were given was lost, or has not begun."""
     to_drop: Sequence[int]
     """Ids that the peer has and that are no loans of it any more."""
 
@@ -61,19 +61,24 @@ class LendingLedger(Ledger):
         self._queue.extendleft(reversed(staying))
         return loans
 
-    def sync(self, peer: str, held: Collection[int], running: Collection[int]) -> Synced:
+    def sync(self, peer: str, held: Collection[int], running: Collection[int], n_spare: int = 0) -> Synced:
         """Compare notes with `peer`, which has the loans `held`, some of them `running` on its workers.
 
         To be called with what the peer knew when it had read all answers but those under way; what it lacks goes to
-        the front of the queue, without an attempt.
+        the front of the queue, without an attempt. So do, where nothing waits here, the latest of those that it has not
+        begun, for `n_spare` workers that have nothing to do.
         """
         loans = self._lent_to.get(peer, {})
         for loan_id in running:
             if loan_id in loans:
                 loans[loan_id].has_begun = True
-        missing = [entry for loan_id, entry in loans.items() if loan_id not in held]
-        to_drop = [loan_id for loan_id in held if loan_id not in loans]
-        return Synced(self._reclaim(missing), to_drop)
+        back = [entry for loan_id, entry in loans.items() if loan_id not in held]
+        if n_spare and not self._queue:
+            unbegun = [entry for loan_id, entry in loans.items() if loan_id in held and not entry.has_begun]
+            back += unbegun[max(0, len(unbegun) + len(back) - n_spare) :]
+            back.sort(key=lambda entry: entry.held.id)
+        reclaimed = self._reclaim(back)
+        return Synced(reclaimed, [loan_id for loan_id in held if loan_id not in loans])
 
     def report_loan(
         self, peer: str, loan_id: int, outcome: Outcome, payload: bytes, reason: str, worker: str, run_s: float

@@ -85,6 +85,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """This host's own."""
     n_leased: int
     """Those that its workers run, own and borrowed."""
+    n_own_leased: int = 0
+    """This host's own among them."""
     n_borrowed: int = 0
     """Those borrowed that wait for a worker here."""
     n_lent: int = 0

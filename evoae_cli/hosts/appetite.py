@@ -29,7 +29,8 @@ class Wanted(NamedTuple):
 class Appetite:
     """Shared by the links of a host: together they ask for no more than its workers can start, plus one each.
 
-    While the broker has tasks of its own waiting they ask for none.
+    While the broker has tasks of its own waiting they ask for none, and while it runs any for none ahead: whoever
+    proposes its next task may need a moment to do so, and finds the worker free.
     """
 
     def __init__(self, broker: Broker, hands: Callable[[], Hands]) -> None:
@@ -57,6 +58,11 @@ class Appetite:
         return next(self._local_ids)
 
     @property
+    def has_own_waiting(self) -> bool:
+        """Whether tasks of this host's own wait: then none may be held that no worker has begun."""
+        return self._broker.counts().n_queued > 0
+
+    @property
     def is_shared(self) -> bool:
         """Whether there are several links: then none may wait long with what it has asked for."""
         return len(self._asked) > 1
@@ -64,7 +70,7 @@ class Appetite:
     def ask(self, link: str, n_fetching: int) -> Wanted:
         """What `link` may ask for now, which others may not until it is `settled`.
 
-        `n_fetching` are tasks of the link that wait for their files.
+        `n_fetching` are tasks of the link that wait for their files; before these are here it may ask for nothing.
         """
         n_ready = self.hands().n_ready
         with self._lock:
@@ -74,10 +80,10 @@ class Appetite:
             self._asked[link] = 0
             counts = self._broker.counts()
             n_coming = counts.n_leased + counts.n_borrowed + sum(self._fetching.values()) + sum(self._asked.values())
-            if counts.n_queued:
+            if counts.n_queued or n_fetching:
                 return Wanted(0, 0)
             n_idle = max(0, n_ready - n_coming)
-            n_ahead = max(0, min(n_ready, 2 * n_ready - n_coming - n_idle))
+            n_ahead = 0 if counts.n_own_leased else max(0, min(n_ready, 2 * n_ready - n_coming - n_idle))
             self._asked[link] = n_idle + n_ahead
         return Wanted(n_idle, n_ahead)
 

@@ -25,7 +25,8 @@ class Arrivals:
 
         Raises OSError where it cannot be written.
         """
-        part = target.with_name(f"{target.name}.{put.loan}{PART}")
+        # Hidden, as all that is not whole: a study that goes on clears such files away.
+        part = target.with_name(f".{target.name}.{put.loan}{PART}")
         with self._lock:
             _, size = self._growing.get(put.loan, (part, 0))
             if put.offset not in (0, size):

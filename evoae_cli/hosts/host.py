@@ -18,6 +18,7 @@ from evoae_cli.hosts.depot import Depot
 from evoae_cli.hosts.freight import Freight
 from evoae_cli.hosts.lender import Lender
 from evoae_cli.hosts.link import GONE_AFTER_S, Link, LinkView
+from evoae_cli.hosts.manager import most_connections
 from evoae_cli.hosts.neighbours import Neighbours
 from evoae_cli.hosts.registration import Registration
 from evoae_cli.hosts.serving import Serving
@@ -123,6 +124,8 @@ class Host:
                 silence_s=self._silence_s,
                 n_workers=lambda: means.hands().n_ready,
                 own=self._own,
+                # Each has three connections.
+                most_guests=most_connections() // 3,
                 tell=means.tell,
                 on_loss=means.on_loss,
                 on_change=means.on_change,

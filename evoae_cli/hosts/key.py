@@ -71,7 +71,7 @@ def key_for(given: Path | None, addresses: list[Address], environ: Mapping[str, 
     if given is not None:
         return read_key(given)
     if environ.get(ENVIRONMENT):
-        return read_key(Path(environ[ENVIRONMENT]).expanduser())
+        return read_key(Path(os.path.expanduser(environ[ENVIRONMENT])))
     for address in addresses:
         if not address.is_loopback:
             raise UsageError(
@@ -79,7 +79,7 @@ def key_for(given: Path | None, addresses: list[Address], environ: Mapping[str, 
                 f"FILE, copy it to each, and give --key-file FILE (or set {ENVIRONMENT})"
             )
     own = own_key_file(environ)
-    if not own.exists():
+    if not os.path.exists(own):
         try:
             own.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -88,7 +88,7 @@ def key_for(given: Path | None, addresses: list[Address], environ: Mapping[str, 
             make_key(own)
         except UsageError:
             # Another process of this user was faster.
-            if not own.exists():
+            if not os.path.exists(own):
                 raise
     return read_key(own)
 
@@ -96,4 +96,4 @@ def key_for(given: Path | None, addresses: list[Address], environ: Mapping[str, 
 def own_key_file(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the user's own key lies: XDG_CONFIG_HOME/evoae/key, or ~/.config/evoae/key."""
     base = environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "evoae" / "key"
+    return Path(os.path.expanduser(base)) / "evoae" / "key"

@@ -40,10 +40,10 @@ class Lender:
     """Lends tasks of `broker` to hosts that ask, and takes their results. All methods may be called from any thread.
 
     A host that is silent for `silence_s` is lost: what it had goes back to the front of the queue. `clock` is
-    monotonic, in seconds, and only ever compared with itself. `own` is a number by which this host knows itself, should
-    it call itself by one of its many addresses. `tell` gets one line for people, `on_loss` what a guest's
-    lost worker cost, under the broker's lock; neither may wait. `on_change` is called when guests or their workers
-    change, `on_helper` with the address of a guest that has a broker of its own.
+    monotonic, in seconds, and only ever compared with itself. `own` is a number by which this host can be known,
+    whichever of its many addresses it is called by. No more than `most_guests` are let in. `tell` gets one line for
+    people, `on_loss` what a guest's lost worker cost, under the broker's lock; neither may wait. `on_change` is called
+    when guests or their workers change, `on_helper` with the address of a guest that has a broker of its own.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Lender:
         silence_s: float,
         n_workers: Callable[[], int],
         own: bytes | None = None,
+        most_guests: int = wire.MAX_TASKS,
         tell: Callable[[str], None],
         on_loss: Callable[[Lost], None],
         on_change: Callable[[], None] = lambda: None,
@@ -67,6 +68,7 @@ class Lender:
         self._silence_s = silence_s
         self._n_own_workers = n_workers
         self._own = own
+        self._most_guests = min(most_guests, wire.MAX_TASKS)
         self._tell = tell
         self._on_loss = on_loss
         self._on_change = on_change
@@ -173,7 +175,7 @@ class Lender:
             return wire.Refused("own", "it is this host itself")
         token = secrets.token_bytes(16)
         with self._lock:
-            if len(self._guests) >= wire.MAX_TASKS:
+            if len(self._guests) >= self._most_guests:
                 return wire.Refused("full", f"{len(self._guests)} hosts help already")
             taken = {guest.peer for guest in self._guests.values()}
             name = hello.name or host
@@ -182,7 +184,7 @@ class Lender:
         self._on_change()
         if hello.listens_on is not None:
             self._on_helper(host, hello.listens_on)
-        return wire.Welcome(token, self._name, self._silence_s)
+        return wire.Welcome(token, self._name, self._silence_s, self._own)
 
     def _loans(self, poll: wire.Poll) -> wire.Answer:
         guest = self._heard(poll.session)
@@ -200,8 +202,8 @@ class Lender:
             self._on_change()
         for ending in poll.endings:
             self._end(guest, ending)
-        synced = self._broker.sync(guest.peer, frozenset(poll.held), poll.running)
-        self._forget(guest, (loan.id for loan in synced.reclaimed))
+        synced = self._broker.sync(guest.peer, frozenset(poll.held), poll.running, self._n_own_workers())
+        self._forget(guest, [*(loan.id for loan in synced.reclaimed), *synced.to_drop])
         if self._is_over or (poll.n_idle + poll.n_ahead == 0 and poll.wait_s == 0):
             return wire.Loans([], list(synced.to_drop), self._is_over)
         # Whoever runs out of work first finds some left: one for each worker there is.
@@ -231,7 +233,8 @@ class Lender:
             if room < 0:
                 self._broker.reclaim(guest.peer, [other.id for other in found[number:]])
                 break
-            guest.parcels[lease.id] = parcel
+            with self._lock:
+                guest.parcels[lease.id] = parcel
             loans.append(
                 wire.Loan(
                     id=lease.id,

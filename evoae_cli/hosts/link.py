@@ -31,6 +31,7 @@ from evoae_cli.version import __version__
 
 PAUSES_S = (0.2, 15.0)
 """The first pause before the other side is tried again, and the longest; each is twice as long as the one before."""
+_POLL = "poll"
 _SHARED_PAUSE_S = 0.1
 """Between polls of one of several links, none of which may wait at its lender."""
 GONE_AFTER_S = 600.0
@@ -107,8 +108,8 @@ class Link:
         self._changed = threading.Condition()
         self._session: bytes | None = None
         self._title = ""
-        self._trouble = ""
-        self._down_at = 0.0
+        # By connection, of those that get no answer: why, and since when.
+        self._down: dict[str, tuple[str, float]] = {}
         self._n_refused = 0
         self._n_freed = 0
         self._is_draining = False
@@ -118,6 +119,8 @@ class Link:
         """Why it is not tried again: another key, another version, or nobody there for too long."""
         self.is_own = False
         """Whether it was a link from this host to itself, which has ended."""
+        self.lender_id: bytes | None = None
+        """A number by which the other side can be known, whatever the address; None until it has said it."""
         self._outbox = broker.open_outbox(self._lender)
         self._returns = Returns(
             *(self._outbox, self._holdings, self._reporting, freight, depot),
@@ -129,9 +132,10 @@ class Link:
             on_here=lambda holding: self._give([holding]),
             on_failure=self._refuse,
         )
+        self._lines = (self._polling, self._reporting, self._fetches.line)
         self._threads = [
-            threading.Thread(target=self._keep_doing, args=(step,), name=f"evoae link: {what}", daemon=True)
-            for what, step in (("poll", self._poll), ("return", self._returns.step), ("fetch", self._fetches.step))
+            threading.Thread(target=self._keep_doing, args=(what, step), name=f"evoae link: {what}", daemon=True)
+            for what, step in ((_POLL, self._poll), ("return", self._returns.step), ("fetch", self._fetches.step))
         ]
         appetite.join(self._lender)
 
@@ -150,7 +154,7 @@ class Link:
             own=self._own,
         )
         welcome = self._polling.ask(hello, wire.Welcome)
-        self._session, self._title = welcome.session, welcome.name
+        self._session, self._title, self.lender_id = welcome.session, welcome.name, welcome.own
         return welcome.name
 
     def start(self) -> None:
@@ -176,16 +180,19 @@ class Link:
         """Whether there is nothing more to do: the search has ended, or the link has failed."""
         return self.failure is not None or (self._has_ended and not self._holdings)
 
-    def stop(self) -> None:
-        """End the link. What is still held is given up; the lender is told, if it can be reached at once."""
+    def abort(self) -> None:
+        """Have whatever it does fail at once: the first half of `stop`, which does not wait."""
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
         self._outbox.put(None)
         self._fetches.wake()
-        lines = (self._polling, self._reporting, self._fetches.line)
-        for line in lines:
+        for line in self._lines:
             line.abort()
+
+    def stop(self) -> None:
+        """End the link. What is still held is given up; the lender is told, if it can be reached at once."""
+        self.abort()
         for thread in self._threads:
             # One that waits for a host which is not there stays behind: it does nothing more.
             if thread.ident is not None:
@@ -194,9 +201,9 @@ class Link:
         self._appetite.leave(self._lender)
         if any(thread.is_alive() for thread in self._threads):
             return
-        for line in lines:
+        for line in self._lines:
             line.close()
-        if self._session is not None and not self._trouble:
+        if self._session is not None and not self._down:
             # Else it notices by itself.
             with contextlib.suppress(EvoaeError), contextlib.closing(Line(self.address, self._key, _GOODBYE_S)) as line:
                 line.ask(wire.Leave(self._session), wire.Taken)
@@ -208,12 +215,12 @@ class Link:
             name=self._title,
             n_held=self.n_held,
             n_done=self._returns.n_done,
-            trouble=str(self.failure or self._trouble),
+            trouble=str(self.failure or next((trouble for trouble, _ in self._down.copy().values()), "")),
         )
 
     # ---- what all threads do ----
 
-    def _keep_doing(self, step: Callable[[], None]) -> None:
+    def _keep_doing(self, what: str, step: Callable[[], None]) -> None:
         """Take one step after the other; where the other side is not there, after a pause that grows."""
         shortest_s, longest_s = self._pauses_s
         pause_s = shortest_s
@@ -221,7 +228,7 @@ class Link:
             try:
                 step()
             except UnreachableError as error:
-                self._be_down(str(error))
+                self._be_down(what, str(error))
             except WrongKeyError as error:
                 self._fail(error)
             except RefusedError as error:
@@ -230,12 +237,13 @@ class Link:
                 elif error.kind == "own":
                     self._end_as_own()
                 else:
-                    self._be_down(str(error))
+                    self._be_down(what, str(error))
             except Exception as error:
                 # A fault of ours. Silence would have the lender wait for ever for what is here.
                 self._fail(EvoaeError(f"helping {self.address} has ended by a fault: {type(error).__name__}: {error}"))
                 raise
             else:
+                self._be_up(what)
                 pause_s = shortest_s
                 continue
             self._pause(pause_s)
@@ -247,27 +255,41 @@ class Link:
         with self._changed:
             self._changed.wait_for(lambda: self._is_stopping or self.is_own or self.failure is not None, seconds)
 
-    def _be_down(self, trouble: str) -> None:
+    def _be_down(self, what: str, trouble: str) -> None:
+        """Note that a connection gets no answer, and give the other side up where that has lasted."""
         with self._changed:
             if self._is_stopping:
                 return
-            is_new = not self._trouble
-            self._trouble = trouble
-            if is_new:
-                self._down_at = self._clock()
+            is_new = not self._down
+            since = self._down.get(what, ("", self._clock()))[1]
+            self._down[what] = (trouble, since)
             patience_s = self._gone_after_s
-            if self._is_draining:
+            # Where it polls and yet cannot return what it holds, it would hold it for ever.
+            is_alone = what != _POLL and _POLL not in self._down
+            if self._is_draining or self._has_ended or is_alone:
                 patience_s = min(patience_s, _LEAVES_AFTER * self._patience_s)
-            is_gone = self._clock() - self._down_at > patience_s
-        if is_gone:
+            is_gone = self._clock() - since > patience_s
+        if is_gone and self._has_ended:
+            # Nobody waits for what is here.
+            self._take_out(self._holdings.local_ids())
+            self._holdings.give_up(self._holdings.local_ids())
+            self._on_idle()
+        elif is_gone:
             self._fail(UnreachableError(f"{trouble}, and has not for {patience_s:g} s; it is given up"))
         elif is_new:
             self._tell(f"{trouble}; trying again")
 
-    def _be_up(self) -> None:
+    def _be_up(self, what: str) -> None:
+        if not self._down:
+            return
         with self._changed:
-            was_down, self._trouble = bool(self._trouble), ""
-        if was_down:
+            was_down = self._down.pop(what, None) is not None
+            if was_down and what == _POLL:
+                # What the others could not do meanwhile says nothing of them.
+                now = self._clock()
+                self._down = {other: (trouble, now) for other, (trouble, _) in self._down.items()}
+            is_up = was_down and not self._down
+        if is_up:
             self._tell(f"{self.address} is there again")
 
     def _fail(self, error: EvoaeError) -> None:
@@ -313,6 +335,9 @@ class Link:
             return
         # Before anything is looked at, so that no worker becomes free unseen.
         n_freed = self._n_freed
+        if self._appetite.has_own_waiting:
+            # They would wait behind these, and somebody else may have nothing to do.
+            self._take_out(self._holdings.local_ids())
         held, running = self._holdings.ids(self._broker.borrowed_running(self._lender))
         may_ask = not self._is_draining and self._n_refused < _MOST_REFUSED
         wanted = self._appetite.ask(self._lender, self._holdings.n_fetching) if may_ask else Wanted(0, 0)
@@ -336,7 +361,7 @@ class Link:
         try:
             answer = self._polling.ask(poll, wire.Loans)
             is_taken = True
-            self._be_up()
+            self._be_up(_POLL)
             self._take(answer, session)
         except RefusedError as error:
             if error.kind != "unknown":
@@ -366,9 +391,11 @@ class Link:
             self._holdings.give_up(local_ids)
             if not self._holdings:
                 self._on_idle()
-        wanted = {fingerprint for loan in answer.loans for fingerprint in loan.inputs}
+        # Those that were on their way when this host began to leave go back: the next poll does not name them.
+        loans = [] if self._is_draining else answer.loans
+        wanted = {fingerprint for loan in loans for fingerprint in loan.inputs}
         here = {fingerprint for fingerprint in wanted if self._depot.find(fingerprint)}
-        self._give(self._holdings.add(answer.loans, session, here))
+        self._give(self._holdings.add(loans, session, here))
         if self._holdings.n_fetching:
             self._fetches.wake()
 

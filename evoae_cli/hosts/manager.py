@@ -86,10 +86,17 @@ class _Server(Server):
                     self.unproven[wire] = self.clock() + HANDSHAKE_S
                 else:
                     self.n_turned_away += 1
-            if is_let_in:
-                threading.Thread(target=self.handle_request, args=(wire,), name="evoae peer", daemon=True).start()
-            else:
-                wire.close()
+            try:
+                if is_let_in:
+                    threading.Thread(target=self.handle_request, args=(wire,), name="evoae peer", daemon=True).start()
+                    continue
+            except RuntimeError:
+                # The system has no room for another thread.
+                with self.mutex:
+                    self.wires.discard(wire)
+                    self.unproven.pop(wire, None)
+                    self.n_turned_away += 1
+            wire.close()
 
     def doorkeeper(self) -> None:
         """End connections that have not shown the key in time, however slowly they speak."""
@@ -160,8 +167,15 @@ class _Server(Server):
 
 
 def most_connections() -> int:
-    """How many connections this process has room for; a few in any case."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    """How many connections this process has room for, as far as it may take; a few in any case."""
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MAX_CONNECTIONS + _SPARE_FILES
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    if limit != resource.RLIM_INFINITY and limit < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            limit = wanted
     if limit == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
     return max(MAX_UNPROVEN, min(MAX_CONNECTIONS, (limit - _SPARE_FILES) // 2))

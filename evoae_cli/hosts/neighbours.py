@@ -1,7 +1,7 @@
 """All links of a host: to the addresses that were given, and to whatever brokers a nameserver knows."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from evoae_cli.errors import EvoaeError
 from evoae_cli.hosts import wire
@@ -10,6 +10,7 @@ from evoae_cli.hosts.line import Line
 from evoae_cli.hosts.link import Link, LinkView
 
 _PATIENCE_S = 5.0
+_GOODBYE_S = 2.0
 LOOK_S = 2.0
 """How often the nameserver is asked."""
 MAX_LINKS = 64
@@ -40,6 +41,8 @@ class Neighbours:
         self._lock = threading.Lock()
         self._links: dict[Address, Link] = {}
         self._found: set[Address] = set()
+        self._other_names: dict[Address, Address] = {}
+        """Addresses of brokers to which there is a link by another one."""
         self._is_draining = False
         self._is_stopping = threading.Event()
         self._is_down = False
@@ -51,7 +54,8 @@ class Neighbours:
         """Have a link to this address from now on, if there is none, and there are not `MAX_LINKS` already."""
         with self._lock:
             is_closed = self._is_stopping.is_set() or self._is_draining
-            if is_closed or address in self._links or address == self._served or len(self._links) >= MAX_LINKS:
+            is_there = address in self._links or address in self._other_names or address == self._served
+            if is_closed or is_there or len(self._links) >= MAX_LINKS:
                 return
             link = self._links[address] = self._make(address)
         link.start()
@@ -97,20 +101,43 @@ class Neighbours:
         self._is_stopping.set()
         if self._line is not None:
             self._line.abort()
-        self._thread.join()
         with self._lock:
             links = list(self._links.values())
             self._links.clear()
         for link in links:
+            link.abort()
+        for link in links:
             link.stop()
+        self._thread.join(_GOODBYE_S)
         if self._line is not None:
             self._line.close()
 
     def _keep_looking(self) -> None:
         while not self._is_stopping.is_set():
+            self._end(lambda link: link.is_over and link.failure is None and not link.is_own)
+            self._end_doubles()
             if self._line is not None:
                 self._look(self._line)
             self._is_stopping.wait(self._look_s)
+
+    def _end_doubles(self) -> None:
+        """Keep the first of links that lead to one broker by several addresses."""
+        with self._lock:
+            first: dict[bytes, Address] = {}
+            for address, link in self._links.items():
+                if link.lender_id is not None and first.setdefault(link.lender_id, address) != address:
+                    self._other_names[address] = first[link.lender_id]
+        self._end(lambda link: link.address in self._other_names)
+
+    def _end(self, is_meant: Callable[[Link], bool]) -> None:
+        """End these links; others may be found in their place."""
+        with self._lock:
+            ended = [link for link in self._links.values() if is_meant(link)]
+            for link in ended:
+                del self._links[link.address]
+            self._other_names = {name: first for name, first in self._other_names.items() if first in self._links}
+        for link in ended:
+            link.stop()
 
     def _look(self, line: Line) -> None:
         try:
@@ -126,20 +153,10 @@ class Neighbours:
         there = [
             seen_through(line.address, broker.host, broker.port) for broker in found if not broker.standing.is_over
         ]
-        self._end_links_but(there)
+        self._end(lambda link: self._is_gone(link, is_listed=link.address in there))
         self._found.update(there)
         for address in there:
             self.link_to(address)
-
-    def _end_links_but(self, there: Iterable[Address]) -> None:
-        """End links that are of no more use: others may be found in their place."""
-        there = list(there)
-        with self._lock:
-            gone = [link for address, link in self._links.items() if self._is_gone(link, is_listed=address in there)]
-            for link in gone:
-                del self._links[link.address]
-        for link in gone:
-            link.stop()
 
     def _is_gone(self, link: Link, *, is_listed: bool) -> bool:
         """Whether a link is over, or its broker neither listed nor reachable.

@@ -71,7 +71,9 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     name: Name
     """For people: what is searched, and where."""
     silence_s: Annotated[float, Meta(gt=0.0, le=3600.0)]
-    """After so long without a Poll the session ends, and what was lent is taken back."""
+    """After so long without a message of the session it ends, and what was lent is taken back."""
+    own: Token | None = None
+    """A random number of this broker, by which a host knows that two of its links lead here."""
 
 
 class Poll(_Message, frozen=True, tag="poll"):
@@ -261,7 +263,7 @@ class Guest(_Message, frozen=True):
     name: Name
     hardware: Name
     n_workers: Count
-    n_held: Count
+    n_held: Annotated[int, Meta(ge=0, le=MAX_HELD)]
     silent_s: Seconds
 
 

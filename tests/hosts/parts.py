@@ -1,6 +1,7 @@
 """Two hosts on one machine: a broker that serves, one that helps, and threads in place of worker processes."""
 
 import hashlib
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -149,6 +150,7 @@ class Owner:
             JobFreight(),
             name="the search",
             silence_s=silence_s,
+            own=secrets.token_bytes(16),
             n_workers=lambda: n_workers,
             tell=self.told.append,
             on_loss=self.losses.append,

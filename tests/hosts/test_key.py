@@ -69,6 +69,11 @@ def test_one_host_alone_has_a_key_of_its_users_own_which_is_made_once(tmp_path: 
     assert key_for(None, [HERE], environ) == key
 
 
+def test_a_key_in_the_home_of_nobody_cannot_be_read() -> None:
+    with pytest.raises(UsageError, match=r"^key file ~nosuchuser/key cannot be read \(No such file"):
+        key_for(None, [ELSEWHERE], {"EVOAE_KEY_FILE": "~nosuchuser/key"})
+
+
 def test_another_host_needs_a_key_that_is_given(tmp_path: Path) -> None:
     environ = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
     with pytest.raises(UsageError, match=r"^192\.168\.1\.5:7077 can be reached by other hosts, .*--key-file FILE"):

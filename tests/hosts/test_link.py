@@ -191,6 +191,115 @@ def test_a_host_that_drains_leaves_though_nobody_is_there_to_take_what_it_has_do
         assert str(helper.link.failure).endswith("and has not for 0.9 s; it is given up")
 
 
+def test_what_comes_while_a_host_leaves_goes_back(tmp_path: Path) -> None:
+    owner = Owner()
+    helper = Helper(owner.serving.address, tmp_path, n=1, beat_s=1.0)
+    with stopping(owner, helper):
+        # Its poll waits at the lender.
+        until(lambda: owner.lender.n_guests == 1)
+        time.sleep(0.3)
+        helper.link.drain()
+        owner.broker.submit([job(1)])
+        until(lambda: owner.broker.counts().n_reclaimed == 1)
+        assert helper.crew.n_run == 0
+        assert owner.broker.counts().n_queued == 1
+
+
+def test_a_host_with_tasks_of_its_own_gives_back_what_it_has_not_begun(tmp_path: Path) -> None:
+    """They would wait behind its own, and the lender's next generation for them."""
+    owner = Owner()
+    gate = Gate()
+    helper = Helper(owner.serving.address, tmp_path, n=1, run=gate.run)
+    with stopping(owner, helper):
+        owner.broker.submit([job(number) for number in range(4)])
+        until(lambda: owner.broker.counts().n_lent == 2)
+        helper.broker.submit([job(100)])
+        until(lambda: owner.broker.counts().n_lent == 1)
+        gate.open()
+        owner.collect(4)
+        assert owner.broker.counts().n_late == 0
+
+
+def test_a_lender_s_idle_worker_runs_what_a_host_has_not_begun(tmp_path: Path) -> None:
+    owner = Owner(n_workers=1)
+    gate = Gate()
+    helper = Helper(owner.serving.address, tmp_path, n=1, run=gate.run)
+    with stopping(owner, helper):
+        owner.broker.submit([job(number) for number in range(4)])
+        until(lambda: owner.broker.counts().n_lent == 2)
+        own = Crew(owner.broker, 1, lambda payload: b"here")
+        with stopping(own):
+            owner.collect(3)
+        assert {number: result.payload for number, result in owner.results.items()} == dict.fromkeys((1, 2, 3), b"here")
+        gate.open()
+        owner.collect(1)
+
+
+def test_a_host_that_runs_tasks_of_its_own_keeps_none_ahead(tmp_path: Path) -> None:
+    owner = Owner()
+    gate = Gate()
+    helper = Helper(owner.serving.address, tmp_path, n=2, run=gate.run)
+    with stopping(owner, helper):
+        helper.broker.submit([job(100)])
+        until(lambda: helper.broker.counts().n_own_leased == 1)
+        owner.broker.submit([job(number) for number in range(10)])
+        until(lambda: owner.broker.counts().n_lent == 1)
+        time.sleep(0.3)
+        assert owner.broker.counts().n_lent == 1
+        gate.open()
+        owner.collect(10)
+
+
+def test_a_link_that_polls_and_cannot_return_what_it_holds_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lender has room for its first connection alone."""
+    monkeypatch.setattr("evoae_cli.hosts.manager.most_connections", lambda: 1)
+    owner = Owner(silence_s=1.0)
+    helper = Helper(owner.serving.address, tmp_path, n=1, run=slow_echo, patience_s=0.3, beat_s=0.2)
+    with stopping(owner, helper):
+        owner.broker.submit([job(1), job(2)])
+        until(lambda: helper.link.failure)
+        assert str(helper.link.failure).endswith("and has not for 0.9 s; it is given up")
+        assert sum("trying again" in line for line in helper.told) == 1
+        until(lambda: owner.broker.counts().n_lent == 0)
+
+
+def slow_echo(task: Job) -> bytes:
+    """Done while a poll waits at the lender, with which nothing can ride then."""
+    time.sleep(0.1)
+    return echo(task)
+
+
+def test_a_search_that_ended_and_is_gone_lets_its_host_leave(tmp_path: Path) -> None:
+    owner = Owner()
+    gate = Gate()
+    helper = Helper(owner.serving.address, tmp_path, n=1, run=gate.run, patience_s=0.3)
+    with stopping(helper):
+        with stopping(owner):
+            owner.broker.submit([job(1)])
+            until(lambda: helper.broker.counts().n_leased == 1)
+            owner.lender.finish()
+            until(lambda: "the search has ended" in helper.told)
+        until(lambda: helper.link.is_over)
+        assert helper.link.failure is None
+        gate.open()
+
+
+def test_what_was_withdrawn_is_forgotten_by_the_lender(tmp_path: Path) -> None:
+    owner = Owner()
+    gate = Gate()
+    helper = Helper(owner.serving.address, tmp_path, n=1, run=gate.run)
+    with stopping(owner, helper):
+        owner.broker.submit([job(number) for number in range(4)])
+        until(lambda: owner.broker.counts().n_lent == 2 and helper.broker.counts().n_leased == 1)
+        time.sleep(0.3)
+        owner.broker.withdraw()
+        until(lambda: owner.lender.about().guests[0].n_held == 1)
+        gate.open()
+        owner.collect(1)
+
+
 def test_the_owner_takes_back_what_nobody_has_begun(tmp_path: Path) -> None:
     owner = Owner()
     gate = Gate()

@@ -218,7 +218,31 @@ def test_it_ends_though_it_cannot_call_itself() -> None:
     assert not any(thread.is_alive() for thread in server._server.threads)
 
 
+def test_connections_beyond_the_most_are_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manager, "most_connections", lambda: 1)
+    server = ManagerServer(HERE, KEY, backwards)
+    with contextlib.closing(Caller(server.address, KEY, 5.0)) as first:
+        assert first.call(b"ab").startswith(b"ba")
+        with pytest.raises(UnreachableError):
+            called(server.address, b"ab")
+        assert (server.n_connections, server.n_turned_away) == (1, 1)
+    deadline = time.monotonic() + 10.0
+    while server.n_connections and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert called(server.address, b"ab").startswith(b"ba")
+    server.stop()
+
+
 def test_connections_leave_room_for_the_files_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for limit, most in ((1024, 384), (100, 32), (1 << 20, 1024), (resource.RLIM_INFINITY, 1024)):
         monkeypatch.setattr(resource, "getrlimit", lambda which, limit=limit: (limit, limit))
         assert manager.most_connections() == most
+
+
+def test_as_many_files_are_asked_for_as_the_process_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: asked.append(limits))
+    for most, wanted in ((1 << 20, 2304), (2000, 2000), (resource.RLIM_INFINITY, 2304)):
+        monkeypatch.setattr(resource, "getrlimit", lambda which, most=most: (1024, most))
+        assert manager.most_connections() == min(1024, (wanted - 256) // 2)
+        assert asked.pop() == (wanted, most)

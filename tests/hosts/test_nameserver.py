@@ -232,6 +232,32 @@ def test_the_same_broker_is_linked_once_however_many_ask_for_it(tmp_path: Path) 
         owner.collect(20)
 
 
+def test_a_broker_that_two_addresses_lead_to_is_linked_once(tmp_path: Path) -> None:
+    owner = Owner()
+    helper = Helper(None, tmp_path, n=2)
+    around = Neighbours(helper.another_link, nameserver=None, served=None, tell=helper.told.append, look_s=0.05)
+    by_name = Address("localhost", owner.serving.address.port)
+    with stopping(owner, helper, around):
+        around.link_to(owner.serving.address)
+        until(lambda: owner.lender.n_guests == 1)
+        around.link_to(by_name)
+        until(lambda: "helper (2) has left" in owner.told)
+        around.link_to(by_name)
+        assert [view.address for view in around.views()] == [str(owner.serving.address)]
+
+
+def test_a_link_to_a_search_that_has_ended_is_ended(tmp_path: Path) -> None:
+    owner = Owner()
+    helper = Helper(None, tmp_path, n=2)
+    around = Neighbours(helper.another_link, nameserver=None, served=None, tell=helper.told.append, look_s=0.05)
+    with stopping(owner, helper, around):
+        around.link_to(owner.serving.address)
+        until(lambda: owner.lender.n_guests == 1)
+        owner.lender.finish()
+        until(lambda: not around.views())
+        until(lambda: owner.lender.n_guests == 0)
+
+
 def test_a_link_that_was_asked_for_stays_though_the_nameserver_does_not_know_it(names: Names, tmp_path: Path) -> None:
     owner = Owner()
     address = owner.serving.address

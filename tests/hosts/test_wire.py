@@ -1,6 +1,7 @@
 """Messages as bytes: what comes out is what went in, and what breaks a limit is refused as a whole."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -115,6 +116,57 @@ def test_a_message_that_is_too_long_is_not_sent() -> None:
     endings = [msgspec.structs.replace(ENDING, payload=bytes(60_000))] * 20
     with pytest.raises(ValueError, match="at most"):
         wire.packed(wire.Report(TOKEN, endings))
+
+
+def structs_in(kind: Any) -> Iterator[Any]:
+    """It, and those within it."""
+    info = msgspec.inspect.type_info(kind)
+    if isinstance(info, msgspec.inspect.StructType):
+        yield kind
+        for field in info.fields:
+            for part in (field.type, getattr(field.type, "item_type", None), *getattr(field.type, "types", ())):
+                if isinstance(part, msgspec.inspect.StructType):
+                    yield from structs_in(part.cls)
+
+
+def limits_of(info: Any) -> set[str]:
+    """What a field may be, as the page writes it."""
+    match info:
+        case msgspec.inspect.UnionType(types=types):
+            return {limit for part in types for limit in limits_of(part)}
+        case msgspec.inspect.ListType(item_type=item, max_length=most):
+            return {f"at most {most:,} of them", *limits_of(item)}
+        case msgspec.inspect.StrType(pattern=str()):
+            return {"64 hex digits, lower case"}
+        case msgspec.inspect.StrType(max_length=most):
+            return {f"at most {most:,} characters"}
+        case msgspec.inspect.BytesType(min_length=least, max_length=most):
+            return {f"{most} bytes" if least == most else f"at most {most:,} bytes"}
+        case msgspec.inspect.IntType(ge=least, le=most):
+            return {f"{least} to {f'2^{most.bit_length() - 1}' if most > 2**20 else f'{most:,}'}"}
+        case msgspec.inspect.FloatType(gt=above, ge=least, le=most):
+            shown = "10^9" if most == 1e9 else f"{most:,.0f}"
+            return {f"above 0, at most {shown} s" if above is not None else f"{least:.0f} to {shown} s"}
+        case msgspec.inspect.StructType() | msgspec.inspect.BoolType() | msgspec.inspect.EnumType():
+            return set()
+        case msgspec.inspect.LiteralType() | msgspec.inspect.NoneType():
+            return set()
+    raise AssertionError(info)
+
+
+def test_the_page_on_the_protocol_tells_every_limit() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+    rows = [
+        line.split("|")[1:3] for line in page.partition("### Limits")[2].partition("###")[0].splitlines() if "|" in line
+    ]
+    kinds = {found for kind in (*get_args(wire.Request), *get_args(wire.Answer)) for found in structs_in(kind)}
+    assert wire.Standing in kinds
+    assert wire.Ending in kinds
+    for kind in kinds:
+        for field in msgspec.inspect.type_info(kind).fields:
+            for limit in limits_of(field.type):
+                named = [names for names, what in rows if what.strip().startswith(limit)]
+                assert any(f"`{field.name}`" in names for names in named), (kind.__name__, field.name, limit)
 
 
 def test_the_page_on_the_protocol_names_every_message_and_its_fields() -> None:
