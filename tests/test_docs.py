@@ -89,7 +89,10 @@ def commands_of(path: Path) -> Iterator[Command]:
     """Every command line of evoae in a manifest for Kubernetes."""
     for document in yaml.safe_load_all(path.read_text()):
         if document["kind"] == "RayJob":
-            yield from (Command(path.name, words, True) for words in calls(document["spec"]["entrypoint"]))
+            shell, flag, script = shlex.split(document["spec"]["entrypoint"])
+            assert (shell, flag) == ("sh", "-c")
+            script = re.sub(r"\b(then|else) exec ", "", script)
+            yield from (Command(path.name, words, True) for words in calls(script))
         elif "template" in document["spec"]:
             (container,) = document["spec"]["template"]["spec"]["containers"]
             if "command" in container:

@@ -118,11 +118,19 @@ def test_images_are_targets_of_the_dockerfile() -> None:
     assert set(re.findall(r"ray\[default\]==([\d.]+)", dockerfile)) == {version}
 
 
-def test_a_search_whose_pod_is_lost_is_gone_on_with() -> None:
-    """The shell's choice between search and resume, with a stand-in for evoae that says what it was asked."""
+def scripts() -> list[str]:
+    """What the shell of the search's pod runs, with and without Ray."""
     (container,) = of_kind("Job", "evoae-search")["spec"]["template"]["spec"]["containers"]
+    shell, flag, script = shlex.split(of_kind("RayJob", "evoae-search-on-ray")["spec"]["entrypoint"])
+    assert [shell, flag] == container["command"] == ["sh", "-c"]
+    return [container["args"][0], script]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_search_whose_pod_is_lost_is_gone_on_with(number: int) -> None:
+    """The shell's choice between search and resume, with a stand-in for evoae that says what it was asked."""
     with tempfile.TemporaryDirectory() as folder:
-        script = container["args"][0].replace("/runs/", f"{folder}/").replace("exec evoae", "exec echo")
+        script = scripts()[number].replace("/runs/", f"{folder}/").replace("exec evoae", "exec echo")
         words = {}
         for name in ("search", "resume"):
             words[name] = shlex.split(subprocess.run(["sh", "-c", script], capture_output=True, text=True).stdout)[0]

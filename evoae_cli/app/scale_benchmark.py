@@ -129,6 +129,13 @@ def scale_benchmark(
     # be more than its cores.
     share = None if simulate is None or engine == "local" else min(1.0, n_cores() / counts[-1])
     ray = ray_options(engine, None, share, None, config.device)
+    if ray is not None and simulate is not None:
+        # Waiting takes next to nothing.
+        ray = msgspec.structs.replace(ray, memory_per_task=0)
+    elif ray is not None and counts[-1] > n_cores():
+        raise UsageError(
+            f"--workers {counts[-1]} are more than Ray has cores for here; use at most {n_cores()}, or --simulate"
+        )
     if out is not None:
         _check_out(out, force)
     show = Show(stderr_console(), quiet, as_json)

@@ -60,6 +60,8 @@ def search(
     show = Show(stderr_console(), quiet, as_json)
     limit_s = limit_seconds(time_limit)
     ray = ray_options(engine, ray_address, cpus_per_task, gpus_per_task, resolved.device)
+    if dry_run and ray is not None:
+        raise UsageError("--dry-run measures this host, and not --engine ray; leave one of them out")
     if dry_run:
         raise typer.Exit(say_plan(resolved, show, limit_s, is_forced=force))
     place = place_for(opened(listen, link, nameserver, key_file), ray)

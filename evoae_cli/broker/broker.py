@@ -99,6 +99,12 @@ class Broker:
             self._settle([lost] if lost else [], tell)
         return lost
 
+    def give_back(self, worker: str) -> None:
+        """Put the task of a worker that cannot begin it yet back to the front; nobody is to blame."""
+        with self._changed:
+            self._ledger.give_back(worker)
+            self._changed.notify_all()
+
     def due(self, by: float) -> list[Lease]:
         """The leases that `expire` would take, so that the caller can read their workers' logs first."""
         with self._changed:

@@ -152,6 +152,16 @@ class Ledger:
         run_s = now - entry.granted_at
         return self._lose(entry, reason, worker=worker, run_s=run_s, has_begun=has_begun, log=log)
 
+    def give_back(self, worker: str) -> None:
+        """Put the task that `worker` holds, if any, back to the front: it was not begun, and nothing was lost."""
+        lease_id = self._lease_of.get(worker)
+        if lease_id is not None:
+            entry = self._leased[lease_id]
+            self._remember(entry)
+            entry.state = next_state(entry.state, Event.RETURN)
+            self._release(entry)
+            (self._borrowed if entry.task.lender else self._queue).appendleft(entry)
+
     def due(self, now: float) -> list[Lease]:
         """The leases that `expire` would take at the same moment; nothing changes."""
         return [entry.held for entry in self._leased.values() if entry.deadline() <= now]

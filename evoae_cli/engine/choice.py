@@ -34,8 +34,8 @@ def ray_options(
         raise UsageError("--engine ray needs Ray, which is not installed; get it with: pip install 'evoae[ray]'")
     if address is not None and "://" in address:
         raise UsageError(
-            f"--ray-address {address} is Ray's client, which cannot be used; run evoae on a host that reaches the "
-            "cluster's head, and give HOST:6379"
+            f"--ray-address {address} is Ray's client, which cannot be used; run evoae on a node of the cluster, "
+            "and give HOST:6379 of its head"
         )
     if cpus_per_task is not None and not _LEAST <= cpus_per_task <= _MOST_CPUS:
         raise UsageError(
@@ -43,6 +43,10 @@ def ray_options(
         )
     if gpus_per_task is not None and gpus_per_task != 0 and not _LEAST <= gpus_per_task <= 1:
         raise UsageError(f"--gpus-per-task {gpus_per_task:g}: an evaluation uses one GPU or a part of it; use 0 to 1")
+    if device not in (None, "auto", "cpu"):
+        raise UsageError(
+            f"--device {device} is a GPU of this host; with --engine ray give --device auto, and --gpus-per-task 1"
+        )
     if device == "cpu":
         if gpus_per_task:
             raise UsageError(f"--gpus-per-task {gpus_per_task:g} contradicts --device cpu; leave one of them out")

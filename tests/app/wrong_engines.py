@@ -7,6 +7,16 @@ RAY = "search denoise --engine ray"
 CASES = (
     case("an unknown engine", "search denoise --engine dask", "--engine 'dask'", "local or ray", is_process=True),
     case("an unknown engine of a dry run", "search denoise --dry-run --engine x", "--engine 'x'", "local or ray"),
+    case("a dry run on a cluster", f"{RAY} --dry-run", "--dry-run", "leave one of them out"),
+    case("a GPU of this host", f"{RAY} --device cuda:1", "--device cuda:1", "--gpus-per-task 1"),
+    case("a name that is none", f"{RAY} --ray-address a..b:6379", "--ray-address a..b:6379", "nobody answers"),
+    case("a port that is no number", f"{RAY} --ray-address 127.0.0.1:²", "--ray-address 127.0.0.1:²", "HOST:6379"),
+    case(
+        "workers without cores",
+        "scale-benchmark --engine ray --workers 200 --device cpu",
+        "--workers 200",
+        "use at most",
+    ),
     case("a cluster without Ray", "search denoise --ray-address auto", "--ray-address auto", "add --engine ray"),
     case("CPUs without Ray", "resume mine --cpus-per-task 2", "--cpus-per-task 2", "add --engine ray"),
     case("Ray's client", f"{RAY} --ray-address ray://gpu-1:10001", "ray://gpu-1:10001", "HOST:6379"),

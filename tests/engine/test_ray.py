@@ -3,9 +3,11 @@
 Skipped where Ray is not installed.
 """
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ from evoae_cli.bench.small import SMALL
 from evoae_cli.broker.task import Task, TaskResult
 from evoae_cli.engine.rayed import crew
 from evoae_cli.engine.rayed import engine as ray_engine
+from evoae_cli.engine.rayed import options as ray_options
 from evoae_cli.engine.rayed.cluster import Cluster, Fate, fate_of
 from evoae_cli.engine.rayed.engine import RayEngine, on_ray
 from evoae_cli.engine.rayed.inside import Inside, Orders
@@ -283,6 +286,8 @@ def test_nothing_is_late_in_a_time_in_which_this_process_was_stopped(
     with RayEngine(terms_for(tmp_path), cluster, clock=lambda: time.monotonic() + leap_s) as engine:
         engine.submit([command(1, timeout_s=60.0, sleep_s=4.0)])
         until(lambda: training_pids(engine))
+        # Now its loop waits.
+        time.sleep(0.3)
         leap_s = 1000.0
         found = collected(engine, 1)
         assert (found[1].outcome, found[1].attempt) == (Outcome.OK, 1)
@@ -307,6 +312,44 @@ def test_a_cluster_whose_head_is_gone_is_left_with_a_line_before_ray_ends_the_pr
         assert not ray.is_initialized()
     finally:
         doomed.shutdown()
+
+
+def test_a_head_that_is_cut_off_is_missed_too(
+    nodes: Any, add_node: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not refuse: whoever knocks waits for an answer."""
+    monkeypatch.setattr(crew, "UNREACHABLE_S", 3.0)
+    add_node(num_cpus=1)
+    with contextlib.ExitStack() as stack, engine_for(nodes, tmp_path) as engine:
+        engine.submit([command(1), command(2, sleep_s=60.0)])
+        collected(engine, 1)
+        silent = stack.enter_context(socket.socket())
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        for _ in range(8):
+            # Its queue is full then, and further callers hear nothing.
+            caller = stack.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(silent.getsockname())
+        engine._crew._cluster._head = silent.getsockname()
+        with pytest.raises(EvoaeError, match=r"^the head of the Ray cluster has been out of reach for 3 s; when"):
+            collected(engine, 1, 30.0)
+
+
+def test_without_a_node_on_this_machine_that_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_options, "_PROCESSES", tmp_path)
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        there.listen()
+        address = f"127.0.0.1:{there.getsockname()[1]}"
+        line = (
+            f"no node of a Ray cluster runs on this machine; join it first, with: ray start --address={address} --num"
+        )
+        with pytest.raises(UsageError, match=line):
+            ray_options.check_answers(address)
+    with pytest.raises(UsageError, match="no node of a Ray cluster runs on this machine; give HOST:6379"):
+        ray_options.check_answers("auto")
+    ray_options.check_answers("local")
 
 
 def test_what_was_withdrawn_gives_no_result(nodes: Any, add_node: Callable[..., Any], tmp_path: Path) -> None:
@@ -344,6 +387,8 @@ def test_needs_are_counted_node_by_node(nodes: Any, add_node: Callable[..., Any]
         try:
             until(lambda cluster=cluster: cluster.described() == "3 nodes with 6 CPUs and 1 GPU")
             assert (cluster.room(), str(cluster.needs)) == (n, f"{words} and 1 GiB of memory")
+            cluster.needs = msgspec.structs.replace(cluster.needs, memory=0)
+            assert str(cluster.needs) == " and ".join(words.rsplit(", ", 1))
         finally:
             cluster.leave()
 
@@ -354,10 +399,13 @@ def test_a_node_without_room_for_files_says_so_and_is_not_the_task_s_fault(
     """The inside of an actor, without Ray round it."""
     orders = Orders(runner=NOOP, device="cpu", threads=1, environ={}, freight=BareFreight(), make_files=kept_images)
     inside = Inside(orders)
+    inside.load()
     payload = command(1, reply=b"done").payload
-    assert inside.run(7, payload, {}).payload == b"done"
+    assert inside.run(7, payload, []).payload == b"done"
+    lacking = inside.run(7, payload, ["ab" * 32])
+    assert (lacking.lacks, lacking.is_host_failure) == (("ab" * 32,), True)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    reply = inside.run(8, payload, {})
+    reply = inside.run(8, payload, [])
     assert (reply.outcome, reply.is_host_failure) == (Outcome.CRASHED, True)
     assert "No such file or directory" in reply.reason
     assert inside.pulse() == (0, 0.0)

@@ -19,11 +19,8 @@ _MEMORY_SIGNS = ("OUT_OF_MEMORY", "low on memory", "memory pressure", "OutOfMemo
 _ABOUT_ACTORS = ("class_name:", "actor_id:", "namespace:", "name:", "pid:", "ip:")
 _SLACK = 1e-9
 """For sums of fractions."""
-_MEMORY = 2**30
-"""Bytes set aside for a worker, which holds 300 to 700 MB. Without them Ray may fill a node of many cores with more
-workers than its memory bears, and end good ones.
-"""
-_KNOCK_S = 2.0
+_KNOCK_S = 0.5
+"""Shorter than the time after which the crew takes a silence of its own for a pause of this process."""
 _NODE = "ray.io/node-id"
 """The label that Ray gives each node."""
 _LONGEST = 300
@@ -40,12 +37,17 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 
     cpus: float
     gpus: float
-    memory: int = _MEMORY
+    memory: int
     """Bytes."""
 
     def __str__(self) -> str:
-        cpus, memory = f"{self.cpus:g} CPU{'s' * (self.cpus != 1)}", f"{self.memory / 2**30:g} GiB of memory"
-        return f"{cpus}, {self.gpus:g} GPU and {memory}" if self.gpus else f"{cpus} and {memory}"
+        parts = [
+            f"{self.cpus:g} CPU{'s' * (self.cpus != 1)}",
+            f"{self.gpus:g} GPU" if self.gpus else "",
+            f"{self.memory / 2**30:g} GiB of memory" if self.memory else "",
+        ]
+        *others, last = filter(None, parts)
+        return f"{', '.join(others)} and {last}" if others else last
 
 
 class Fate(msgspec.Struct, frozen=True):
@@ -62,7 +64,9 @@ class Cluster:
     def __init__(self, options: RayOptions, threads: int) -> None:
         self._address = options.address
         self._options = options
-        self.needs = Needs(cpus=options.cpus_per_task or threads, gpus=options.gpus_per_task or 0.0)
+        self.needs = Needs(
+            cpus=options.cpus_per_task or threads, gpus=options.gpus_per_task or 0.0, memory=options.memory_per_task
+        )
         self._ray: Any = None
         self._remote: Any = None
         self._head = ("", 0)
@@ -86,8 +90,9 @@ class Cluster:
                     namespace="evoae",
                 )
             except Exception as error:
-                # What does not fit, as other versions, stands in further lines.
-                why = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+                # What does not fit, as other versions, stands in further lines, or in what it came from.
+                whole = f"{error} {error.__cause__ or ''}"
+                why = " ".join(whole.split())[:_LONGEST] or type(error).__name__
                 raise UsageError(f"--ray-address {self._address}: {why}") from error
         self._ray = ray
         _hush(ray)
@@ -124,10 +129,9 @@ class Cluster:
         for node in self._ray.nodes():
             if node["Alive"] and node["NodeID"] not in barred:
                 has = node["Resources"]
-                fits = [
-                    int((has.get("CPU", 0.0) + _SLACK) // self.needs.cpus),
-                    int(has.get("memory", 0.0) // self.needs.memory),
-                ]
+                fits = [int((has.get("CPU", 0.0) + _SLACK) // self.needs.cpus)]
+                if self.needs.memory:
+                    fits.append(int(has.get("memory", 0.0) // self.needs.memory))
                 if self.needs.gpus:
                     # A part of a GPU is a part of one GPU.
                     fits.append(int(has.get("GPU", 0.0)) * int(1 / self.needs.gpus + _SLACK))

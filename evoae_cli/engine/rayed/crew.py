@@ -6,6 +6,7 @@ Whatever Ray tells, in threads of its own, comes to the loop through an inbox, s
 import contextlib
 import math
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from evoae_cli.broker.task import Lease, Lost
 from evoae_cli.engine.protocol import WorkerLoss, WorkerView, loss_of
 from evoae_cli.engine.rayed.cluster import PULSE, Cluster, Fate, fate_of
 from evoae_cli.engine.rayed.hand import Hand
-from evoae_cli.engine.rayed.inside import Arrival, Reply
+from evoae_cli.engine.rayed.inside import Reply
 from evoae_cli.engine.rayed.roster import Roster
 from evoae_cli.engine.terms import Terms
 from evoae_cli.errors import EvoaeError, UsageError
@@ -29,7 +30,9 @@ LOOK_S = 1.0
 """How often the cluster is asked what it has."""
 UNREACHABLE_S = 30.0
 """How long the head of the cluster may be unreachable: after 60 s Ray ends the process, without a word of ours."""
-_GOODBYE_S = 10.0
+_GOODBYE_S = 60.0
+_OWES_S = 2.0
+"""An actor whose sign of life has been due for so long gets no task: its node may be gone."""
 
 
 class Crew:
@@ -90,8 +93,10 @@ class Crew:
         """End all workers at once, and leave the cluster."""
         self._is_stopping = True
         self.wake()
-        if self._thread.ident is not None:
-            self._thread.join(_GOODBYE_S)
+        give_up_at = time.monotonic() + _GOODBYE_S
+        # The next search of this process could not join a cluster before this one has left its own.
+        while self._thread.is_alive() and time.monotonic() < give_up_at:
+            self._thread.join(1.0)
 
     @property
     def n_wanted(self) -> int:
@@ -104,6 +109,8 @@ class Crew:
         return tuple(hand.view(self._roster.device, now) for hand in self._roster.hands.values())
 
     def _run(self) -> None:
+        # A Ray that is started here inherits it: when the terminal is closed, what runs is still finished.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
             self._cluster.connect()
             self._answered_at = self._heard_at = self._clock()
@@ -123,14 +130,19 @@ class Crew:
     def _wait(self) -> None:
         """Wait until something has happened, or is due, and do all that has."""
         deadline = self._broker.next_deadline()
-        patience_s = max(0.0, min(self._look_at, math.inf if deadline is None else deadline) - self._clock())
+        begun_at = self._clock()
+        patience_s = max(0.0, min(self._look_at, math.inf if deadline is None else deadline) - begun_at)
         todo: list[Callable[[], None]] = []
         with contextlib.suppress(queue.Empty):
             todo.append(self._inbox.get(timeout=patience_s))
         now = self._clock()
-        if (gap_s := now - self._heard_at) > patience_s + LOOK_S:
+        if (gap_s := now - begun_at) > patience_s + LOOK_S:
             self.paused_s += gap_s
+            self._answered_at += gap_s
             self._excuse(gap_s)
+        if (busy_s := begun_at - self._heard_at) > LOOK_S:
+            # A slow disk, or a cluster that takes its time.
+            self._excuse(busy_s)
         self._heard_at = now
         with contextlib.suppress(queue.Empty):
             while True:
@@ -141,7 +153,6 @@ class Crew:
     def _excuse(self, gap_s: float) -> None:
         """Let nobody be late for a time in which this loop could hear nobody."""
         self._broker.extend(gap_s)
-        self._answered_at += gap_s
         for hand in self._roster.hands.values():
             hand.asked_at += gap_s
             hand.is_ready_by += gap_s
@@ -196,29 +207,30 @@ class Crew:
     def _feed(self) -> None:
         """Give tasks to actors that have none while there are both."""
         for hand in self._roster.hands.values():
-            if hand.state != "idle":
+            if hand.state != "idle" or hand.is_fetching or self._heard_at - hand.asked_at > _OWES_S:
                 continue
             lease = self._broker.lease(hand.name)
             if lease is None:
                 return
             hand.lease, hand.parcel, hand.state = lease, self._terms.freight.pack(lease.task.payload), "training"
             hand.begun_at, hand.progress = self._clock(), 0.0
-            self._send(hand, lease, hand.parcel)
+            parcel = hand.parcel
+            self._cluster.call(
+                hand.actor.run, lease.id, parcel.payload, list(parcel.inputs), then=self._later(self._on_reply, hand)
+            )
 
-    def _send(self, hand: Hand, lease: Lease, parcel: Parcel) -> None:
-        """Have a task run, with what is in Ray's store by now of the files that it needs."""
-        files = {fingerprint: self._files.get(fingerprint) for fingerprint in parcel.inputs}
-        self._cluster.call(hand.actor.run, lease.id, parcel.payload, files, then=self._later(self._on_reply, hand))
+    def _provide(self, hand: Hand, fingerprints: Sequence[str], parcel: Parcel) -> None:
+        """Bring files to a node that lacks them. Raises OSError where one cannot be read here.
 
-    def _keep(self, fingerprints: Sequence[str], parcel: Parcel) -> None:
-        """Put files that a node lacks into Ray's store. Raises OSError where one cannot be read."""
-        since = self._clock()
+        The task that needs them goes back meanwhile: its time is not that of gigabytes on their way.
+        """
         for fingerprint in fingerprints:
             if fingerprint not in self._files:
                 self._files[fingerprint] = self._cluster.keep(parcel.inputs[fingerprint])
-        # Gigabytes take seconds.
-        self._excuse(took_s := self._clock() - since)
-        self._heard_at += took_s
+        self._broker.give_back(hand.name)
+        hand.is_fetching = True
+        files = {fingerprint: self._files[fingerprint] for fingerprint in fingerprints}
+        self._cluster.call(hand.actor.fetch, files, then=self._later(self._on_files, hand))
 
     # ---- what actors tell ----
 
@@ -226,12 +238,12 @@ class Crew:
         if isinstance(found, BaseException):
             self._roster.bury(hand, fate_of(found).reason)
             return
-        arrival: Arrival = found
+        hand.arrival = arrival = found
         if arrival.evoae != __version__:
-            raise UsageError(
-                f"{arrival.host} has evoae {arrival.evoae}, and this host {__version__}; install the same on all nodes"
-            )
-        hand.arrival = arrival
+            reason = f"it has evoae {arrival.evoae}, and this host {__version__}"
+            if self._roster.bar(hand, reason):
+                return
+            raise UsageError(f"{arrival.host}: {reason}; install the same on all nodes")
         hand.is_ready_by = self._clock() + self._terms.timing.start_timeout_s
         self._cluster.call(hand.actor.load, then=self._later(self._on_load, hand))
 
@@ -240,6 +252,17 @@ class Crew:
             self._roster.bury(hand, fate_of(found).reason)
         else:
             self._roster.begin(hand, found)
+
+    def _on_files(self, hand: Hand, found: Any) -> None:
+        if isinstance(found, BaseException):
+            self._lose(hand, fate_of(found))
+            return
+        hand.is_fetching = False
+        if hand.state == "draining":
+            self._roster.dismiss(hand)
+            self._look_at = 0.0
+        elif found and not self._roster.bar(hand, found):
+            raise EvoaeError(f"{found}; mend this and resume, nothing that was found is lost")
 
     def _on_pulse(self, hand: Hand, found: Any) -> None:
         if isinstance(found, BaseException):
@@ -263,13 +286,10 @@ class Crew:
         assert parcel is not None
         if reply.lacks:
             try:
-                self._keep(reply.lacks, parcel)
+                self._provide(hand, reply.lacks, parcel)
             except OSError as error:
                 reason = f"{error.filename}: {error.strerror}"
                 self._broker.report(lease.id, Outcome.CRASHED, reason=reason, is_host_failure=True)
-            else:
-                self._send(hand, lease, parcel)
-                return
         elif reply.is_host_failure and self._roster.bar(hand, reply.reason):
             # It says nothing of the task, which another node may run.
             self._broker.lose(hand.name, reply.reason, has_begun=False, tell=lambda lost: self._keep_loss(hand, lost))
@@ -278,10 +298,10 @@ class Crew:
         else:
             self._report(lease, parcel, reply)
         hand.lease, hand.parcel = None, None
-        if reply.is_last or hand.state == "draining":
+        if reply.is_last or (hand.state == "draining" and not hand.is_fetching):
             self._roster.dismiss(hand)
             self._look_at = 0.0
-        else:
+        elif hand.state != "draining":
             hand.state = "idle"
 
     def _report(self, lease: Lease, parcel: Parcel, reply: Reply) -> None:

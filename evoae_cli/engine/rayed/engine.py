@@ -21,7 +21,6 @@ from evoae_cli.engine.rayed.cluster import Cluster
 from evoae_cli.engine.rayed.crew import Crew
 from evoae_cli.engine.rayed.options import RayOptions
 from evoae_cli.engine.terms import MakeEngine, Terms
-from evoae_cli.errors import EvoaeError
 
 _SILENCE_S = 30.0
 """At least so long an actor may be silent: the network, and other work on its node, may hold a pulse up."""
@@ -151,7 +150,7 @@ class RayEngine:
         while not self._is_stopped:
             try:
                 result = self._home.next_result()
-            except EvoaeError as error:
+            except Exception as error:
                 self._ends.fail(error)
                 return
             # None: a worker here was lost, or this is the end.

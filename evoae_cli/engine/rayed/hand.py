@@ -23,6 +23,8 @@ class Hand:
         """When it must have loaded."""
         self.lease: Lease | None = None
         self.parcel: Parcel | None = None
+        self.is_fetching = False
+        """Its node gets files that it lacked."""
         self.begun_at = now
         self.progress = 0.0
         self.asked_at = math.inf

@@ -6,7 +6,7 @@ It is a plain class: Ray makes an actor of it, and calls `pulse` in a thread bes
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     is_last: bool
     """The actor is to be replaced, because its memory does not fall back."""
     lacks: tuple[str, ...] = ()
-    """Fingerprints of files that are neither on this node nor came with the task: it was not begun."""
+    """Fingerprints of files that are not on this node: the task was not begun."""
 
 
 class Inside:
@@ -92,12 +92,23 @@ class Inside:
         """A sign of life: the lease that runs (0: none), and the share of it that is done."""
         return self._now
 
-    def run(self, lease_id: int, payload: bytes, files: Mapping[str, Any]) -> Reply:
-        """Run one task. `files` are the fingerprints of the files that it needs, with references to their content where
-        it is in Ray's store.
-        """
-        lacks = tuple(name for name, reference in files.items() if reference is None and not self._files.find(name))
-        if lacks:
+    def fetch(self, files: Mapping[str, Any]) -> str:
+        """Keep files on this node, whose content is in Ray's store; why that cannot be, or nothing."""
+        import ray
+
+        try:
+            for fingerprint, reference in files.items():
+                # Another actor may have been faster.
+                if self._files.find(fingerprint) is None:
+                    content = memoryview(ray.get(reference))
+                    self._files.fetch(fingerprint, partial(_part, content))
+        except (EvoaeError, OSError) as error:
+            return f"{socket.gethostname()}: {error}"
+        return ""
+
+    def run(self, lease_id: int, payload: bytes, files: Sequence[str]) -> Reply:
+        """Run one task. `files` are the fingerprints of the files that it needs."""
+        if lacks := tuple(fingerprint for fingerprint in files if self._files.find(fingerprint) is None):
             return _refused(f"the files {', '.join(lacks)} are not here", lacks)
         self._now = (lease_id, 0.0)
         try:
@@ -109,9 +120,9 @@ class Inside:
         self._now = (0, 0.0)
         return reply
 
-    def _reply(self, lease_id: int, payload: bytes, files: Mapping[str, Any], output: Path) -> Reply:
+    def _reply(self, lease_id: int, payload: bytes, files: Sequence[str], output: Path) -> Reply:
         try:
-            inputs = {fingerprint: self._file(fingerprint, reference) for fingerprint, reference in files.items()}
+            inputs = {name: path for name in files if (path := self._files.find(name)) is not None}
             unpacked = self._freight.unpack(payload, inputs, output)
         except (EvoaeError, OSError, ValueError) as error:
             return _refused(error)
@@ -129,16 +140,6 @@ class Inside:
 
     def _note(self, lease_id: int, share: float) -> None:
         self._now = (lease_id, share)
-
-    def _file(self, fingerprint: str, reference: Any) -> Path:
-        """Where the file lies on this node; the first who needs it there takes it out of Ray's store."""
-        found = self._files.find(fingerprint)
-        if found is not None:
-            return found
-        import ray
-
-        content = memoryview(ray.get(reference))
-        return self._files.fetch(fingerprint, partial(_part, content))
 
 
 def _refused(why: object, lacks: tuple[str, ...] = ()) -> Reply:

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from evoae_cli.engine.rayed.cluster import Cluster
@@ -14,6 +15,8 @@ MAX_FRUITLESS = 3
 """Actors in a row, for each worker that is wanted, that may die before they have loaded, before all is given up."""
 BARRED_S = 600.0
 """How long a node gets no tasks after it could not run one."""
+_MOST_BURIED = 2
+"""Actors in a row that may die so on one node before others are tried alone."""
 _FOR_RUNNERS = "EVOAE_BENCH_"
 """Variables so named tell runners what to do, and go wherever these are."""
 _LONGEST_PAUSE_S = 60.0
@@ -53,6 +56,8 @@ class Roster:
         self._hire_at = 0.0
         self._is_short = False
         self._barred_until: dict[str, float] = {}
+        self._n_buried: Counter[str] = Counter()
+        """Actors in a row that have died on a node before they had loaded."""
 
     @property
     def n_wanted(self) -> int:
@@ -106,6 +111,11 @@ class Roster:
 
     def bury(self, hand: Hand, reason: str) -> None:
         """An actor has died before it had loaded. Raises EvoaeError where that is so again and again."""
+        if hand.node:
+            self._n_buried[hand.node] += 1
+            # It would be chosen again and again, since nothing runs there.
+            if self._n_buried[hand.node] >= _MOST_BURIED and self.bar(hand, reason):
+                return
         self.dismiss(hand)
         self._n_fruitless += 1
         # Others may still load elsewhere: that a node cannot, or is lost, does not end the search.
@@ -119,6 +129,7 @@ class Roster:
         """An actor has loaded."""
         hand.hardware, hand.is_ready_by, hand.state = hardware, math.inf, "idle"
         self._n_fruitless = 0
+        self._n_buried.pop(hand.node, None)
 
     def _see(self, room: int) -> None:
         if not room and not self._is_short:
