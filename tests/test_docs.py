@@ -187,7 +187,7 @@ def test_the_python_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: py
     def small_search(objective: Any = "denoise", **settings: Any) -> Any:
         nonlocal n_searches
         n_searches += 1
-        return real(objective, **settings | SMALL | {"generations": 0, "finalists": 1, "progress": False})
+        return real(objective, **settings | SMALL | {"generations": 0, "finalists": 1, "workers": 1, "progress": False})
 
     def small_resume(study: Any, **changes: Any) -> Any:
         return real_resume(study, progress=False, **changes | {"generations": 1})

@@ -19,7 +19,7 @@ from evoae_cli.study.trainsettings import TRAIN_SETTINGS
 CALL = f"""
 from evoae_cli import load, search
 print("once")
-result = search("denoise", study=FOLDER, workers=2, **{SMALL!r})
+result = search("denoise", study=FOLDER, workers=1, **{SMALL!r})
 network = load(result.folder)
 print(result.state, type(network).__name__)
 """

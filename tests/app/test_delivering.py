@@ -27,7 +27,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, photograph in (("a.png", astronaut()), ("deep/b.png", chelsea()), ("c.png", coffee())):
         path = tmp_path / "noisy" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        noisy = photograph[:100] + rng.normal(0, 25, photograph[:100].shape)
+        part = photograph[:64, :160]
+        noisy = part + rng.normal(0, 25, part.shape)
         Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path)
     return tmp_path
 

@@ -34,11 +34,11 @@ SMALL = (
         "--kernels",
         "1,3",
         "--workers",
-        "2",
+        "1",
     ),
 )
 QUICK = (*SMALL, "--train-images", "32")
-SLOW = (*SMALL, "--train-images", "6000")
+SLOW = (*SMALL, "--train-images", "3000")
 """Some seconds for each candidate: time to press a key meanwhile."""
 LIMIT_S = 120.0
 

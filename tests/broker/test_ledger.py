@@ -35,6 +35,21 @@ def test_tasks_are_leased_in_the_order_of_submission() -> None:
     assert ledger.lease("d", 0.0) is None
 
 
+def test_a_task_that_is_given_back_comes_first_again_and_nothing_was_lost() -> None:
+    ledger = a_ledger(2)
+    first = lease(ledger, "a")
+    ledger.give_back("a")
+    ledger.give_back("b")
+    again = lease(ledger, "b")
+    assert (again.task.id, again.attempt) == (first.task.id, 1)
+    counts = ledger.counts()
+    assert (counts.n_lost_leases, counts.n_queued, counts.n_leased) == (0, 1, 1)
+    # Should it be reported all the same, that is late.
+    assert report(ledger, first.id) is None
+    assert ledger.counts().n_late == 1
+    assert report(ledger, again.id) is not None
+
+
 def test_a_report_ends_the_task_with_what_the_worker_found_and_how_long_it_took() -> None:
     ledger = a_ledger(1)
     result = report(ledger, lease(ledger, "a", now=3.0).id, now=5.5)

@@ -24,7 +24,7 @@ from evoae_cli.broker.task import Task, TaskResult
 from evoae_cli.engine.rayed import crew
 from evoae_cli.engine.rayed import engine as ray_engine
 from evoae_cli.engine.rayed import options as ray_options
-from evoae_cli.engine.rayed.cluster import Cluster, Fate, fate_of
+from evoae_cli.engine.rayed.cluster import Cluster, Fate, _why_not, fate_of
 from evoae_cli.engine.rayed.engine import RayEngine, on_ray
 from evoae_cli.engine.rayed.inside import Inside, Orders
 from evoae_cli.engine.rayed.options import RayOptions
@@ -425,6 +425,18 @@ def test_a_cluster_that_fails_is_no_fault_of_evoae_s(nodes: Any) -> None:
         assert cluster.explained(fault) is fault
     finally:
         cluster.leave()
+
+
+def test_why_a_cluster_cannot_be_joined_becomes_one_line() -> None:
+    """Texts as Ray 2.60 makes them."""
+    asks = ConnectionError("Failed to connect to Ray cluster at 192.0.2.2:6379")
+    asks.__cause__ = RuntimeError(
+        "Failed to connect to GCS. Last connection error: Traceback\n  InvalidAuthToken: missing"
+    )
+    assert _why_not(asks).startswith("it asks for a token; set RAY_AUTH_MODE=token")
+    old = RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.50.0\n    Python: 3.11.7")
+    assert _why_not(old) == "Version mismatch: The cluster was started with:; Ray: 2.50.0; Python: 3.11.7"
+    assert _why_not(RuntimeError()) == "RuntimeError"
 
 
 def test_what_ray_says_of_an_actor_s_end_becomes_one_line() -> None:

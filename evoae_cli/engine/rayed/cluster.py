@@ -90,10 +90,7 @@ class Cluster:
                     namespace="evoae",
                 )
             except Exception as error:
-                # What does not fit, as other versions, stands in further lines, or in what it came from.
-                whole = f"{error} {error.__cause__ or ''}"
-                why = " ".join(whole.split())[:_LONGEST] or type(error).__name__
-                raise UsageError(f"--ray-address {self._address}: {why}") from error
+                raise UsageError(f"--ray-address {self._address}: {_why_not(error)}") from error
         self._ray = ray
         _hush(ray)
         host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
@@ -195,6 +192,17 @@ def _hush(ray: Any) -> None:
     worker: Any = getattr(getattr(ray, "_private", None), "worker", None)
     if hasattr(worker, "_worker_logs_enabled"):
         worker._worker_logs_enabled = False
+
+
+def _why_not(error: Exception) -> str:
+    """Why a cluster cannot be joined, in one line."""
+    whole = f"{error}\n{error.__cause__ or ''}"
+    if "AuthToken" in whole:
+        return "it asks for a token; set RAY_AUTH_MODE=token, and have its token in ~/.ray/auth_token"
+    # What does not fit, as other versions, stands in further lines, or in what it came from; in between are traces.
+    lines = [" ".join(line.split()) for line in whole.splitlines()]
+    told = [line for line in lines if line and not line.startswith(("File ", "^", "Traceback"))]
+    return "; ".join(dict.fromkeys(told))[:_LONGEST] or type(error).__name__
 
 
 def fate_of(error: BaseException) -> Fate:
