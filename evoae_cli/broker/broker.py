@@ -156,8 +156,7 @@ class Broker:
     def sync(self, peer: str, held: Collection[int], running: Collection[int], n_workers: int = 0) -> Synced:
         """Compare notes with `peer` about its loans: see `LendingLedger.sync`. `n_workers` are this host's own."""
         with self._changed:
-            n_spare = max(0, n_workers - self._ledger.counts().n_leased)
-            synced = self._ledger.sync(peer, held, running, n_spare)
+            synced = self._ledger.sync(peer, held, running, n_workers)
         self._tell_of(synced.reclaimed)
         return synced
 

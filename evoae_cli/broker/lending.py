@@ -61,19 +61,20 @@ class LendingLedger(Ledger):
         self._queue.extendleft(reversed(staying))
         return loans
 
-    def sync(self, peer: str, held: Collection[int], running: Collection[int], n_spare: int = 0) -> Synced:
+    def sync(self, peer: str, held: Collection[int], running: Collection[int], n_workers: int = 0) -> Synced:
         """Compare notes with `peer`, which has the loans `held`, some of them `running` on its workers.
 
         To be called with what the peer knew when it had read all answers but those under way; what it lacks goes to
         the front of the queue, without an attempt. So do, where nothing waits here, the latest of those that it has not
-        begun, for `n_spare` workers that have nothing to do.
+        begun, for those of this host's `n_workers` that have nothing to do.
         """
         loans = self._lent_to.get(peer, {})
         for loan_id in running:
             if loan_id in loans:
                 loans[loan_id].has_begun = True
         back = [entry for loan_id, entry in loans.items() if loan_id not in held]
-        if n_spare and not self._queue:
+        n_spare = n_workers - len(self._leased)
+        if n_spare > 0 and not self._queue:
             unbegun = [entry for loan_id, entry in loans.items() if loan_id in held and not entry.has_begun]
             back += unbegun[max(0, len(unbegun) + len(back) - n_spare) :]
             back.sort(key=lambda entry: entry.held.id)

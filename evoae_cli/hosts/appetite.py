@@ -24,6 +24,8 @@ class Wanted(NamedTuple):
     """For workers without work."""
     n_ahead: int
     """To be ready when a worker is done."""
+    has_own_waiting: bool = False
+    """Tasks of this host's own wait: none may be held that no worker has begun."""
 
 
 class Appetite:
@@ -58,11 +60,6 @@ class Appetite:
         return next(self._local_ids)
 
     @property
-    def has_own_waiting(self) -> bool:
-        """Whether tasks of this host's own wait: then none may be held that no worker has begun."""
-        return self._broker.counts().n_queued > 0
-
-    @property
     def is_shared(self) -> bool:
         """Whether there are several links: then none may wait long with what it has asked for."""
         return len(self._asked) > 1
@@ -81,7 +78,7 @@ class Appetite:
             counts = self._broker.counts()
             n_coming = counts.n_leased + counts.n_borrowed + sum(self._fetching.values()) + sum(self._asked.values())
             if counts.n_queued or n_fetching:
-                return Wanted(0, 0)
+                return Wanted(0, 0, has_own_waiting=counts.n_queued > 0)
             n_idle = max(0, n_ready - n_coming)
             n_ahead = 0 if counts.n_own_leased else max(0, min(n_ready, 2 * n_ready - n_coming - n_idle))
             self._asked[link] = n_idle + n_ahead

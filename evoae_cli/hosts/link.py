@@ -335,13 +335,14 @@ class Link:
             return
         # Before anything is looked at, so that no worker becomes free unseen.
         n_freed = self._n_freed
-        if self._appetite.has_own_waiting:
+        may_ask = not self._is_draining and self._n_refused < _MOST_REFUSED
+        wanted = self._appetite.ask(self._lender, self._holdings.n_fetching) if may_ask else Wanted(0, 0)
+        if wanted.has_own_waiting:
             # They would wait behind these, and somebody else may have nothing to do.
             self._take_out(self._holdings.local_ids())
         held, running = self._holdings.ids(self._broker.borrowed_running(self._lender))
-        may_ask = not self._is_draining and self._n_refused < _MOST_REFUSED
-        wanted = self._appetite.ask(self._lender, self._holdings.n_fetching) if may_ask else Wanted(0, 0)
-        is_waiting = sum(wanted) > 0 and not self._appetite.is_shared
+        n_wanted = wanted.n_idle + wanted.n_ahead
+        is_waiting = n_wanted > 0 and not self._appetite.is_shared
         hands = self._appetite.hands()
         riders = self._returns.board(session, is_waiting=is_waiting)
         is_waiting = is_waiting and not riders
@@ -378,7 +379,7 @@ class Link:
             with self._changed:
                 self._changed.wait_for(
                     lambda: self._is_stopping or self._n_freed != n_freed,
-                    _SHARED_PAUSE_S if sum(wanted) else self._beat_s,
+                    _SHARED_PAUSE_S if n_wanted else self._beat_s,
                 )
 
     def _take(self, answer: wire.Loans, session: bytes) -> None:

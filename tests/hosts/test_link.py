@@ -1,5 +1,6 @@
 """Tasks go to another host and come back, over a real socket; threads stand for worker processes."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from parts import Crew, FailingError, Gate, Helper, Job, JobFreight, Owner, echo, job, sha256, stopping, until
 
 from evoae_cli.hosts import wire
+from evoae_cli.hosts.appetite import Wanted
 from evoae_cli.hosts.caller import WrongKeyError
 from evoae_cli.outcome import Outcome
 from evoae_cli.version import __version__
@@ -193,11 +195,18 @@ def test_a_host_that_drains_leaves_though_nobody_is_there_to_take_what_it_has_do
 
 def test_what_comes_while_a_host_leaves_goes_back(tmp_path: Path) -> None:
     owner = Owner()
-    helper = Helper(owner.serving.address, tmp_path, n=1, beat_s=1.0)
+    real, asks = owner.lender.answer, threading.Event()
+
+    def note(request: wire.Request, host: str) -> wire.Answer:
+        if isinstance(request, wire.Poll) and request.wait_s > 0:
+            asks.set()
+        return real(request, host)
+
+    owner.serving._answering = note
+    helper = Helper(owner.serving.address, tmp_path, n=1, beat_s=2.0)
     with stopping(owner, helper):
-        # Its poll waits at the lender.
-        until(lambda: owner.lender.n_guests == 1)
-        time.sleep(0.3)
+        # Its poll waits at the lender for two seconds.
+        assert asks.wait(20.0)
         helper.link.drain()
         owner.broker.submit([job(1)])
         until(lambda: owner.broker.counts().n_reclaimed == 1)
@@ -242,6 +251,8 @@ def test_a_host_that_runs_tasks_of_its_own_keeps_none_ahead(tmp_path: Path) -> N
     with stopping(owner, helper):
         helper.broker.submit([job(100)])
         until(lambda: helper.broker.counts().n_own_leased == 1)
+        # A poll that went before waits at the lender no longer.
+        time.sleep(0.5)
         owner.broker.submit([job(number) for number in range(10)])
         until(lambda: owner.broker.counts().n_lent == 1)
         time.sleep(0.3)
@@ -256,19 +267,19 @@ def test_a_link_that_polls_and_cannot_return_what_it_holds_is_given_up(
     """The lender has room for its first connection alone."""
     monkeypatch.setattr("evoae_cli.hosts.manager.most_connections", lambda: 1)
     owner = Owner(silence_s=1.0)
-    helper = Helper(owner.serving.address, tmp_path, n=1, run=slow_echo, patience_s=0.3, beat_s=0.2)
+    helper = Helper(owner.serving.address, tmp_path / "elsewhere", n=1, run=with_a_file, patience_s=0.3)
     with stopping(owner, helper):
-        owner.broker.submit([job(1), job(2)])
+        owner.broker.submit([job(1, writes=str(tmp_path / "made"))])
         until(lambda: helper.link.failure)
         assert str(helper.link.failure).endswith("and has not for 0.9 s; it is given up")
         assert sum("trying again" in line for line in helper.told) == 1
         until(lambda: owner.broker.counts().n_lent == 0)
 
 
-def slow_echo(task: Job) -> bytes:
-    """Done while a poll waits at the lender, with which nothing can ride then."""
-    time.sleep(0.1)
-    return echo(task)
+def with_a_file(task: Job) -> bytes:
+    """Its result cannot ride with a poll."""
+    Path(task.writes).write_bytes(b"made")
+    return b"file:"
 
 
 def test_a_search_that_ended_and_is_gone_lets_its_host_leave(tmp_path: Path) -> None:
@@ -617,5 +628,5 @@ def test_a_link_that_was_ended_asks_for_nothing_more(tmp_path: Path) -> None:
         appetite.leave("one")
         appetite.settled("one", 3)
         assert not appetite.is_shared
-        assert appetite.ask("one", 0) == (0, 0)
-        assert appetite.ask("other", 0) == (2, 2)
+        assert appetite.ask("one", 0) == Wanted(0, 0)
+        assert appetite.ask("other", 0) == Wanted(2, 2)
