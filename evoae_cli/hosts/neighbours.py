@@ -121,10 +121,10 @@ class Neighbours:
             self._is_stopping.wait(self._look_s)
 
     def _end_doubles(self) -> None:
-        """Keep the first of links that lead to one broker by several addresses."""
+        """Keep the first of links that lead to one broker by several addresses, if it can be reached by that one."""
         with self._lock:
             first: dict[bytes, Address] = {}
-            for address, link in self._links.items():
+            for address, link in sorted(self._links.items(), key=lambda one: bool(one[1].view().trouble)):
                 if link.lender_id is not None and first.setdefault(link.lender_id, address) != address:
                     self._other_names[address] = first[link.lender_id]
         self._end(lambda link: link.address in self._other_names)

@@ -4,17 +4,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from requested import small_request
 
-from evoae_cli.evaluation.contract import (
-    Augmentation,
-    Evaluation,
-    EvaluationRequest,
-    ImagesRef,
-    NetworkSpec,
-    Recipe,
-    Scores,
-)
-from evoae_cli.evaluation.noise import gaussian
+from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, ImagesRef, Scores
 from evoae_cli.outcome import Outcome
 from evoae_cli.worker.freight import EvaluationFreight
 
@@ -23,36 +15,13 @@ HERE = EvaluationFreight()
 
 
 def request(**changes: object) -> EvaluationRequest:
-    usual = EvaluationRequest(
-        genotype="3x3conv2d:8",
-        objective="denoise",
-        stage="search",
-        seed_index=0,
-        study_seed=0,
-        seed=1,
-        network=NetworkSpec(channels=3, reductions=1, code_channels=None, decoder="same"),
-        recipe=Recipe(
-            epochs=1,
-            epoch_images=8,
-            batch_size=8,
-            crop=32,
-            augmentation=Augmentation(),
-            lr=1e-3,
-            schedule="constant",
-            precision="float32",
-            channels_last=False,
-        ),
-        images=ImagesRef(path="/home/mine/images", fingerprint=FINGERPRINT, patch=32, n_val=4, n_test=4),
-        noise=gaussian(0.1),
-        threads=1,
-        weights_out="/home/mine/weights",
-    )
-    return msgspec.structs.replace(usual, **changes)
+    images = ImagesRef(path="/home/mine/images", fingerprint=FINGERPRINT, patch=16, n_val=4, n_test=4)
+    return small_request(images, **{"weights_out": "/home/mine/weights", **changes})
 
 
 def found(**changes: object) -> bytes:
     usual = Evaluation(
-        genotype="3x3conv2d:8",
+        genotype=request().genotype,
         stage="search",
         seed_index=0,
         outcome=Outcome.OK,
@@ -71,8 +40,8 @@ def test_a_request_travels_without_paths_and_is_whole_again_elsewhere(tmp_path: 
     assert (parcel.inputs, parcel.output) == ({FINGERPRINT: Path("/home/mine/images")}, Path("/home/mine/weights"))
     there = HERE.unpack(parcel.payload, {FINGERPRINT: tmp_path / "images"}, tmp_path / "made")
     images = msgspec.structs.replace(request().images, path=str(tmp_path / "images"))
-    assert msgspec.msgpack.decode(there, type=EvaluationRequest) == request(
-        images=images, weights_out=str(tmp_path / "made")
+    assert msgspec.msgpack.decode(there, type=EvaluationRequest) == msgspec.structs.replace(
+        request(), images=images, weights_out=str(tmp_path / "made")
     )
 
 

@@ -6,21 +6,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from requested import small_request
 
 from evoae_cli.errors import EvoaeError
-from evoae_cli.evaluation.contract import (
-    Augmentation,
-    Evaluation,
-    EvaluationRequest,
-    ImagesRef,
-    NetworkSpec,
-    Recipe,
-    References,
-    ReferencesRequest,
-)
+from evoae_cli.evaluation.contract import Evaluation, ImagesRef, References, ReferencesRequest
 from evoae_cli.evaluation.hardware import device_model
 from evoae_cli.evaluation.imagefile import LabelledImage, write_image_file
-from evoae_cli.evaluation.noise import gaussian
 from evoae_cli.outcome import Outcome
 from evoae_cli.worker.evaluation import start
 
@@ -35,35 +26,10 @@ def images(tmp_path: Path) -> ImagesRef:
     return ImagesRef(path=str(file.path), fingerprint=file.fingerprint, patch=16, n_val=2, n_test=2)
 
 
-def request(images: ImagesRef, lr: float) -> EvaluationRequest:
-    return EvaluationRequest(
-        genotype="3x3conv2d:4,3x3conv2d:4",
-        objective="denoise",
-        stage="search",
-        study_seed=0,
-        seed=1,
-        network=NetworkSpec(channels=1, reductions=1, code_channels=None, decoder="same"),
-        recipe=Recipe(
-            epochs=1,
-            epoch_images=32,
-            batch_size=8,
-            crop=16,
-            augmentation=Augmentation(),
-            lr=lr,
-            schedule="constant",
-            precision="float32",
-            channels_last=True,
-        ),
-        images=images,
-        noise=gaussian(0.3),
-        threads=1,
-    )
-
-
 def test_a_request_comes_back_as_its_evaluation(images: ImagesRef) -> None:
     model, run = start("cpu", 1)
     assert model == device_model("cpu")
-    outcome, payload, reason = run(msgspec.msgpack.encode(request(images, 1e-3)), lambda share: None)
+    outcome, payload, reason = run(msgspec.msgpack.encode(small_request(images)), lambda share: None)
     evaluation = msgspec.msgpack.decode(payload, type=Evaluation)
     assert (outcome, reason) == (Outcome.OK, "")
     assert evaluation.fitness > 0
@@ -72,7 +38,7 @@ def test_a_request_comes_back_as_its_evaluation(images: ImagesRef) -> None:
 
 def test_a_failed_evaluation_is_named_in_the_outcome_and_the_reason(images: ImagesRef) -> None:
     _, run = start("cpu", 1)
-    outcome, payload, reason = run(msgspec.msgpack.encode(request(images, 1e30)), lambda share: None)
+    outcome, payload, reason = run(msgspec.msgpack.encode(small_request(images, lr=1e30)), lambda share: None)
     evaluation = msgspec.msgpack.decode(payload, type=Evaluation)
     assert (outcome, evaluation.outcome) == (Outcome.DIVERGED, Outcome.DIVERGED)
     assert reason == evaluation.reason != ""
@@ -96,13 +62,13 @@ def test_images_that_are_gone_are_no_fault_of_the_candidate(images: ImagesRef) -
     _, run = start("cpu", 1)
     gone = msgspec.structs.replace(images, path=images.path + ".gone", fingerprint="0" * 64)
     with pytest.raises(EvoaeError, match=r"\.gone"):
-        run(msgspec.msgpack.encode(request(gone, 1e-3)), lambda share: None)
+        run(msgspec.msgpack.encode(small_request(gone)), lambda share: None)
 
 
 def test_weights_that_cannot_be_written_are_no_fault_of_the_candidate(images: ImagesRef, tmp_path: Path) -> None:
     _, run = start("cpu", 1)
     path = tmp_path / "weights"
-    asked = msgspec.structs.replace(request(images, 1e-3), weights_out=str(path / "1.safetensors"))
+    asked = small_request(images, weights_out=str(path / "1.safetensors"))
     with pytest.raises(FileNotFoundError) as caught:
         run(msgspec.msgpack.encode(asked), lambda share: None)
     assert str(path) in caught.value.filename
@@ -111,7 +77,7 @@ def test_weights_that_cannot_be_written_are_no_fault_of_the_candidate(images: Im
 def test_a_full_disk_is_told_with_the_file_that_found_no_room(images: ImagesRef, tmp_path: Path) -> None:
     _, run = start("cpu", 1)
     path = str(tmp_path / "1.safetensors")
-    asked = msgspec.msgpack.encode(msgspec.structs.replace(request(images, 1e-3), weights_out=path))
+    asked = msgspec.msgpack.encode(small_request(images, weights_out=path))
     # A limit to the size of files stands in for a full disk: the write fails likewise, and names no file.
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
