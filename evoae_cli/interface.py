@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from evoae_cli.applying.delivery import check_new_output, delivery
 from evoae_cli.baseline.begin import BASELINE_SETTINGS
-from evoae_cli.engine.choice import engine_on, ray_options
+from evoae_cli.engine.choice import chosen_engine
+from evoae_cli.engine.wishes import Wishes
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import parse_duration
@@ -45,7 +46,7 @@ def search(
         progress: whether tqdm shows progress.
         time_limit: how long it may take in all, finalists included, as `30m` or `1.5h`; by default without limit.
         force: whether what is in the folder `output` may be overwritten.
-        engine: what runs the evaluations: `local`, workers of this host, or `ray`, a Ray cluster.
+        engine: what runs the evaluations: `local`, workers of this host, `ray`, a Ray cluster, or `module:attribute`.
         ray_address: of the cluster, as `auto` or `HOST:6379`; by default a Ray of its own on this machine.
         cpus_per_task: CPUs that Ray sets aside for each evaluation; by default as many as its threads.
         gpus_per_task: GPUs that Ray sets aside for each evaluation, as 0.5; by default 1 where the cluster has any.
@@ -63,7 +64,8 @@ def search(
         raise UsageError(f"{named[0]} is for training, not for searching; use evoae_cli.train(...)")
     config = resolve(objective, settings)
     limit_s = _limit_s(time_limit)
-    make_engine = engine_on(ray_options(engine, ray_address, cpus_per_task, gpus_per_task, config.device))
+    wishes = Wishes(lambda: config.device, ray_address, cpus_per_task, gpus_per_task)
+    make_engine = chosen_engine(engine, wishes).make_engine
     delivery(config, is_forced=force)
     folder = new_study_folder(None if study is None else str(study), objective)
     opened = Study.create(config, folder, warn=_warn, make_engine=make_engine)
@@ -140,8 +142,11 @@ def resume(
     refuse_limit(folder, limit_s)
     if changes.get("output") is not None:
         check_new_output(folder, changes["output"])
-    device = changes.get("device") or (None if engine == "local" else summary(folder)["settings"].get("device"))
-    make_engine = engine_on(ray_options(engine, ray_address, cpus_per_task, gpus_per_task, device))
+    wishes = Wishes(
+        lambda: changes.get("device") or summary(folder)["settings"].get("device"),
+        *(ray_address, cpus_per_task, gpus_per_task),
+    )
+    make_engine = chosen_engine(engine, wishes).make_engine
     opened = Study.open(folder, warn=_warn, is_retrying=retry_failed, make_engine=make_engine, **changes)
     return _delivered(_run(opened, progress, limit_s), opened.config, is_forced=force, is_resumed=True)
 
@@ -200,8 +205,8 @@ def random_baseline(
             references=references,
         )
     )
-    ray = ray_options(engine, ray_address, cpus_per_task, gpus_per_task, plan.settings.get("device"))
-    make_engine = engine_on(ray)
+    wishes = Wishes(lambda: plan.settings.get("device"), ray_address, cpus_per_task, gpus_per_task)
+    make_engine = chosen_engine(engine, wishes).make_engine
     if folder is None:
         folder = begin(plan, name)
     try:

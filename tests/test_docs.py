@@ -337,6 +337,20 @@ def test_the_layer_on_the_page_of_search_spaces_does_all_that_the_page_says(
     assert (home / "gated.onnx").stat().st_size > 0
 
 
+def test_the_engine_on_the_page_of_clusters_gives_the_history_of_the_local_one(tmp_path: Path) -> None:
+    """The page's file and command, with less of everything, resumed on it after a search that began on workers."""
+    page = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
+    file = (EXAMPLES / "one_process.py").read_text(encoding="utf-8")
+    assert ("python", file) in blocks(page)
+    (tmp_path / "one_process.py").write_text(file, encoding="utf-8")
+    command = next(command.words for command in COMMANDS if "one_process:choose" in command.words)
+    small = words_of(SMALL | {"finalists": 1, "workers": 1}, without="space")
+    as_installed(*command, *small, cwd=tmp_path)
+    as_installed("search", "denoise", "--study", "local", *small, "--generations", "0", cwd=tmp_path)
+    as_installed("resume", "local", "--generations", "1", "--engine", "one_process:choose", cwd=tmp_path)
+    assert history(tmp_path / "runs" / "stepwise") == history(tmp_path / "runs" / "local")
+
+
 def words_of(settings: dict[str, Any], without: str) -> list[str]:
     """Settings as options of the command."""
     words: list[str] = []

@@ -7,8 +7,8 @@ import typer
 from evoae_cli.app.common import read_as
 from evoae_cli.app.hosting import Hosting
 from evoae_cli.app.options import completion
-from evoae_cli.engine.choice import ENGINES, engine_on
-from evoae_cli.engine.rayed.options import RayOptions
+from evoae_cli.engine.choice import ENGINES, chosen_engine
+from evoae_cli.engine.wishes import Choice, Wishes
 from evoae_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ EngineName = Annotated[
     str,
     typer.Option(
         "--engine",
-        metavar="local|ray",
-        help="What runs the evaluations: workers of this host, or a Ray cluster.",
-        autocompletion=completion(ENGINES),
+        metavar="NAME",
+        help="What runs the evaluations: local (workers of this host), ray (a Ray cluster), or module:attribute.",
+        autocompletion=completion(list(ENGINES)),
     ),
 ]
 RayAddress = Annotated[
@@ -55,28 +55,32 @@ GpusPerTask = Annotated[
 
 
 class Place:
-    """Where evaluations run."""
+    """Where evaluations run: on an engine, with help from other hosts where `hosting` has them."""
 
-    def __init__(self, hosting: Hosting | None = None, ray: RayOptions | None = None) -> None:
+    def __init__(self, hosting: Hosting | None = None, choice: Choice | None = None) -> None:
         self.hosting = hosting
-        self._ray = ray
+        self._choice = choice or chosen_engine("local", Wishes())
 
     @property
-    def is_ray(self) -> bool:
-        """Whether it is a cluster, whose workers are not this host's."""
-        return self._ray is not None
+    def is_here(self) -> bool:
+        """Whether the workers are this host's."""
+        return self._choice.is_here
+
+    @property
+    def where(self) -> str:
+        """For people; empty: on this host."""
+        return self._choice.where
 
     def make_engine(self) -> "MakeEngine":
         """What makes the engine of a study there."""
-        if self.hosting is not None:
-            from evoae_cli.engine.linked import among
+        if self.hosting is None:
+            return self._choice.make_engine
+        assert self._choice.make_helped is not None
+        return self._choice.make_helped(self.hosting.host)
 
-            return among(self.hosting.host)
-        return engine_on(self._ray)
 
-
-def place_for(hosting: Hosting | None, ray: RayOptions | None) -> Place:
-    """Both together. Raises UsageError where both are asked for."""
-    if hosting is not None and ray is not None:
-        raise UsageError("--engine ray has the cluster's workers, which other hosts do not join; leave one of them out")
-    return Place(hosting, ray)
+def place_for(hosting: Hosting | None, engine: str, choice: Choice) -> Place:
+    """Both together. Raises UsageError where other hosts cannot help the engine."""
+    if hosting is not None and choice.make_helped is None:
+        raise UsageError(f"--engine {engine} has workers that other hosts do not join; leave one of them out")
+    return Place(hosting, choice)

@@ -20,17 +20,18 @@ def opening(
     workers: Workers | None,
     limit_s: float | None = None,
     *,
-    is_on_ray: bool = False,
+    where: str = "",
 ) -> str:
     """`denoise in runs/x: 2 workers, 12 photographs, about 4 min`, or `at most 3:00` with a limit that is shorter.
 
-    No time is foretold for GPUs, since they differ too much, and nothing of workers that only PyTorch or Ray can count.
+    `where` says where the workers are, empty for this host. No time is foretold for GPUs, since they differ too much,
+    and nothing of workers that only PyTorch, or another engine, can count.
     """
     parts = []
-    if is_on_ray:
-        parts.append("on Ray" if config.workers is None else f"{several(config.workers, 'worker')} on Ray")
     if workers is not None:
-        parts.append(several(workers.number, "worker") + (" on GPU" if workers.is_on_gpu else ""))
+        parts.append(several(workers.number, "worker") + " on GPU" * workers.is_on_gpu + f" {where}".rstrip())
+    elif where:
+        parts.append(where if config.workers is None else f"{several(config.workers, 'worker')} {where}")
     if config.data == "photographs":
         parts.append(several(len({photograph.scene for photograph in PHOTOGRAPHS}), "photograph"))
     elif config.pairs is not None:

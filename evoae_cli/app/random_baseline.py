@@ -23,7 +23,8 @@ from evoae_cli.baseline.begin import abandon, begin, new_plan
 from evoae_cli.baseline.plan import Plan, read_plan
 from evoae_cli.baseline.protocols import PROTOCOLS
 from evoae_cli.baseline.summary import baseline_summary, is_ended
-from evoae_cli.engine.choice import ray_options
+from evoae_cli.engine.choice import chosen_engine
+from evoae_cli.engine.wishes import Wishes
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.resolve import resolve
 
@@ -113,12 +114,13 @@ def random_baseline(
         n_pairs=seeds,
         references=_names(references),
     )
-    ray = ray_options(engine, ray_address, cpus_per_task, gpus_per_task, plan.settings.get("device"))
+    wishes = Wishes(lambda: plan.settings.get("device"), ray_address, cpus_per_task, gpus_per_task)
+    choice = chosen_engine(engine, wishes)
     show = Show(stderr_console(), quiet, as_json)
     check_source(resolve(plan.objective, plan.settings))
     folder = begin(plan, study)
     try:
-        raise typer.Exit(run_baseline(folder, show, Place(ray=ray)))
+        raise typer.Exit(run_baseline(folder, show, Place(choice=choice)))
     finally:
         abandon(folder)
 

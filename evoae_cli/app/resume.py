@@ -16,7 +16,8 @@ from evoae_cli.app.options import with_changes
 from evoae_cli.app.random_baseline import run_baseline
 from evoae_cli.app.running import Show, run_study
 from evoae_cli.baseline.plan import named_baseline, read_plan
-from evoae_cli.engine.choice import ray_options
+from evoae_cli.engine.choice import chosen_engine
+from evoae_cli.engine.wishes import Wishes
 from evoae_cli.errors import UsageError
 from evoae_cli.study.checks import option_name
 from evoae_cli.study.locate import find_study
@@ -54,9 +55,10 @@ def resume(
     limit_s = limit_seconds(time_limit)
     show = Show(stderr_console(), quiet, as_json)
     compared = named_baseline(study)
-    device = settings.get("device") or (None if engine == "local" else _device_of(compared, study))
-    ray = ray_options(engine, ray_address, cpus_per_task, gpus_per_task, device)
-    place = place_for(opened(listen, link, nameserver, key_file), ray)
+    wishes = Wishes(
+        lambda: settings.get("device") or _device_of(compared, study), ray_address, cpus_per_task, gpus_per_task
+    )
+    place = place_for(opened(listen, link, nameserver, key_file), engine, chosen_engine(engine, wishes))
     if compared is not None:
         if place.hosting is not None:
             raise UsageError(f"other hosts can help with searches, and {compared} is a comparison; leave them out")

@@ -17,9 +17,9 @@ from evoae_cli.app.engines import EngineName, Place
 from evoae_cli.app.options import completion
 from evoae_cli.app.running import Show
 from evoae_cli.app.scaled_lines import scaling_lines, times_of_one
-from evoae_cli.engine.choice import ray_options
+from evoae_cli.engine.choice import chosen_engine
+from evoae_cli.engine.wishes import Wishes
 from evoae_cli.errors import UsageError
-from evoae_cli.evaluation.hardware import n_cores
 from evoae_cli.study.checks import one_of
 from evoae_cli.study.config import MAX_WORKERS, StudyConfig
 from evoae_cli.study.resolve import resolve
@@ -125,21 +125,13 @@ def scale_benchmark(
     modes = _modes(mode)
     _check(generations, population, simulate, cv, fail_rate)
     config = _config(counts, generations, population, simulate, device, seed)
-    # Workers note on the clock of one machine what they do, so Ray is one of this machine's own. Those that wait may
-    # be more than its cores.
-    share = None if simulate is None or engine == "local" else min(1.0, n_cores() / counts[-1])
-    ray = ray_options(engine, None, share, None, config.device)
-    if ray is not None and simulate is not None:
-        # Waiting takes next to nothing.
-        ray = msgspec.structs.replace(ray, memory_per_task=0)
-    elif ray is not None and counts[-1] > n_cores():
-        raise UsageError(
-            f"--workers {counts[-1]} are more than Ray has cores for here; use at most {n_cores()}, or --simulate"
-        )
+    # Workers note on the clock of one machine what they do, so no address of a cluster is asked for.
+    wishes = Wishes(device=lambda: config.device, n_workers=counts[-1], is_waiting=simulate is not None)
+    choice = chosen_engine(engine, wishes)
     if out is not None:
         _check_out(out, force)
     show = Show(stderr_console(), quiet, as_json)
-    readings = list(_readings(config, counts, modes, simulate, cv or 0.0, fail_rate, Place(ray=ray), show))
+    readings = list(_readings(config, counts, modes, simulate, cv or 0.0, fail_rate, Place(choice=choice), show))
     compared = list(_compared(counts[-1], show)) if compare else []
     found = _as_json(config, readings, compared)
     if out is not None:

@@ -13,7 +13,8 @@ from evoae_cli.app.hosting import KeyFile, LinkTo, Listen, NameserverAt, opened
 from evoae_cli.app.options import completion, with_settings
 from evoae_cli.app.running import Show
 from evoae_cli.app.starting import ConfigFile, DryRun, NewStudy, say_plan, start
-from evoae_cli.engine.choice import ray_options
+from evoae_cli.engine.choice import chosen_engine
+from evoae_cli.engine.wishes import Wishes
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.config import StudyConfig
@@ -59,12 +60,13 @@ def search(
     resolved = resolved_config(objective, config, settings)
     show = Show(stderr_console(), quiet, as_json)
     limit_s = limit_seconds(time_limit)
-    ray = ray_options(engine, ray_address, cpus_per_task, gpus_per_task, resolved.device)
-    if dry_run and ray is not None:
-        raise UsageError("--dry-run measures this host, and not --engine ray; leave one of them out")
+    wishes = Wishes(lambda: resolved.device, ray_address, cpus_per_task, gpus_per_task)
+    choice = chosen_engine(engine, wishes)
+    if dry_run and not choice.is_here:
+        raise UsageError(f"--dry-run measures this host, and not --engine {engine}; leave one of them out")
     if dry_run:
         raise typer.Exit(say_plan(resolved, show, limit_s, is_forced=force))
-    place = place_for(opened(listen, link, nameserver, key_file), ray)
+    place = place_for(opened(listen, link, nameserver, key_file), engine, choice)
     raise typer.Exit(start(resolved, study, show, limit_s, is_forced=force, is_opened=is_opened, place=place))
 
 

@@ -49,8 +49,8 @@ def start(
     check_source(config)
     check_output(config, is_forced)
     place = place or Place()
-    workers = None if place.is_ray else workers_at_hand(config)
-    show.say(opening(config, folder, workers, limit_s, is_on_ray=place.is_ray), "bold")
+    workers = workers_at_hand(config) if place.is_here else None
+    show.say(opening(config, folder, workers, limit_s, where=place.where), "bold")
     show.say(f"noise: {config.noise_text}")
     with show.preparing("loading PyTorch and the images"):
         from evoae_cli.study.study import Study

@@ -106,8 +106,8 @@ class Study:
         """Make a new study in `folder`. Nothing is written there before settings and images have been found good.
 
         For benchmarks: `runner` names, as `module:function`, what its workers run in place of real evaluations, and
-        `expected` foretells the seconds of a candidate, by its genotype's text. `make_engine` says where they run: on
-        this host, with help from others (`engine.linked.among`), or on a cluster (`engine.rayed.engine.on_ray`).
+        `expected` foretells the seconds of a candidate, by its genotype's text. `make_engine` says where they run; see
+        `engine.choice`.
 
         Raises UsageError, ImageError or StudyError in one line.
         """

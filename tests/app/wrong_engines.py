@@ -5,8 +5,19 @@ from wrong_use_kit import case
 RAY = "search denoise --engine ray"
 
 CASES = (
-    case("an unknown engine", "search denoise --engine dask", "--engine 'dask'", "local or ray", is_process=True),
-    case("an unknown engine of a dry run", "search denoise --dry-run --engine x", "--engine 'x'", "local or ray"),
+    case(
+        "an unknown engine",
+        "search denoise --engine dask",
+        "--engine 'dask'",
+        "local, ray, or",
+        is_process=True,
+    ),
+    case(
+        "an unknown engine of a dry run",
+        "search denoise --dry-run --engine x",
+        "--engine 'x'",
+        "local, ray, or",
+    ),
     case("a dry run on a cluster", f"{RAY} --dry-run", "--dry-run", "leave one of them out"),
     case("a GPU of this host", f"{RAY} --device cuda:1", "--device cuda:1", "--gpus-per-task 1"),
     case("a name that is none", f"{RAY} --ray-address a..b:6379", "--ray-address a..b:6379", "nobody answers"),
@@ -27,6 +38,21 @@ CASES = (
     case("two GPUs for a task", f"{RAY} --gpus-per-task 2", "--gpus-per-task 2", "0 to 1"),
     case("GPUs for tasks of CPUs", f"{RAY} --gpus-per-task 1 --device cpu", "--gpus-per-task 1", "--device cpu"),
     case("other hosts for a cluster", f"{RAY} --listen 47079", "--engine ray", "leave one of them out"),
-    case("an unknown engine of a comparison", "random-baseline denoise --engine x", "--engine 'x'", "local or ray"),
-    case("an unknown engine to measure", "scale-benchmark --engine x", "--engine 'x'", "local or ray"),
+    case(
+        "an unknown engine of a comparison",
+        "random-baseline denoise --engine x",
+        "--engine 'x'",
+        "local, ray, or",
+    ),
+    case("an engine of no module", "search denoise --engine mine:choose", "the engine mine:choose", "PYTHONPATH"),
+    case("an engine that is none", "search denoise --engine os.path:join", "--engine os.path:join", "TypeError"),
+    case("an engine that is a value", "search denoise --engine os:sep", "--engine os:sep", "is a str, not a function"),
+    case(
+        "an engine that gives another thing",
+        "search denoise --engine builtins:str",
+        "--engine builtins:str",
+        "not a Choice",
+    ),
+    case("an engine's file", "search denoise --engine mine.py:choose", "--engine 'mine.py:choose'", "mine:choose"),
+    case("an unknown engine to measure", "scale-benchmark --engine x", "--engine 'x'", "local, ray, or"),
 )

@@ -88,7 +88,7 @@ def test_a_layer_that_is_gone_from_its_space_is_named_with_the_space(folder: Pat
         ("comma:space", "--space comma:space: further: the text 'neg,ate' of a layer has a space, comma or slash"),
         ("loose:space", "further: layer 'negate' can change; make its class a @dataclass(frozen=True)"),
         ("unmade:space", "is no layer; derive its class from CustomLayer and make one of it"),
-        ("mine:other", "mine has no 'other'; name the SearchSpace in it"),
+        ("mine:other", "mine has no 'other'; name the search space in it"),
         ("mine:number", "--space mine:number is a int, not a SearchSpace"),
         ("broken:space", "two layers of the search space have one text"),
     ],

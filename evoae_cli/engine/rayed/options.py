@@ -1,14 +1,24 @@
-"""What a user says of Ray. Free of all that takes time to load."""
+"""What a user says of Ray. Free of all that takes time to load, until the engine is made."""
 
 import contextlib
 import socket
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from evoae_cli.engine.wishes import Choice, Wishes
 from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.hardware import n_cores
+
+if TYPE_CHECKING:
+    from evoae_cli.engine.protocol import Engine
+    from evoae_cli.engine.terms import Terms
 
 _PATIENCE_S = 10.0
+_LEAST, _MOST_CPUS = 0.0001, 1024
+"""What Ray can set aside."""
 LOCAL = "local"
 """In place of an address: a Ray of one's own, on this machine, for as long as the search runs."""
 MEMORY = 2**30
@@ -28,6 +38,56 @@ class RayOptions(msgspec.Struct, frozen=True, kw_only=True):
     """None: one where the cluster has any, else none."""
     memory_per_task: int = MEMORY
     """Bytes."""
+
+
+def choose_ray(wishes: Wishes) -> Choice:
+    """A Ray cluster. Raises UsageError where Ray is not installed, nobody is at the address, or it cannot be so."""
+    options = ray_options(wishes)
+
+    def make(terms: "Terms") -> "Engine":
+        from evoae_cli.engine.rayed.engine import on_ray
+
+        return on_ray(options)(terms)
+
+    return Choice(make_engine=make, where="on Ray", is_here=False)
+
+
+def ray_options(wishes: Wishes) -> RayOptions:
+    """What is asked of Ray. Raises UsageError for what cannot be."""
+    address, cpus, gpus = wishes.ray_address, wishes.cpus_per_task, wishes.gpus_per_task
+    if find_spec("ray") is None:
+        raise UsageError("--engine ray needs Ray, which is not installed; get it with: pip install 'evoae[ray]'")
+    if address is not None and "://" in address:
+        raise UsageError(
+            f"--ray-address {address} is Ray's client, which cannot be used; run evoae on a node of the cluster, "
+            "and give HOST:6379 of its head"
+        )
+    if cpus is not None and not _LEAST <= cpus <= _MOST_CPUS:
+        raise UsageError(
+            f"--cpus-per-task {cpus:g} cannot be; Ray counts from {_LEAST:g}: use more than 0, to {_MOST_CPUS}"
+        )
+    if gpus is not None and gpus != 0 and not _LEAST <= gpus <= 1:
+        raise UsageError(f"--gpus-per-task {gpus:g}: an evaluation uses one GPU or a part of it; use 0 to 1")
+    device = wishes.device()
+    if device not in (None, "auto", "cpu"):
+        raise UsageError(
+            f"--device {device} is a GPU of this host; with --engine ray give --device auto, and --gpus-per-task 1"
+        )
+    if device == "cpu":
+        if gpus:
+            raise UsageError(f"--gpus-per-task {gpus:g} contradicts --device cpu; leave one of them out")
+        gpus = 0.0
+    if wishes.n_workers is not None and wishes.is_waiting:
+        # Ray starts no more of them than it sees cores for.
+        cpus = min(1.0, n_cores() / wishes.n_workers)
+    elif wishes.n_workers is not None and wishes.n_workers > n_cores():
+        raise UsageError(
+            f"--workers {wishes.n_workers} are more than Ray has cores for here; use at most {n_cores()}, or --simulate"
+        )
+    if address is not None:
+        check_answers(address)
+    memory = 0 if wishes.is_waiting else MEMORY
+    return RayOptions(address=address or LOCAL, cpus_per_task=cpus, gpus_per_task=gpus, memory_per_task=memory)
 
 
 def check_answers(address: str) -> None:
