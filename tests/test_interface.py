@@ -53,7 +53,7 @@ def test_a_random_baseline_that_cannot_begin_leaves_nothing(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("run", [search, random_baseline])
 def test_an_unknown_engine_is_refused_and_leaves_nothing(run: Callable[..., Any], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--engine 'dask' is unknown; use local or ray"):
+    with pytest.raises(UsageError, match=r"--engine 'dask' is unknown; use local, ray"):
         run("denoise", study=tmp_path / "s", engine="dask", progress=False)
     with pytest.raises(UsageError, match=r"--cpus-per-task 2 is for a Ray cluster"):
         run("denoise", study=tmp_path / "s", cpus_per_task=2, progress=False)

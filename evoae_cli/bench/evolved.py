@@ -85,19 +85,7 @@ def evolved(objective: Objective, settings: dict[str, Any], folder: Path, budget
     A search that ended is only loaded. Raises UsageError where `folder` holds a study of other settings, EvoaeError if
     the search cannot go on.
     """
-    is_shown = sys.stderr.isatty()
-    with _told_warnings():
-        if not is_study(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            search(objective, study=folder, progress=is_shown, time_limit=_text(budget_s), **settings)
-        _check_same(folder, objective, settings)
-        found = summary(folder)
-        if found["state"] not in _ENDED:
-            left_s = budget_s - found["active_s"]
-            # Finalists that were interrupted are trained again, whatever is left.
-            found = resume(folder, progress=is_shown, time_limit=_text(max(1.0, left_s))).summary
-    if found["state"] not in _ENDED:
-        raise EvoaeError(f"the search in {folder} was stopped; run the benchmark again to go on with it")
+    found = searched(objective, settings, folder, budget_s)
     training = delivered(folder)
     return Evolved(
         network=load_model(folder).network,
@@ -109,8 +97,31 @@ def evolved(objective: Objective, settings: dict[str, Any], folder: Path, budget
     )
 
 
+def searched(
+    objective: Objective, settings: dict[str, Any], folder: Path, budget_s: float | None = None
+) -> dict[str, Any]:
+    """The summary of a search in `folder` that has ended, once it has; `budget_s` is its time, None without limit.
+
+    Raises what `evolved` raises.
+    """
+    is_shown = sys.stderr.isatty()
+    with told_warnings():
+        if not is_study(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            search(objective, study=folder, progress=is_shown, time_limit=_text(budget_s), **settings)
+        _check_same(folder, objective, settings)
+        found = summary(folder)
+        if found["state"] not in _ENDED:
+            # Finalists that were interrupted are trained again, whatever is left.
+            left_s = None if budget_s is None else max(1.0, budget_s - found["active_s"])
+            found = resume(folder, progress=is_shown, time_limit=_text(left_s)).summary
+    if found["state"] not in _ENDED:
+        raise EvoaeError(f"the search in {folder} was stopped; run the benchmark again to go on with it")
+    return found
+
+
 @contextlib.contextmanager
-def _told_warnings() -> Iterator[None]:
+def told_warnings() -> Iterator[None]:
     """Have warnings on standard error in one line each."""
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -118,9 +129,9 @@ def _told_warnings() -> Iterator[None]:
         yield
 
 
-def _text(seconds: float) -> str:
+def _text(seconds: float | None) -> str | None:
     """As `--for` takes it."""
-    return f"{seconds:.3f}s"
+    return None if seconds is None else f"{seconds:.3f}s"
 
 
 def _check_same(folder: Path, objective: Objective, settings: dict[str, Any]) -> None:

@@ -88,11 +88,15 @@ def formatted(report: Report, machine: Machine, given: argparse.Namespace) -> st
         content = {"benchmark": report.benchmark, "machine": machine, "goal": report.goal, "figures": report.figures}
         return msgspec.json.encode(content).decode()
     if given.markdown:
-        lines = [machine.line() + ":", "", _row(report.columns), _row(["---"] * len(report.columns))]
-        return "\n".join([*lines, *(_row(row) for row in report.rows)])
+        return f"{machine.line()}:\n\n{markdown_table(report.columns, report.rows)}"
     widths = [max(map(len, column)) for column in zip(report.columns, *report.rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (report.columns, *report.rows)]
     return "\n".join([machine.line(), *lines, f"goal: {report.goal}"])
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as the documents have it."""
+    return "\n".join(map(_row, (columns, ["---"] * len(columns), *rows)))
 
 
 def _row(cells: Sequence[str]) -> str:

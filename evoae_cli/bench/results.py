@@ -36,6 +36,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Of the code of one image, on average."""
     settings: dict[str, Any] = {}
     """Given with --config or otherwise, beyond those of the preset."""
+    more: dict[str, Any] = {}
+    """What one benchmark alone has."""
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import msgspec
 from evoae_cli.evaluation.contract import Objective
 
 TITLE = "Distributed Evolution of Deep Autoencoders (Hajewski, Oliveira and Xing, 2020)"
-_BATCHES = 16
+PAPER_BATCHES = 16
 """The paper's code sums the error over so many batches of its validation images."""
 
 
@@ -29,7 +29,7 @@ class PaperNumber(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def mse(self) -> float:
         """Mean squared error on the [-1, 1] scale that the fitness stands for."""
-        return 1 / (_BATCHES * self.fitness)
+        return 1 / (PAPER_BATCHES * self.fitness)
 
     @property
     def pooled_db(self) -> float:

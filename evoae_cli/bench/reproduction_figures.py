@@ -1,0 +1,108 @@
+"""The figures of a reproduction: fitness over generations, and what its models make of photographs.
+
+The pictures are of the photographs that come with evoae's dependencies, and may be shown.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import torch
+
+from evoae_cli.bench.reproduction_plan import SEARCHES, Plan, Search
+from evoae_cli.bench.results import Row
+from evoae_cli.evaluation.photographs import photograph_images
+from evoae_cli.evaluation.pixelscale import to_bytes, to_signal
+from evoae_cli.page.figures import SERIES
+from evoae_cli.study.locate import is_study
+from evoae_cli.study.model import load_model
+from evoae_cli.wholefile import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIDE, _GAP, _ZOOM = 96, 4, 2
+_SCENES = ("chelsea", "china")
+"""In no study's training."""
+
+
+def write_figures(plan: Plan, rows: Sequence[Row], folder: Path) -> None:
+    """Draw what there are rows and models for into `folder`, over what is there.
+
+    `fitness.png` is the paper's Figure 5; `denoised.png` Figure 6; `reconstructed.png` Figures 8 and 9.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "fitness.png", _fitness(rows))
+    clean = _crops()
+    noisy = clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(0)) / 3**0.5
+    denoisers = [_network(plan, search) for search in plan.searches if search.objective == "denoise"]
+    coders = [_network(plan, search) for search in plan.searches if search.objective == "manifold"]
+    with torch.inference_mode():
+        if all(denoisers):
+            write_whole(folder / "denoised.png", _sheet([clean, noisy, *(net(noisy) for net in denoisers if net)]))
+        if all(coders):
+            write_whole(folder / "reconstructed.png", _sheet([clean, *(net(clean) for net in coders if net)]))
+
+
+def _network(plan: Plan, search: Search) -> torch.nn.Module | None:
+    """The model of a search with the first seed; None where its study is not there."""
+    folder = plan.folder(search.name, plan.seeds[0])
+    return load_model(folder).network if is_study(folder) else None
+
+
+def _crops() -> torch.Tensor:
+    """The centres of two photographs: [2, 3, 96, 96] on [-1, 1]."""
+    crops = []
+    for image in photograph_images():
+        if image.name.partition("/")[0] in _SCENES:
+            top, left = ((length - _SIDE) // 2 for length in image.pixels.shape[:2])
+            crops.append(torch.from_numpy(image.pixels[top : top + _SIDE, left : left + _SIDE].copy()))
+    return to_signal(torch.stack(crops), (0.0,) * 3, (255.0,) * 3).permute(0, 3, 1, 2).contiguous()
+
+
+def _sheet(columns: Sequence[torch.Tensor]) -> bytes:
+    """Images beside each other as PNG: a row for each photograph, a column for each of [n, 3, H, W] on [-1, 1]."""
+    from PIL import Image
+
+    n = len(columns[0])
+    step = _SIDE * _ZOOM + _GAP
+    sheet = Image.new("RGB", (len(columns) * step - _GAP, n * step - _GAP), "white")
+    for column, images in enumerate(columns):
+        for row, pixels in enumerate(to_bytes(images)):
+            tile = Image.fromarray(pixels).resize((_SIDE * _ZOOM,) * 2, Image.Resampling.NEAREST)
+            sheet.paste(tile, (column * step, row * step))
+    stream = BytesIO()
+    sheet.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def _fitness(rows: Sequence[Row]) -> bytes:
+    """Best and mean fitness by generation, each the mean over the seeds, with the seeds' own bests behind."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 4.2), dpi=130, layout="constrained")
+    denoise, manifold = figure.subplots(1, 2)
+    for search, colour in zip(SEARCHES, SERIES, strict=False):
+        found = [row.more for row in rows if row.more["kind"] == "search" and row.case == search.name]
+        if found:
+            axes = denoise if search.objective == "denoise" else manifold
+            _course(axes, search.name, [(one["best"], one["mean"]) for one in found], colour)
+    for axes in (denoise, manifold):
+        axes.set_xlabel("generation")
+        axes.set_ylabel("fitness on validation (1 / MSE)")
+        axes.grid(color="#DDDDDD", linewidth=0.5)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, loc="lower right")
+    stream = BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
+
+
+def _course(axes: "Axes", name: str, found: Sequence[tuple[Sequence[float], Sequence[float]]], colour: str) -> None:
+    for best, _ in found:
+        axes.plot(range(len(best)), best, color=colour, linewidth=0.8, alpha=0.4)
+    for part, style, of in ((0, "-", "best"), (1, ":", "mean")):
+        means = [fmean(values) for values in zip(*(one[part] for one in found), strict=False)]
+        axes.plot(range(len(means)), means, color=colour, linewidth=2, linestyle=style, label=f"{name}: {of}")

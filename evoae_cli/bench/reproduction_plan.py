@@ -1,0 +1,109 @@
+"""What of the paper's experiments is repeated in small: its searches, chance, dropout, and ever smaller codes."""
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from evoae_cli.baseline.protocols import FAIR, Protocol
+from evoae_cli.errors import UsageError
+from evoae_cli.evaluation.contract import Objective
+from evoae_cli.study.resolve import resolve
+
+SCALED: dict[str, Any] = {
+    # Half of the paper's filters: a fourth of the work, and still 17 choices of a layer.
+    "preset": "paper",
+    "filters": (4, 8, 16, 32),
+    "patch": 32,
+    "crop": 32,
+    "train_images": 1200,
+    "val_images": 120,
+    "test_images": 120,
+    # As many steps in an epoch as 1,200 of STL-10's images would be with batches of 16, half of the paper's 141.
+    "batch_size": 16,
+    "population": 8,
+    "generations": 8,
+    "final_epochs": 20,
+}
+"""The paper's settings, section 5, as far as they are not its own."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """One of the paper's searches."""
+
+    name: str
+    objective: Objective
+    settings: dict[str, Any]
+    protocols: tuple[Protocol, ...] = ()
+    """What chance gets beside it, for every seed."""
+    is_as_paper: bool = False
+    """Whether random architectures are trained to the final budget beside it, with the first seed."""
+
+
+SEARCHES = (
+    Search("denoise, 2 epochs", "denoise", {"epochs": 2}, FAIR, is_as_paper=True),
+    Search("denoise, 5 epochs", "denoise", {"epochs": 5}),
+    Search("manifold, 2 reductions", "manifold", {"reductions": 2, "code_ratio": "1/4"}, FAIR, is_as_paper=True),
+    Search("manifold, 3 reductions", "manifold", {"reductions": 3, "code_ratio": "1/8"}, is_as_paper=True),
+)
+"""Those of Tables 1 to 3: candidates trained for 2 or 5 epochs, and codes of d/4 and d/8 values."""
+_RATIOS = ("1/4", "1/8", "1/16", "1/32", "1/64")
+"""After three reductions there are codes of a 64th."""
+N_DROPOUTS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is repeated on which images."""
+
+    data: str
+    studies: Path
+    searches: tuple[Search, ...] = SEARCHES
+    """The first is the one whose modules with dropout are trained; the winner of the last codes images ever smaller."""
+    ratios: tuple[str, ...] = _RATIOS
+    seeds: tuple[int, ...] = (0, 1, 2)
+    n_samples: int = 30
+    """Random architectures of the paper's protocol."""
+    settings: tuple[tuple[str, Any], ...] = ()
+    """In place of those of `SCALED`."""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for what cannot be."""
+        if min(self.seeds) < 0:
+            raise UsageError(f"--seeds {' '.join(map(str, self.seeds))}: a seed is a whole number of at least 0")
+        for search in self.searches:
+            resolve(search.objective, self.settings_of(search, 0))
+
+    def settings_of(self, search: Search, seed: int) -> dict[str, Any]:
+        """Settings of a study."""
+        return SCALED | dict(self.settings) | search.settings | {"data": self.data, "seed": seed}
+
+    def folder(self, *parts: object) -> Path:
+        """Where the study of a row lies."""
+        name = "-".join(map(str, parts))
+        return self.studies / "".join(letter if letter.isalnum() else "-" for letter in name.replace(", ", "-"))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What gives one or more rows."""
+
+    kind: str
+    """`search`, `chance`, `paper`, `code` or `dropout`."""
+    search: Search
+    seed: int
+    case: str = ""
+    """Of a code, its ratio."""
+
+
+def tasks_of(plan: Plan) -> list[Task]:
+    """All tasks, in the order in which they can be done; what says most comes first."""
+    first = plan.seeds[0]
+    return [
+        *(Task("search", search, seed) for seed, search in product(plan.seeds, plan.searches)),
+        *(Task("chance", search, seed) for seed, search in product(plan.seeds, plan.searches) if search.protocols),
+        *(Task("paper", search, first) for search in plan.searches if search.is_as_paper),
+        *(Task("code", plan.searches[-1], first, ratio) for ratio in plan.ratios),
+        Task("dropout", plan.searches[0], first),
+    ]

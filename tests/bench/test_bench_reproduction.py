@@ -1,0 +1,97 @@
+"""The paper's experiments, with less of everything."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from evoae_cli.bench.reproduction import repeat
+from evoae_cli.bench.reproduction_figures import write_figures
+from evoae_cli.bench.reproduction_plan import SEARCHES, Plan, Search
+from evoae_cli.bench.reproduction_tables import tables
+from evoae_cli.bench.results import Row
+from evoae_cli.errors import UsageError
+
+
+def test_the_experiments_run_are_kept_and_are_told(
+    photographs: Path, tiny: tuple[tuple[str, Any], ...], tmp_path: Path
+) -> None:
+    of_test = {"kernels": (1, 3), "filters": (4,), "start_from": ("dropout2d",)}
+    searches = (
+        Search("denoise, 2 epochs", "denoise", {"epochs": 1, "final_epochs": 2}, ("one-layer",), is_as_paper=True),
+        Search("manifold, 3 reductions", "manifold", {"reductions": 3, "code_ratio": "1/8"}),
+    )
+    plan = Plan(
+        data=str(photographs / "train"),
+        studies=tmp_path / "studies",
+        searches=searches,
+        ratios=("1/16",),
+        seeds=(0,),
+        n_samples=2,
+        settings=tuple((dict(tiny) | of_test | {"generations": 1, "finalists": 1}).items()),
+    )
+    out = tmp_path / "rows.json"
+    rows = repeat(plan, out).rows
+    kinds = [(row.more["kind"], row.case, row.name) for row in rows]
+    assert kinds[:5] == [
+        ("search", "denoise, 2 epochs", "evolution"),
+        ("search", "manifold, 3 reductions", "evolution"),
+        ("chance", "denoise, 2 epochs", "one-layer"),
+        ("paper", "denoise, 2 epochs", "paper"),
+        ("code", "1/16", "code"),
+    ]
+    evolved, coder, _, papers, code = rows[:5]
+    assert len(evolved.more["best"]) == len(evolved.more["mean"]) == 2
+    assert papers.more["spread"]["n"] == 2
+    assert code.genotype == coder.genotype
+    assert code.n_values == 32 * 32 * 3 // 16
+    assert len(rows) > 5
+    assert all("dropout2d" in row.genotype for row in rows[5:])
+
+    # With the rows there, and no studies, nothing is trained again.
+    before = out.read_bytes()
+    elsewhere = Plan(**vars(plan) | {"studies": tmp_path / "none"})
+    assert len(repeat(elsewhere, out).rows) == len(rows)
+    assert out.read_bytes() == before
+    assert not (tmp_path / "none").exists()
+
+    told = tables(rows, acceptable_db=0.0)
+    assert f"| denoise, 2 epochs | evolution, seed 0 | {evolved.more['val']['fitness'] / 16:.2f} |" in told
+    assert f"| denoise, 2 epochs | modules of one layer | {evolved.psnr_db - rows[2].psnr_db:+.2f} | - | no |" in told
+    assert f"| 1/16 | 192 | {code.psnr_db:.2f} | {code.ssim:.3f} | the smallest |" in told
+
+    figures = tmp_path / "figures"
+    write_figures(plan, rows, figures)
+    assert sorted(path.name for path in figures.iterdir()) == ["denoised.png", "fitness.png", "reconstructed.png"]
+    with Image.open(figures / "denoised.png") as picture:
+        assert picture.size == (3 * 196 - 4, 2 * 196 - 4)
+
+
+def row(kind: str, name: str, seed: int, psnr_db: float, **more: Any) -> Row:
+    scores = {"fitness": 32.0, "psnr_pooled_db": psnr_db - 1}
+    return Row(
+        name=name,
+        case=SEARCHES[0].name,
+        seed=seed,
+        psnr_db=psnr_db,
+        ssim=0.5,
+        parameters=1000,
+        genotype="3x3conv2d:4",
+        n_values=100,
+        more={"kind": kind, "val": scores, "test": scores, **more},
+    )
+
+
+def test_a_difference_over_seeds_has_its_interval_and_is_sure_where_that_leaves_out_0() -> None:
+    rows = [row("search", "evolution", seed, 25.0 + seed, n_trained=9) for seed in range(3)]
+    rows += [row("chance", "lengths", seed, 24.0 + seed + 0.1 * seed) for seed in range(3)]
+    rows += [row("chance", "one-layer", seed, 25.0 + seed + (seed - 1) / 2) for seed in range(3)]
+    told = tables(rows, 25.0)
+    assert "| denoise, 2 epochs | random, same lengths | +0.90 | +0.65 to +1.15 | yes | +1.00, +0.90, +0.80 |" in told
+    assert "| modules of one layer | +0.00 | -1.24 to +1.24 | no | +0.50, +0.00, -0.50 |" in told
+
+
+def test_a_seed_that_is_none_is_refused(photographs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--seeds -1"):
+        Plan(data=str(photographs / "train"), studies=tmp_path, seeds=(-1,))
