@@ -81,6 +81,7 @@ def _sheet(columns: Sequence[torch.Tensor]) -> bytes:
 def _fitness(rows: Sequence[Row]) -> bytes:
     """Best and mean fitness by generation, each the mean over the seeds, with the seeds' own bests behind."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9.6, 4.2), dpi=130, layout="constrained")
     denoise, manifold = figure.subplots(1, 2)
@@ -91,6 +92,7 @@ def _fitness(rows: Sequence[Row]) -> bytes:
             _course(axes, search.name, [(one["best"], one["mean"]) for one in found], colour)
     for axes in (denoise, manifold):
         axes.set_xlabel("generation")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel("fitness on validation (1 / MSE)")
         axes.grid(color="#DDDDDD", linewidth=0.5)
         axes.spines[["top", "right"]].set_visible(False)
