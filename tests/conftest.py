@@ -12,6 +12,8 @@ from evoae_cli.bench.small import SMALL
 
 # As many processes as cores run tests, so a second thread in each would only wait. Read when PyTorch is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray starts its workers with a niceness of 15: beside other tests they would wait for minutes.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,6 +31,8 @@ _ERRORS: dict[ErrorType, type[Exception]] = {
 
 
 _leaked: list[bytes] = []
+_PIECE = 64 * 2**20
+"""Bytes."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,8 +117,8 @@ def _act(command: Command, progress: Progress) -> None:
         while (share := (time.monotonic() - begun) / command.busy_s) < 1.0:
             progress(share)
     if command.n_leak:
-        # Not zeros: those the system would not have to find room for.
-        _leaked.append(b"\xff" * command.n_leak)
+        # Not zeros: those the system would not have to find room for. In pieces, since heartbeats wait for each.
+        _leaked.extend(b"\xff" * min(_PIECE, command.n_leak - at) for at in range(0, command.n_leak, _PIECE))
     if command.signal is not None:
         os.kill(os.getpid(), command.signal)
     if command.exit_code is not None:
