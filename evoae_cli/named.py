@@ -34,8 +34,10 @@ def _imported(option: str, module: str, name: str, what: str) -> object:
     is_added = "" not in sys.path
     if is_added:
         sys.path.append("")
+    is_found = False
     try:
-        return importlib.import_module(module)
+        found = importlib.import_module(module)
+        is_found = True
     except UsageError as error:
         raise UsageError(f"{option} {name}: {error}") from error
     except ModuleNotFoundError as error:
@@ -49,5 +51,7 @@ def _imported(option: str, module: str, name: str, what: str) -> object:
         # It is a person's own program, so what it raises is theirs to mend.
         raise UsageError(f"{option} {name}: {module} fails: {type(error).__name__}: {first_line(error)}") from error
     finally:
-        if is_added:
+        # What it imports later, and what its own processes import, may lie beside it.
+        if is_added and not is_found:
             sys.path.remove("")
+    return found

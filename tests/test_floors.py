@@ -14,6 +14,7 @@ FLOORS = (
     *(
         "version",
         "errors",
+        "named",
         "outcome",
         "wholefile",
         "draws",

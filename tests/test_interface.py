@@ -1,5 +1,6 @@
 import inspect
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evoae_cli import random_baseline, search, train
+from evoae_cli import random_baseline, resume, search, train
 from evoae_cli.baseline.begin import BASELINE_SETTINGS
 from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import EvoaeError, UsageError
@@ -58,6 +59,40 @@ def test_an_unknown_engine_is_refused_and_leaves_nothing(run: Callable[..., Any]
     with pytest.raises(UsageError, match=r"--cpus-per-task 2 is for a Ray cluster"):
         run("denoise", study=tmp_path / "s", cpus_per_task=2, progress=False)
     assert not (tmp_path / "s").exists()
+
+
+ENGINES = """
+from evoae_cli.engine.wishes import Choice
+from evoae_cli.errors import UsageError
+
+def make(terms):
+    raise UsageError("no room for it; make some")
+
+def choose(wishes):
+    return Choice(make_engine=lambda terms: terms.no_such_term)
+
+def choose_full(wishes):
+    return Choice(make_engine=make)
+"""
+
+
+def test_an_engine_that_cannot_be_made_leaves_nothing_of_a_new_study_and_an_old_one_as_it_was(
+    finished_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "engines_without_room.py").write_text(ENGINES)
+    monkeypatch.syspath_prepend(tmp_path)
+    new, old = tmp_path / "new", tmp_path / "old"
+    with pytest.raises(UsageError, match=r"^--engine engines_without_room:choose fails: AttributeError: .*'no_such_te"):
+        search("denoise", study=new, engine="engines_without_room:choose", progress=False, **SMALL)
+    with pytest.raises(UsageError, match=r"^no room for it; make some$"):
+        search("denoise", study=new, engine="engines_without_room:choose_full", progress=False, **SMALL)
+    assert not new.exists()
+    shutil.copytree(finished_study, old)
+    with pytest.raises(UsageError, match=r"^no room for it; make some$"):
+        resume(old, engine="engines_without_room:choose_full", progress=False)
+    assert history(old) == history(finished_study)
+    # The lock is free, also while the exception lives.
+    assert resume(old, progress=False).state == "done"
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

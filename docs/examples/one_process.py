@@ -1,24 +1,30 @@
 """An engine of your own: evaluations run in evoae's process, one after the other, so that a debugger can stop in them.
 
 evoae search denoise --engine one_process:choose
+
+What ends a worker ends evoae here, and nobody is left to enforce a time limit.
 """
 
+import os
+import time
 from collections import deque
 from collections.abc import Sequence
 from queue import SimpleQueue
 
 from evoae_cli.broker.task import Task, TaskResult
-from evoae_cli.engine.protocol import EngineView, WorkerLoss, check_workers
+from evoae_cli.engine.protocol import EngineView, WorkerLoss, WorkerView
 from evoae_cli.engine.terms import Terms
-from evoae_cli.engine.wishes import Choice, Wishes
+from evoae_cli.engine.wishes import Choice, Wishes, refuse_cluster_options
+from evoae_cli.errors import UsageError
 from evoae_cli.worker.attempt import attempt
 from evoae_cli.worker.runner import loaded
 
 
 class OneProcess:
-    """Satisfies `evoae_cli.engine.protocol.Engine`. It enforces no time limits, since nobody is left to do so."""
+    """Satisfies `evoae_cli.engine.protocol.Engine`. Raises UsageError where more than one worker is asked for."""
 
     def __init__(self, terms: Terms) -> None:
+        self.resize(terms.n_workers or 1)
         self._terms = terms
         self._waiting: deque[Task] = deque()
         self._is_running = False
@@ -39,12 +45,15 @@ class OneProcess:
 
     def next_result(self, *, is_waiting: bool = True) -> TaskResult | None:
         """Run the next task here, if there is one, and return its result."""
-        while is_waiting and not self._is_woken and not self._waiting:
+        if not is_waiting:
+            # Nothing ends while nobody waits for it.
+            return None
+        while not self._is_woken and not self._waiting:
             self._calls.get()
-        if self._is_woken or not self._waiting:
+        if self._is_woken:
             self._is_woken = False
             return None
-        task, self._is_running = self._waiting.popleft(), True
+        task, self._is_running, begun = self._waiting.popleft(), True, time.monotonic()
         found = attempt(self._run, task.payload, lambda share: None)
         self._n_done, self._is_running = self._n_done + 1, False
         return TaskResult(
@@ -54,6 +63,7 @@ class OneProcess:
             reason=found.reason,
             is_host_failure=found.is_host_failure,
             worker="here",
+            run_s=time.monotonic() - begun,
         )
 
     def wake(self) -> None:
@@ -62,8 +72,9 @@ class OneProcess:
         self._calls.put(None)
 
     def resize(self, n: int) -> None:
-        """There is one worker, whatever is asked for."""
-        check_workers(n)
+        """Refuse all but one worker."""
+        if n != 1:
+            raise UsageError(f"{n} workers cannot be in one process; ask for 1")
 
     def take_losses(self) -> list[WorkerLoss]:
         """A worker that is this process is not lost."""
@@ -81,7 +92,15 @@ class OneProcess:
 
     def view(self) -> EngineView:
         """What is going on now."""
-        return EngineView(n_workers=1, n_queued=len(self._waiting), n_leased=int(self._is_running), n_done=self._n_done)
+        state = "training" if self._is_running else "idle"
+        here = WorkerView(name="here", device=self._terms.specs[0].device, pid=os.getpid(), state=state)
+        return EngineView(
+            workers=(here,),
+            n_workers=1,
+            n_queued=len(self._waiting),
+            n_leased=int(self._is_running),
+            n_done=self._n_done,
+        )
 
     def stop(self) -> None:
         """Nothing runs while this is called."""
@@ -89,5 +108,8 @@ class OneProcess:
 
 
 def choose(wishes: Wishes) -> Choice:
-    """What `--engine` names. `wishes` are the options, of which this engine heeds none."""
+    """What `--engine` names; `wishes` are the options. Raises UsageError for those that it cannot heed."""
+    refuse_cluster_options(wishes)
+    if (wishes.n_workers or 1) > 1:
+        raise UsageError(f"--workers {wishes.n_workers} cannot be in one process; give --workers 1")
     return Choice(make_engine=OneProcess, where="in this process", is_here=False)

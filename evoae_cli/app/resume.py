@@ -58,7 +58,8 @@ def resume(
     wishes = Wishes(
         lambda: settings.get("device") or _device_of(compared, study), ray_address, cpus_per_task, gpus_per_task
     )
-    place = place_for(opened(listen, link, nameserver, key_file), engine, chosen_engine(engine, wishes))
+    choice = chosen_engine(engine, wishes)
+    place = place_for(opened(listen, link, nameserver, key_file), engine, choice)
     if compared is not None:
         if place.hosting is not None:
             raise UsageError(f"other hosts can help with searches, and {compared} is a comparison; leave them out")

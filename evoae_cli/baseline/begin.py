@@ -7,7 +7,7 @@ from typing import Any, cast, get_args
 import msgspec
 
 from evoae_cli.baseline.plan import PLAN, Plan, is_baseline, write_plan
-from evoae_cli.baseline.protocols import FAIR, HAND_MADE, MOST_LAYERS, N_SAMPLES, PROTOCOLS, Protocol
+from evoae_cli.baseline.protocols import FAIR, HAND_MADE, MOST_LAYERS, MOST_SAMPLES, N_SAMPLES, PROTOCOLS, Protocol
 from evoae_cli.baseline.spent import spent_of
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
 from evoae_cli.evaluation.contract import Objective
@@ -25,7 +25,7 @@ BASELINE_SETTINGS = tuple(name for name in SEARCH_SETTINGS if name not in _OF_EV
 """What may be set for random architectures: all but what concerns evolution."""
 _OF_MACHINE = ("workers", "device", "timeout", "heartbeat_interval_s", "heartbeat_timeout_s", "start_timeout_s")
 """What may be set beside a search that all other settings come from: none of it changes a result."""
-_MOST_SAMPLES, _MOST_SEEDS = 10_000, 100
+_MOST_SEEDS = 100
 
 
 def new_plan(
@@ -60,7 +60,7 @@ def new_plan(
         objective=config.objective,
         settings=msgspec.to_builtins(config),
         protocols=chosen,
-        n_samples=_number("--samples", n_samples, N_SAMPLES, 2, _MOST_SAMPLES),
+        n_samples=_number("--samples", n_samples, N_SAMPLES, 2, MOST_SAMPLES),
         against=None if folder is None else str(folder.absolute()),
         n_pairs=_pairs(n_pairs, folder),
         references=_references(references, config.objective),

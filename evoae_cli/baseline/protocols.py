@@ -19,6 +19,7 @@ FAIR = PROTOCOLS[1:]
 
 N_SAMPLES = 30
 """The paper's number of random architectures (section 5)."""
+MOST_SAMPLES = 10_000
 MOST_LAYERS = 10
 """The paper's random architectures have U{1..10} layers (section 5)."""
 

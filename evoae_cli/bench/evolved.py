@@ -16,9 +16,11 @@ from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.interface import resume, search
 from evoae_cli.phenotype.autoencoder import Autoencoder
+from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.locate import is_study
 from evoae_cli.study.model import load_model
 from evoae_cli.study.resolve import resolve
+from evoae_cli.study.setup import full_name
 from evoae_cli.study.summary import delivered, summary
 
 _PRESET_S = 300.0
@@ -109,7 +111,7 @@ def searched(
         if not is_study(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             search(objective, study=folder, progress=is_shown, time_limit=_text(budget_s), **settings)
-        _check_same(folder, objective, settings)
+        check_same(folder, resolve(objective, settings), settings)
         found = summary(folder)
         if found["state"] not in _ENDED:
             # Finalists that were interrupted are trained again, whatever is left.
@@ -134,13 +136,14 @@ def _text(seconds: float | None) -> str | None:
     return None if seconds is None else f"{seconds:.3f}s"
 
 
-def _check_same(folder: Path, objective: Objective, settings: dict[str, Any]) -> None:
-    """Raise UsageError unless the study in `folder` has these settings."""
-    wanted = plain(msgspec.to_builtins(resolve(objective, settings)))
+def check_same(folder: Path, config: StudyConfig, names: Iterable[str]) -> None:
+    """Raise UsageError unless the study in `folder` has the settings of these names as `config` has them."""
+    wanted = plain(msgspec.to_builtins(config))
+    # The study knows its folder of images by its full path.
+    wanted["data"] = full_name(wanted["data"])
     there = plain(summary(folder)["settings"])
-    for key in settings:
-        # The study knows its folder of images by its full path.
-        if key != "data" and there.get(key) != wanted[key]:
+    for key in names:
+        if there.get(key) != wanted[key]:
             raise UsageError(
                 f"{folder} holds a study with {key} {there.get(key)}, not {wanted[key]}; "
                 "delete it, or give other --studies"

@@ -4,7 +4,9 @@ A run that was interrupted goes on where it stopped, if it is given the same --o
 docs/reproduction.md for what came of it.
 """
 
+import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from datetime import date
@@ -15,13 +17,15 @@ from typing import Any
 import msgspec
 
 from evoae_cli.baseline.comparison import Side
+from evoae_cli.baseline.plan import is_baseline, read_plan
 from evoae_cli.baseline.summary import BaselineSummary
-from evoae_cli.bench.evolved import parsed_settings, searched, told_warnings
-from evoae_cli.bench.report import one_line_errors, options, tell, this_machine
+from evoae_cli.bench.evolved import check_same, parsed_settings, searched, told_warnings
+from evoae_cli.bench.report import one_line_errors, tell, this_machine
 from evoae_cli.bench.reproduction_figures import write_figures
-from evoae_cli.bench.reproduction_plan import N_DROPOUTS, Plan, Search, Task, tasks_of
+from evoae_cli.bench.reproduction_plan import N_DROPOUTS, Plan, Task, tasks_of
 from evoae_cli.bench.reproduction_tables import tables
-from evoae_cli.bench.results import Results, Row, Setup
+from evoae_cli.bench.results import Results, Row, Setup, plain
+from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.interface import random_baseline, resume, train
 from evoae_cli.page.charts import course_of
 from evoae_cli.study.locate import is_study
@@ -30,6 +34,7 @@ from evoae_cli.study.settings import OF_SEARCH
 from evoae_cli.study.setup import prepare
 from evoae_cli.study.store import Store
 from evoae_cli.study.summary import summary
+from evoae_cli.study.trainsettings import resolve_training
 
 _KEPT = ("fitness", "mse", "psnr_db", "psnr_pooled_db", "ssim")
 
@@ -44,23 +49,34 @@ class Repetition:
     def run(self, task: Task) -> list[Row]:
         """The rows of a task, from the results if they are there. Raises EvoaeError where a study cannot go on."""
         found = self._there(task)
-        if not found:
+        # A comparison has a row for each protocol, of which a full disk may have kept some only.
+        if len(found) < max(1, len(task.search.protocols) * (task.kind == "chance")):
             begun = time.monotonic()
-            found = getattr(self, f"_{task.kind}")(task)
-            for row in found:
-                more = row.more | {"date": date.today().isoformat(), "took_s": round(time.monotonic() - begun)}
-                self._results.add(msgspec.structs.replace(row, more=more))
+            for row in getattr(self, f"_{task.kind}")(task):
+                if row.name not in [there.name for there in found]:
+                    more = row.more | {"date": date.today().isoformat(), "took_s": round(time.monotonic() - begun)}
+                    self._results.add(msgspec.structs.replace(row, more=more))
+            found = self._there(task)
         return found
 
     def _there(self, task: Task) -> list[Row]:
         case = task.case or task.search.name
-        return [
+        found = [
             row for row in self._results.rows if (row.more["kind"], row.case, row.seed) == (task.kind, case, task.seed)
         ]
+        for row in found:
+            self._results.check_settings(row, self._settings(task))
+        return found
+
+    def _settings(self, task: Task) -> dict[str, Any]:
+        """Those that a row depends on and that this run decides."""
+        return dict(self._plan.settings) | ({"samples": self._plan.n_samples} if task.kind == "paper" else {})
 
     def _row(self, task: Task, name: str, found: dict[str, Any], **more: Any) -> Row:
         """The row of a study's best, as `found` has it; the figures are those on test."""
         best = found["best"]
+        if not best or not best["test"]:
+            raise EvoaeError(f"{found['study']} was stopped; run the benchmark again to go on with it")
         val, test = ({key: scores.get(key) for key in _KEPT} for scores in (best, best["test"]))
         return Row(
             name=name,
@@ -72,24 +88,28 @@ class Repetition:
             genotype=best["genotype"],
             n_values=best["code_values"],
             search_s=found["active_s"],
-            settings=dict(self._plan.settings),
+            settings=self._settings(task),
             more={"kind": task.kind, "val": val, "test": test, **more},
         )
 
     def _search(self, task: Task) -> list[Row]:
-        folder = self._plan.folder(task.search.name, task.seed)
-        found = searched(task.search.objective, self._plan.settings_of(task.search, task.seed), folder)
-        store = Store.read(folder)
+        found = self._study(task)
+        store = Store.read(Path(found["study"]))
         try:
             candidates = list(store.records("search"))
         finally:
             store.close()
         course = course_of(candidates)
         dropouts = sorted(
-            {(row.evaluation.fitness, row.evaluation.genotype) for row in candidates if _drops(row.evaluation.genotype)}
+            {
+                (row.evaluation.fitness, row.evaluation.genotype)
+                for row in candidates
+                if "dropout2d" in row.evaluation.genotype and row.evaluation.fitness > 0
+            }
         )
         about = {
             "n_trained": found["counts"]["trained"],
+            "generations": course.generations,
             "best": course.best,
             "mean": course.mean,
             "dropouts": [genotype for _, genotype in reversed(dropouts)][:N_DROPOUTS],
@@ -97,6 +117,11 @@ class Repetition:
             "references": found["references"]["test"],
         }
         return [self._row(task, "evolution", found, **about)]
+
+    def _study(self, task: Task) -> dict[str, Any]:
+        """The summary of the search that a task is about, which is run where it is not there."""
+        folder = self._plan.folder(task.search.name, task.seed)
+        return searched(task.search.objective, self._plan.settings_of(task.search, task.seed), folder)
 
     def _chance(self, task: Task) -> list[Row]:
         found = self._compared(task, task.search.protocols)
@@ -111,11 +136,16 @@ class Repetition:
         return [msgspec.structs.replace(row, more=row.more | {"spread": msgspec.to_builtins(found.random)})]
 
     def _compared(self, task: Task, protocols: Sequence[str]) -> BaselineSummary:
-        against = self._plan.folder(task.search.name, task.seed)
+        search = self._study(task)
         folder = self._plan.folder(task.kind, task.search.name, task.seed)
+        if is_baseline(folder):
+            there = read_plan(folder)
+            wanted = (self._plan.n_samples, tuple(protocols), plain(search["settings"]))
+            if (there.n_samples, there.protocols, plain(there.settings)) != wanted:
+                raise UsageError(f"{folder} is a comparison with another search; delete it, or give other --studies")
         with told_warnings():
             return random_baseline(
-                against=against,
+                against=search["study"],
                 study=folder,
                 protocols=protocols,
                 samples=self._plan.n_samples,
@@ -126,14 +156,13 @@ class Repetition:
         return self._row(task, side.part.protocol, summary(Path(side.study)), n_trained=side.n_candidates)
 
     def _code(self, task: Task) -> list[Row]:
-        found = self._trained(task, self._winner(task.search, task.seed), code_ratio=task.case)
+        found = self._trained(task, self._searched(task).genotype, code_ratio=task.case)
         return [self._row(task, "code", found)]
 
     def _dropout(self, task: Task) -> list[Row]:
-        """The best modules with dropout that the searches met, trained to the end."""
-        met = [row.more["dropouts"] for row in self._results.rows if _is_search(row, task.search)]
-        chosen = list(dict.fromkeys(genotype for one in zip(*met, strict=False) for genotype in one))[:N_DROPOUTS]
-        return [self._row(task, "dropout", self._trained(task, genotype)) for genotype in chosen]
+        """The fittest modules with dropout that the search met, trained to the end."""
+        chosen = self._searched(task).more["dropouts"]
+        return [self._row(task, f"dropout {number}", self._trained(task, one)) for number, one in enumerate(chosen, 1)]
 
     def _trained(self, task: Task, genotype: str, **settings: Any) -> dict[str, Any]:
         """The summary of the training of one architecture, as long as a finalist's."""
@@ -141,28 +170,18 @@ class Repetition:
         of_search = self._plan.settings_of(task.search, task.seed)
         left_out = (*OF_SEARCH, "epochs", "final_epochs")
         own = {name: value for name, value in of_search.items() if name not in left_out}
+        own |= settings | {"epochs": of_search["final_epochs"]}
+        objective = task.search.objective
         with told_warnings():
             if not is_study(folder):
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                return train(
-                    task.search.objective,
-                    genotype=genotype,
-                    study=folder,
-                    progress=False,
-                    **(own | settings | {"epochs": of_search["final_epochs"]}),
-                ).summary
+                return train(objective, genotype=genotype, study=folder, progress=False, **own).summary
+            check_same(folder, resolve_training(objective, own, genotype=genotype), ["genotype", *own])
             return resume(folder, progress=False).summary
 
-    def _winner(self, search: Search, seed: int) -> str:
-        return next(row.genotype for row in self._results.rows if _is_search(row, search) and row.seed == seed)
-
-
-def _drops(genotype: str) -> bool:
-    return "dropout2d" in genotype
-
-
-def _is_search(row: Row, search: Search) -> bool:
-    return row.more["kind"] == "search" and row.case == search.name
+    def _searched(self, task: Task) -> Row:
+        """The row of the search that a task builds on."""
+        (row,) = self._there(Task("search", task.search, task.seed))
+        return row
 
 
 def repeat(plan: Plan, out: Path | None) -> Results:
@@ -171,7 +190,8 @@ def repeat(plan: Plan, out: Path | None) -> Results:
     Raises UsageError or EvoaeError in one line: see `Results`, `interface.search` and `interface.random_baseline`.
     """
     first = plan.searches[0]
-    images = prepare(resolve(first.objective, plan.settings_of(first, plan.seeds[0])), tell).images
+    # The fingerprint is that of a split, so that of one seed, whichever are asked for.
+    images = prepare(resolve(first.objective, plan.settings_of(first, 0)), tell).images
     data = str(Path(plan.data).absolute()) if Path(plan.data).is_dir() else plan.data
     setup = Setup(benchmark="reproduction", data=data, test=images.fingerprint, machine=this_machine())
     results = Results(out, setup)
@@ -186,7 +206,8 @@ def repeat(plan: Plan, out: Path | None) -> Results:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Repeat the experiments and print the tables."""
-    parser = options(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--data", required=True, help="folder of photographs")
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2), help="default 0 1 2")
     parser.add_argument("--samples", type=int, default=30, help="random architectures of the paper's protocol (30)")
@@ -204,13 +225,24 @@ def main(argv: Sequence[str] | None = None) -> None:
             n_samples=given.samples,
             settings=tuple(parsed_settings(given.config).items()),
         )
+        for folder in (given.studies, *[one for one in (given.figures, given.out and given.out.parent) if one]):
+            _make(folder)
         results = repeat(plan, given.out)
+        if given.json:
+            print(msgspec.json.encode({"setup": results.setup, "rows": results.rows}).decode())
+        else:
+            print(results.setup.machine.line() + "\n\n" + tables(results.rows, given.acceptable))
         if given.figures is not None:
             write_figures(plan, results.rows, given.figures)
-    if given.json:
-        print(msgspec.json.encode({"setup": results.setup, "rows": results.rows}).decode())
-    else:
-        print(results.setup.machine.line() + "\n\n" + tables(results.rows, given.acceptable))
+
+
+def _make(folder: Path) -> None:
+    """Raise UsageError where results of hours could not be written in the end."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written to: {error.strerror}; name another place") from error
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 The pictures are of the photographs that come with evoae's dependencies, and may be shown.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -89,7 +90,7 @@ def _fitness(rows: Sequence[Row]) -> bytes:
         found = [row.more for row in rows if row.more["kind"] == "search" and row.case == search.name]
         if found:
             axes = denoise if search.objective == "denoise" else manifold
-            _course(axes, search.name, [(one["best"], one["mean"]) for one in found], colour)
+            _course(axes, search.name, found, colour)
     for axes in (denoise, manifold):
         axes.set_xlabel("generation")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -102,9 +103,16 @@ def _fitness(rows: Sequence[Row]) -> bytes:
     return stream.getvalue()
 
 
-def _course(axes: "Axes", name: str, found: Sequence[tuple[Sequence[float], Sequence[float]]], colour: str) -> None:
-    for best, _ in found:
-        axes.plot(range(len(best)), best, color=colour, linewidth=0.8, alpha=0.4)
-    for part, style, of in ((0, "-", "best"), (1, ":", "mean")):
-        means = [fmean(values) for values in zip(*(one[part] for one in found), strict=False)]
-        axes.plot(range(len(means)), means, color=colour, linewidth=2, linestyle=style, label=f"{name}: {of}")
+def _course(axes: "Axes", name: str, found: Sequence[dict[str, Any]], colour: str) -> None:
+    """One search: `found` has the generations that evaluated anything, and what was best and mean then, per seed."""
+    for one in found:
+        axes.plot(one["generations"], one["best"], color=colour, linewidth=0.8, alpha=0.4)
+    for part, style in (("best", "-"), ("mean", ":")):
+        by_generation: defaultdict[int, list[float]] = defaultdict(list)
+        for one in found:
+            for generation, fitness in zip(one["generations"], one[part], strict=True):
+                by_generation[generation].append(fitness)
+        # Only where all seeds have a value is their mean one of the same searches.
+        points = sorted((at, fmean(values)) for at, values in by_generation.items() if len(values) == len(found))
+        if points:
+            axes.plot(*zip(*points, strict=True), color=colour, linewidth=2, linestyle=style, label=f"{name}: {part}")

@@ -5,7 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from evoae_cli.baseline.protocols import FAIR, Protocol
+from evoae_cli.baseline.protocols import FAIR, MOST_SAMPLES, Protocol
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.resolve import resolve
@@ -51,6 +51,7 @@ SEARCHES = (
 _RATIOS = ("1/4", "1/8", "1/16", "1/32", "1/64")
 """After three reductions there are codes of a 64th."""
 N_DROPOUTS = 2
+"""Modules with dropout that are trained to the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +71,13 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Raise UsageError for what cannot be."""
-        if min(self.seeds) < 0:
-            raise UsageError(f"--seeds {' '.join(map(str, self.seeds))}: a seed is a whole number of at least 0")
-        for search in self.searches:
-            resolve(search.objective, self.settings_of(search, 0))
+        if not 2 <= self.n_samples <= MOST_SAMPLES:
+            raise UsageError(f"--samples {self.n_samples} is out of range; use 2 to {MOST_SAMPLES}")
+        for search, seed in product(self.searches, self.seeds):
+            for name, _ in self.settings:
+                if name in search.settings:
+                    raise UsageError(f"--config {name}: what is repeated decides that itself; leave it out")
+            resolve(search.objective, self.settings_of(search, seed))
 
     def settings_of(self, search: Search, seed: int) -> dict[str, Any]:
         """Settings of a study."""

@@ -87,11 +87,17 @@ class Results:
         """The row of a method, if it is there. Raises UsageError if it was made with other settings."""
         key = (name, case, seed, budget_s)
         found = next((row for row in self.rows if (row.name, row.case, row.seed, row.budget_s) == key), None)
-        if found is not None and plain(found.settings) != plain(settings):
-            raise UsageError(
-                f"--out {self.path} has {name} with {_spelt(found.settings)}, not {_spelt(settings)}; name another file"
-            )
+        if found is not None:
+            self.check_settings(found, settings)
         return found
+
+    def check_settings(self, row: Row, settings: dict[str, Any]) -> None:
+        """Raise UsageError unless the row was made with these settings."""
+        if plain(row.settings) != plain(settings):
+            raise UsageError(
+                f"--out {self.path} has {row.name} with {_spelt(row.settings)}, not {_spelt(settings)}; "
+                "name another file"
+            )
 
     def add(self, row: Row) -> None:
         """Keep one more row. Raises UsageError where the file cannot be written."""
@@ -123,7 +129,7 @@ def _compared(there: Setup, here: Setup) -> list[tuple[str, str, str]]:
         machine = setup.machine
         return setup.benchmark, setup.data, setup.test, f"{machine.cpu}, {machine.cores} cores, PyTorch {machine.torch}"
 
-    return list(zip(("benchmark", "--data", "--test or --patch", "machine"), of(there), of(here), strict=True))
+    return list(zip(("benchmark", "--data", "set of images", "machine"), of(there), of(here), strict=True))
 
 
 def grouped(rows: Iterable[Row], names: Sequence[str]) -> list[list[Row]]:

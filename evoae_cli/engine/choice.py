@@ -1,10 +1,14 @@
 """The engines by their names: those that come with evoae, and how one of your own is found."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from evoae_cli.engine.rayed.options import choose_ray
-from evoae_cli.engine.wishes import Choice, Choose, Wishes
-from evoae_cli.errors import UsageError, first_line
+from evoae_cli.engine.wishes import Choice, Choose, Wishes, refuse_cluster_options
+from evoae_cli.errors import EvoaeError, UsageError, first_line
 from evoae_cli.named import named_value
 
 if TYPE_CHECKING:
@@ -15,14 +19,7 @@ if TYPE_CHECKING:
 
 def choose_local(wishes: Wishes) -> Choice:
     """The workers of this host."""
-    given = {
-        "--ray-address": wishes.ray_address,
-        "--cpus-per-task": wishes.cpus_per_task,
-        "--gpus-per-task": wishes.gpus_per_task,
-    }
-    for option, value in given.items():
-        if value is not None:
-            raise UsageError(f"{option} {value} is for a Ray cluster; add --engine ray, or leave it out")
+    refuse_cluster_options(wishes)
     return Choice(make_engine=_make_local, make_helped=_make_helped)
 
 
@@ -51,13 +48,24 @@ def chosen_engine(name: str, wishes: Wishes) -> Choice:
     choose = named_value("--engine", name, what="engine", known=ENGINES)
     if not callable(choose):
         raise UsageError(f"--engine {name} is a {type(choose).__name__}, not a function that gives a Choice")
-    try:
+    with _theirs(name):
         choice = choose(wishes)
-    except UsageError:
-        raise
-    except Exception as error:
-        # It is a person's own program, so what it raises is theirs to mend.
-        raise UsageError(f"--engine {name} fails: {type(error).__name__}: {first_line(error)}") from error
     if not isinstance(choice, Choice):
         raise UsageError(f"--engine {name} gives a {type(choice).__name__}, not a Choice")
-    return choice
+
+    def make_engine(terms: "Terms") -> "Engine":
+        with _theirs(name):
+            return choice.make_engine(terms)
+
+    return msgspec.structs.replace(choice, make_engine=make_engine)
+
+
+@contextlib.contextmanager
+def _theirs(name: str) -> Iterator[None]:
+    """Say of whatever is raised that the engine of this name fails: it is a person's own program, theirs to mend."""
+    try:
+        yield
+    except EvoaeError:
+        raise
+    except Exception as error:
+        raise UsageError(f"--engine {name} fails: {type(error).__name__}: {first_line(error)}") from error

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from evoae_cli.errors import UsageError
+
 if TYPE_CHECKING:
     from evoae_cli.engine.terms import MakeEngine
     from evoae_cli.hosts.host import Host
@@ -25,6 +27,18 @@ class Wishes(msgspec.Struct, frozen=True):
     """So many must run at once, on this machine; None: as many as there is room for."""
     is_waiting: bool = False
     """Whether evaluations only wait, and need next to no CPU and memory."""
+
+
+def refuse_cluster_options(wishes: Wishes) -> None:
+    """Raise UsageError for options that only a Ray cluster can heed."""
+    given = {
+        "--ray-address": wishes.ray_address,
+        "--cpus-per-task": wishes.cpus_per_task,
+        "--gpus-per-task": wishes.gpus_per_task,
+    }
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"{option} {value} is for a Ray cluster; add --engine ray, or leave it out")
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):

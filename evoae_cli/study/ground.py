@@ -33,6 +33,14 @@ class Ground:
     """At its beginning."""
     store: Store
     lock: StudyLock
+    is_new: bool
+
+    def leave(self, folder: Path) -> None:
+        """Give it up before anything has run there: a new study is gone, an old one free for others."""
+        self.store.close()
+        if self.is_new:
+            _remove_unfinished(folder)
+        self.lock.abandon()
 
 
 def new_ground(config: StudyConfig, folder: Path, warn: Callable[[str], None]) -> Ground:
@@ -73,7 +81,7 @@ def new_ground(config: StudyConfig, folder: Path, warn: Callable[[str], None]) -
     except BaseException:
         lock.abandon()
         raise
-    return Ground(setup, search, store, lock)
+    return Ground(setup, search, store, lock, is_new=True)
 
 
 def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, changes: Mapping[str, Any]) -> Ground:
@@ -130,7 +138,7 @@ def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, cha
             store.close()
         lock.abandon()
         raise
-    return Ground(setup, search, store, lock)
+    return Ground(setup, search, store, lock, is_new=False)
 
 
 def _check_space(config: StudyConfig, before: dict[str, list[Any]] | None) -> None:

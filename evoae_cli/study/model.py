@@ -50,6 +50,7 @@ def find_model(name: str) -> Path:
 
 def load_model(name: str | Path) -> LoadedModel:
     """Load a model from a study, its `best/`, or a folder with a model. Raises StudyError for anything else."""
+    import torch
     from safetensors import SafetensorError, safe_open
 
     from evoae_cli.genome.spaces import genotype_of
@@ -63,8 +64,13 @@ def load_model(name: str | Path) -> LoadedModel:
         with safe_open(path, framework="pt") as file:
             metadata = _metadata((file.metadata() or {}).get("evoae"), path)
             about = msgspec.convert(metadata, _Description, strict=False)
-            network = build(genotype_of(about.genotype, about.network), about.network)
-            network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118  (no dict)
+            # Without weights of its own: drawing them would move the generator of whoever trains in this process.
+            with torch.device("meta"):
+                network = build(genotype_of(about.genotype, about.network), about.network)
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (no dict)
+            # Copied, since they lie in the file.
+            own = {key: tensor.to(torch.float32, copy=True) for key, tensor in weights.items()}
+            network.load_state_dict(own, assign=True)
     except OSError as error:
         raise StudyError(f"{path} cannot be read ({error.strerror or error}); check its permissions") from error
     except (SafetensorError, RuntimeError, GenotypeError, msgspec.ValidationError) as error:

@@ -174,10 +174,10 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
     code_channels = None if ratio is None else code_channels_for(images.channels, config.reductions, ratio)
     config = msgspec.structs.replace(
         config,
-        data=None if config.data is None else _absolute(config.data),
+        data=None if config.data is None else full_name(config.data),
         pairs=None if config.pairs is None else tuple(str(plain_path(name).absolute()) for name in config.pairs),
         output=None if config.output is None else str(plain_path(config.output).absolute()),
-        data_root=None if config.data_root is None else _absolute(config.data_root),
+        data_root=None if config.data_root is None else full_name(config.data_root),
     )
     if config.precision == "auto":
         is_fast = all(bfloat16_is_fast(device) for device in chosen)
@@ -199,7 +199,7 @@ def _warn_if_correlated(images: ImageFile, warn: Callable[[str], None]) -> None:
         )
 
 
-def _absolute(name: str) -> str:
+def full_name(name: str) -> str:
     """A folder by its full path, so that a study can be resumed from anywhere; names of data sets stay as they are."""
     folder = plain_path(name)
     return str(folder.absolute()) if name not in BUILT_IN and os.path.isdir(folder) else name

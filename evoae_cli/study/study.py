@@ -84,7 +84,11 @@ class Study:
         self._store = ground.store
         self._lock = ground.lock
         self._requests = setup.requests(folder)
-        self._engine: Engine = make_engine(self._terms(runner, setup.devices))
+        try:
+            self._engine: Engine = make_engine(self._terms(runner, setup.devices))
+        except BaseException:
+            ground.leave(folder)
+            raise
         self._desk = Desk(self._engine)
         self._evolution = ground.search
         self._board = Scoreboard(folder, self.config, self._store, self._engine)

@@ -1,10 +1,26 @@
 """Wrong use of --engine, and of what belongs to a Ray cluster."""
 
-from wrong_use_kit import case
+from pathlib import Path
+
+from wrong_use_kit import Kit, case
 
 RAY = "search denoise --engine ray"
 
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "one_process.py"
+
+
+def examples_engine(kit: Kit) -> None:
+    """The file of the documents."""
+    (kit.folder / "engine_strict.py").write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+
+
 CASES = (
+    case(
+        "an engine with another's options",
+        "search denoise --engine engine_strict:choose --gpus-per-task 1",
+        *("--gpus-per-task 1", "is for a Ray cluster"),
+        prepare=examples_engine,
+    ),
     case(
         "an unknown engine",
         "search denoise --engine dask",

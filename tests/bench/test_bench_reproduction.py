@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from PIL import Image
 
@@ -18,9 +19,12 @@ def test_the_experiments_run_are_kept_and_are_told(
     photographs: Path, tiny: tuple[tuple[str, Any], ...], tmp_path: Path
 ) -> None:
     of_test = {"kernels": (1, 3), "filters": (4,), "start_from": ("dropout2d",)}
+    without = {name: value for name, value in tiny if name not in ("epochs", "final_epochs")}
     searches = (
         Search("denoise, 2 epochs", "denoise", {"epochs": 1, "final_epochs": 2}, ("one-layer",), is_as_paper=True),
-        Search("manifold, 3 reductions", "manifold", {"reductions": 3, "code_ratio": "1/8"}),
+        Search(
+            "manifold, 3 reductions", "manifold", {"reductions": 3, "code_ratio": "1/8", "epochs": 1, "final_epochs": 2}
+        ),
     )
     plan = Plan(
         data=str(photographs / "train"),
@@ -29,7 +33,7 @@ def test_the_experiments_run_are_kept_and_are_told(
         ratios=("1/16",),
         seeds=(0,),
         n_samples=2,
-        settings=tuple((dict(tiny) | of_test | {"generations": 1, "finalists": 1}).items()),
+        settings=tuple((without | of_test | {"generations": 1, "finalists": 1}).items()),
     )
     out = tmp_path / "rows.json"
     rows = repeat(plan, out).rows
@@ -92,6 +96,46 @@ def test_a_difference_over_seeds_has_its_interval_and_is_sure_where_that_leaves_
     assert "| modules of one layer | +0.00 | -1.24 to +1.24 | no | +0.50, +0.00, -0.50 |" in told
 
 
-def test_a_seed_that_is_none_is_refused(photographs: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--seeds -1"):
-        Plan(data=str(photographs / "train"), studies=tmp_path, seeds=(-1,))
+def test_what_5_epochs_bring_is_told_for_each_seed_beside_that_of_2() -> None:
+    rows = [row("search", "evolution", seed, 25.0 + 3 * seed) for seed in range(3)]
+    rows += [
+        msgspec.structs.replace(row("search", "evolution", seed, 25.2 + 3 * seed), case=SEARCHES[1].name)
+        for seed in (2, 1)
+    ]
+    assert "| PSNR on test, dB | +0.20 | +0.20 to +0.20 | yes | +0.20, +0.20 |" in tables(rows, 25.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"seeds": (0, -1)}, "-1"),
+        ({"n_samples": 1}, "--samples 1 is out of range"),
+        ({"settings": (("epochs", 4),)}, "--config epochs"),
+        ({"settings": (("population", 0),)}, "population"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_runs(
+    given: dict[str, Any], words: str, photographs: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        Plan(data=str(photographs / "train"), studies=tmp_path, **given)
+
+
+def test_studies_and_rows_of_other_settings_are_not_taken_for_these(
+    photographs: Path, tiny: tuple[tuple[str, Any], ...], tmp_path: Path
+) -> None:
+    small = tuple((dict(tiny) | {"generations": 0, "finalists": 1}).items())
+    search = Search("denoise, 2 epochs", "denoise", {})
+    plan = Plan(
+        data=str(photographs / "train"), studies=tmp_path, searches=(search,), ratios=(), seeds=(0,), settings=small
+    )
+    out = tmp_path / "rows.json"
+    repeat(plan, out)
+    other = Plan(**vars(plan) | {"settings": (*small, ("lr", 0.5))})
+    with pytest.raises(UsageError, match=r"--out .* has evolution with .*; name another file"):
+        repeat(other, out)
+    with pytest.raises(UsageError, match=r"holds a study with lr 0.001, not 0.5; delete it, or give other --studies"):
+        repeat(other, None)
+    moved = Plan(**vars(plan) | {"data": str(photographs / "val")})
+    with pytest.raises(UsageError, match=r"holds a study with data .*train, not .*val"):
+        repeat(moved, None)

@@ -41,7 +41,7 @@ def test_the_load_of_a_machine_may_change_between_runs_and_the_first_is_kept(tmp
     [
         ({"benchmark": "codes"}, "another benchmark (denoisers, not codes)"),
         ({"data": "/others"}, "another --data (/photos, not /others)"),
-        ({"test": "def"}, "another --test or --patch (abc, not def)"),
+        ({"test": "def"}, "another set of images (abc, not def)"),
         ({"machine": msgspec.structs.replace(MACHINE, cores=8)}, "another machine (Some CPU, 2 cores"),
     ],
 )
