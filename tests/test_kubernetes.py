@@ -15,7 +15,7 @@ MANIFESTS = sorted((Path(__file__).parent.parent / "docs" / "kubernetes").glob("
 VERSIONS = ("1.29", "1.33")
 # KubeRay publishes no schema in a package: the fields of its Go types (ray-operator/apis/ray/v1/rayjob_types.go,
 # raycluster_types.go) that are used here, with their types, and those that must be there.
-RAY_JOB = {"entrypoint": str, "shutdownAfterJobFinishes": bool, "rayClusterSpec": dict}
+RAY_JOB = {"backoffLimit": int, "entrypoint": str, "shutdownAfterJobFinishes": bool, "rayClusterSpec": dict}
 RAY_CLUSTER = {"rayVersion": str, "enableInTreeAutoscaling": bool, "headGroupSpec": dict, "workerGroupSpecs": list}
 HEAD_GROUP = {"rayStartParams": dict, "template": dict}
 WORKER_GROUP = HEAD_GROUP | {"groupName": str, "replicas": int, "minReplicas": int, "maxReplicas": int}
@@ -126,14 +126,20 @@ def scripts() -> list[str]:
     return [container["args"][0], script]
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_search_whose_pod_is_lost_is_gone_on_with(number: int) -> None:
+def test_both_searches_may_be_on_one_volume() -> None:
+    studies = [re.findall(r"--study (\S+)", script) for script in scripts()]
+    assert studies == [["photos"], ["photos-on-ray"]]
+
+
+@pytest.mark.parametrize(("number", "study"), [(0, "photos"), (1, "photos-on-ray")])
+def test_a_search_whose_pod_is_lost_is_gone_on_with(number: int, study: str) -> None:
     """The shell's choice between search and resume, with a stand-in for evoae that says what it was asked."""
     with tempfile.TemporaryDirectory() as folder:
         script = scripts()[number].replace("/runs/", f"{folder}/").replace("exec evoae", "exec echo")
         words = {}
         for name in ("search", "resume"):
-            words[name] = shlex.split(subprocess.run(["sh", "-c", script], capture_output=True, text=True).stdout)[0]
-            Path(folder, "photos").mkdir(exist_ok=True)
-            Path(folder, "photos", "study.db").touch()
-    assert words == {"search": "search", "resume": "resume"}
+            words[name] = shlex.split(subprocess.run(["sh", "-c", script], capture_output=True, text=True).stdout)
+            Path(folder, study).mkdir(exist_ok=True)
+            Path(folder, study, "study.db").touch()
+    assert words["search"][0] == "search"
+    assert words["resume"][:2] == ["resume", study]

@@ -77,6 +77,8 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     """Also those that drain; and not yet those that were asked for a moment ago."""
     n_workers: int = 0
     """How many workers are wanted here."""
+    n_room: int | None = None
+    """How many there is room for, where those without wait for it; None: for all."""
     helpers: tuple[HelperView, ...] = ()
     """Other hosts."""
     n_queued: int = 0
@@ -90,7 +92,8 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def n_hands(self) -> int:
         """How many tasks can run at once, here and elsewhere."""
-        return self.n_workers + sum(helper.n_workers for helper in self.helpers)
+        n_here = self.n_workers if self.n_room is None else min(self.n_workers, self.n_room)
+        return n_here + sum(helper.n_workers for helper in self.helpers)
 
 
 def check_workers(n: int) -> None:

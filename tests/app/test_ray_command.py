@@ -30,6 +30,10 @@ def test_a_search_on_ray_is_stopped_and_goes_on_here(tmp_path: Path) -> None:
     with ended(tmp_path, "show", "study", "--history", "--json") as (_, output):
         begun = json.loads(output)["history"]
     assert len(begun) >= 3
+    with closing(command(tmp_path, "resume", "study", "--engine", "ray")) as resumed:
+        assert int(resumed.line(r"^\[(\d+)/")[1]) > len(begun)
+        resumed.signal(signal.SIGINT)
+        assert resumed.end() == (130, "")
     with ended(tmp_path, "resume", "study", "--json") as (code, output):
         assert (code, json.loads(output)["state"]) == (0, "done")
     with ended(tmp_path, "show", "study", "--history", "--json") as (_, output):
@@ -49,6 +53,17 @@ def ended(folder: Path, *words: str) -> Iterator[tuple[int, str]]:
     """The exit code of a command that has ended, and what it wrote to stdout."""
     with closing(command(folder, *words)) as running:
         yield running.end()
+
+
+def test_workers_of_ray_are_measured(tmp_path: Path) -> None:
+    words = ("--simulate", "0.1", "--workers", "1", "--generations", "2", "--engine", "ray", "--json")
+    with ended(tmp_path, "scale-benchmark", *words) as (code, output):
+        assert code == 0
+        (reading,) = json.loads(output)["readings"]
+    assert (reading["mode"], reading["workers"], reading["times_one_worker"]) == ("generational", 1, 1.0)
+    # One worker cannot be faster than its waiting allows.
+    assert 0.0 < reading["rate"] < 10.0
+    assert [stretch["n"] > 0 for stretch in reading["stretches"]] == [True, True]
 
 
 def test_nobody_at_the_address_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

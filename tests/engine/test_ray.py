@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,14 +27,17 @@ from evoae_cli.engine.rayed import engine as ray_engine
 from evoae_cli.engine.rayed import options as ray_options
 from evoae_cli.engine.rayed.cluster import Cluster, Fate, _why_not, fate_of
 from evoae_cli.engine.rayed.engine import RayEngine, on_ray
-from evoae_cli.engine.rayed.inside import Inside, Orders
+from evoae_cli.engine.rayed.inside import Arrival, Inside, Orders
 from evoae_cli.engine.rayed.options import RayOptions
+from evoae_cli.engine.rayed.roster import Roster
 from evoae_cli.engine.terms import Terms
+from evoae_cli.engine.wishes import Wishes
 from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.outcome import Outcome
 from evoae_cli.study.resolve import resolve
 from evoae_cli.study.store import Store
 from evoae_cli.study.study import Study
+from evoae_cli.version import __version__
 from evoae_cli.worker.freight import kept_images
 from evoae_cli.worker.starter import Timing, WorkerSpec
 
@@ -189,6 +193,7 @@ def test_the_number_of_workers_can_be_asked_for(nodes: Any, add_node: Callable[.
         engine.submit([command(number, sleep_s=0.2) for number in range(20)])
         until(lambda: len(training_pids(engine)) == 2)
         assert sorted(worker.state for worker in engine.view().workers) == ["starting", "training", "training"]
+        assert (engine.view().n_workers, engine.view().n_hands) == (3, 2)
         engine.resize(1)
         until(lambda: len(engine.view().workers) == 1)
         assert len(collected(engine, 20)) == 20
@@ -235,10 +240,11 @@ def test_a_worker_that_never_loads_is_given_up(nodes: Any, add_node: Callable[..
 def test_a_node_that_cannot_run_a_task_gets_none_for_a_while(
     nodes: Any, add_node: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """As one whose disk is full: it would take all tasks, one after the other."""
+    """As one whose disk is full: it would take all tasks, one after the other. Its worker goes to another node."""
     add_node(num_cpus=1)
-    add_node(num_cpus=1)
-    with engine_for(nodes, tmp_path) as engine:
+    with engine_for(nodes, tmp_path, n_workers=2) as engine:
+        until(lambda: sorted(worker.state for worker in engine.view().workers) == ["idle", "starting"])
+        good = add_node(num_cpus=2).node_id
         until(lambda: [worker.state for worker in engine.view().workers] == ["idle", "idle"])
         full = {"error": "the disk is full", "error_type": "EvoaeError"}
         engine.submit([command(1, only_first_time=str(tmp_path / "once"), **full)])
@@ -247,10 +253,161 @@ def test_a_node_that_cannot_run_a_task_gets_none_for_a_while(
         assert (found[1].outcome, found[1].attempt) == (Outcome.OK, 1)
         (line,) = (line for line in engine.take_news() if "cannot run tasks" in line)
         assert re.fullmatch(r"\S+ cannot run tasks and gets none for 10 min: .*the disk is full", line)
-        until(lambda: engine.view().n_workers == 1)
+        # Though there is room on the first node.
+        until(lambda: [worker.state for worker in engine.view().workers] == ["idle", "idle"])
+        assert {hand.node for hand in engine._crew._roster.hands.values()} == {good}
         # Where no other node is left that is the end of it.
         engine.submit([command(2, **full)])
         assert collected(engine, 1)[2].is_host_failure
+
+
+def test_a_node_without_evoae_gets_no_workers(nodes: Any, add_node: Callable[..., Any], tmp_path: Path) -> None:
+    """Where none can be made, none can say where it is."""
+    # Python reads it at its start.
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['evoae_cli'] = None")
+    add_node(num_cpus=1, env_vars={"PYTHONPATH": str(tmp_path)})
+    add_node(num_cpus=1)
+    with engine_for(nodes, tmp_path) as engine:
+        lines: list[str] = []
+        until(lambda: lines.extend(engine.take_news()) or any("cannot run tasks" in line for line in lines))
+        assert re.fullmatch(
+            r"\S+ cannot run tasks and gets none for 10 min: ModuleNotFoundError: .*evoae_cli.*", lines[-1]
+        )
+        engine.submit([command(1, reply=b"elsewhere")])
+        assert collected(engine, 1)[1].payload == b"elsewhere"
+        until(lambda: engine.view().n_workers == 1)
+
+
+class Pretended(Cluster):
+    """Stands in for a Ray cluster: its actors are objects of this process, and time is what the test makes of it."""
+
+    def __init__(self, address: str = "auto") -> None:
+        super().__init__(RayOptions(address=address, gpus_per_task=0), threads=1)
+        self.now = 0.0
+        self.alive = {"good"}
+        self.n_room = 1
+        self.hire_s = 0.0
+        """How long it takes to be told of an actor; the next knock at the head then fails."""
+        self.fails_to_answer = False
+
+    def clock(self) -> float:
+        return self.now + time.monotonic()
+
+    def connect(self) -> None:
+        pass
+
+    def answers(self) -> bool:
+        failed, self.fails_to_answer = self.fails_to_answer, False
+        return not failed
+
+    def room(self, barred: Any = ()) -> int:
+        return self.n_room
+
+    def nodes(self) -> set[str]:
+        return self.alive
+
+    def described(self) -> str:
+        return "1 node with 2 CPUs"
+
+    def whereabouts(self, actor: Any) -> tuple[str, str]:
+        return "", ""
+
+    def hire(self, orders: Orders, barred: Any = ()) -> Any:
+        self.now += self.hire_s
+        self.fails_to_answer = self.hire_s > 0.0
+        return Here(orders)
+
+    def dismiss(self, actor: Any) -> None:
+        pass
+
+    def call(self, method: Any, *args: Any, then: Callable[[Any], None], group: str | None = None) -> None:
+        then(method(*args))
+
+
+class Here(Inside):
+    def arrive(self) -> Arrival:
+        return Arrival(node="good", host="here", pid=1, evoae=__version__)
+
+
+def roster_of(cluster: Pretended, folder: Path, told: list[str], n_workers: int | None = None) -> Roster:
+    terms = terms_for(folder, n_workers=n_workers)
+    return Roster(
+        terms, cluster, on_hired=lambda _: None, on_change=lambda: None, tell=told.append, clock=cluster.clock
+    )
+
+
+def test_workers_that_never_start_beside_one_that_does_are_told_of_once_and_tried_for_ever(tmp_path: Path) -> None:
+    told: list[str] = []
+    cluster = Pretended()
+    roster = roster_of(cluster, tmp_path, told, n_workers=2)
+    roster.adjust()
+    first = next(iter(roster.hands.values()))
+    roster.begin(first, "a CPU")
+    for _ in range(1100):
+        # Longer than any pause between two attempts.
+        cluster.now += 100.0
+        roster.adjust()
+        (other,) = (hand for hand in roster.hands.values() if hand is not first)
+        roster.bury(other, "evoae is missing")
+    assert told == ["3 workers in a row could not start on Ray; others are tried: evoae is missing"]
+    assert list(roster.hands.values()) == [first]
+
+
+def test_the_workers_of_a_lost_node_are_the_first_to_go(tmp_path: Path) -> None:
+    cluster = Pretended()
+    cluster.n_room = 3
+    roster = roster_of(cluster, tmp_path, [])
+    roster.adjust()
+    lost, idle, starting = roster.hands.values()
+    for hand, node in ((lost, "lost"), (idle, "good")):
+        hand.node = node
+        roster.begin(hand, "a CPU")
+    cluster.n_room = 2
+    roster.adjust()
+    assert list(roster.hands.values()) == [idle, starting]
+    cluster.n_room = 1
+    roster.adjust()
+    assert list(roster.hands.values()) == [idle]
+
+
+def test_a_need_that_can_never_be_met_ends_the_search(tmp_path: Path) -> None:
+    """On a Ray of evoae's own no node will come; elsewhere one may."""
+    told: list[str] = []
+    waiting, own = Pretended(), Pretended("local")
+    waiting.n_room = own.n_room = 0
+    line = "Ray has no room for a worker, which needs 1 CPU and 1 GiB of memory: it has 1 node with 2 CPUs; "
+    roster_of(waiting, tmp_path, told).adjust()
+    assert told == [f"{line}waiting for nodes"]
+    remedy = "make room, ask for less, or give the --ray-address of a larger cluster"
+    with RayEngine(terms_for(tmp_path), own) as engine, pytest.raises(UsageError, match=f"^{line}{remedy}$"):
+        collected(engine, 1)
+
+
+def test_one_knock_that_fails_after_a_time_without_any_does_not_end_the_search(tmp_path: Path) -> None:
+    cluster = Pretended()
+    cluster.hire_s = 2 * crew.UNREACHABLE_S
+    with RayEngine(terms_for(tmp_path), cluster, clock=cluster.clock) as engine:
+        until(lambda: cluster.now and not cluster.fails_to_answer)
+        engine.submit([command(1, reply=b"done")])
+        assert collected(engine, 1)[1].payload == b"done"
+
+
+@pytest.mark.parametrize("version", ["1.13.0", "2.48.0", "2.49.0", "2.100.1", "3.0.0.dev0"])
+def test_a_ray_that_is_too_old_is_told_in_one_line(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_options, "version", lambda name: version)
+    if version in ("1.13.0", "2.48.0"):
+        line = f"--engine ray needs Ray 2.49 or newer, and {version} is installed; get a newer one"
+        with pytest.raises(UsageError, match=f"^{re.escape(line)}"):
+            ray_options.ray_options(Wishes())
+    else:
+        ray_options.ray_options(Wishes())
+
+
+def test_a_ray_that_cannot_be_loaded_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As where a library of its is missing.
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r"^--engine ray: Ray cannot be loaded \([^\n]+\); install it again$"):
+        Cluster(RayOptions(), threads=1).connect()
 
 
 def test_a_worker_that_ray_ends_to_save_its_node_s_memory_has_run_out_of_it(
@@ -385,7 +542,7 @@ def test_needs_are_counted_node_by_node(nodes: Any, add_node: Callable[..., Any]
         cluster = Cluster(options, threads=1)
         cluster.connect()
         try:
-            until(lambda cluster=cluster: cluster.described() == "3 nodes with 6 CPUs and 1 GPU")
+            until(lambda cluster=cluster: cluster.described().startswith("3 nodes with 6 CPUs, 1 GPU and "))
             assert (cluster.room(), str(cluster.needs)) == (n, f"{words} and 1 GiB of memory")
             cluster.needs = msgspec.structs.replace(cluster.needs, memory=0)
             assert str(cluster.needs) == " and ".join(words.rsplit(", ", 1))

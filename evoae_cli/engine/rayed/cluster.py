@@ -1,6 +1,8 @@
 """All that is asked of Ray itself, and nothing else: what it says and raises ends here."""
 
+import contextlib
 import logging
+import math
 import os
 import socket
 import warnings
@@ -41,13 +43,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes."""
 
     def __str__(self) -> str:
-        parts = [
-            f"{self.cpus:g} CPU{'s' * (self.cpus != 1)}",
-            f"{self.gpus:g} GPU" if self.gpus else "",
-            f"{self.memory / 2**30:g} GiB of memory" if self.memory else "",
-        ]
-        *others, last = filter(None, parts)
-        return f"{', '.join(others)} and {last}" if others else last
+        return _amounts(self.cpus, self.gpus, self.memory)
 
 
 class Fate(msgspec.Struct, frozen=True):
@@ -71,6 +67,11 @@ class Cluster:
         self._remote: Any = None
         self._head = ("", 0)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a Ray of evoae's own, on this machine, which never gets other nodes."""
+        return self._address == LOCAL
+
     def connect(self) -> None:
         """Join the cluster, or start one here, and settle what a worker needs. Raises UsageError where none is."""
         check_answers(self._address)
@@ -78,9 +79,9 @@ class Cluster:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import ray
-
             try:
+                import ray
+
                 # Ray means by `local` what is meant here: one of its own, though another may run on this machine.
                 ray.init(
                     address=self._address,
@@ -89,6 +90,8 @@ class Cluster:
                     include_dashboard=False if self._address == LOCAL else None,
                     namespace="evoae",
                 )
+            except ImportError as error:
+                raise UsageError(f"--engine ray: Ray cannot be loaded ({_why_not(error)}); install it again") from error
             except Exception as error:
                 raise UsageError(f"--ray-address {self._address}: {_why_not(error)}") from error
         self._ray = ray
@@ -136,23 +139,37 @@ class Cluster:
         return n
 
     def described(self) -> str:
-        """What the cluster has, for people: `2 nodes with 8 CPUs and 1 GPU`."""
+        """What the cluster has, for people: `2 nodes with 8 CPUs, 1 GPU and 30.5 GiB of memory`."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        n_cpus, n_gpus = (sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU"))
-        return (
-            f"{len(nodes)} node{'s' * (len(nodes) != 1)} with {n_cpus:g} CPU{'s' * (n_cpus != 1)}"
-            f"{f' and {n_gpus:g} GPU' if n_gpus else ''}{'s' * (n_gpus > 1)}"
-        )
+        cpus, gpus, memory = (sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU", "memory"))
+        return f"{len(nodes)} node{'s' * (len(nodes) != 1)} with {_amounts(cpus, gpus, memory)}"
+
+    def nodes(self) -> set[str]:
+        """The nodes that are there, as Ray names them."""
+        return {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
+
+    def whereabouts(self, actor: Any) -> tuple[str, str]:
+        """The node of an actor that cannot tell it, as Ray names it, and its host; empty where Ray does not know.
+
+        There is no public way without Ray's dashboard, and what is private may change.
+        """
+        with contextlib.suppress(AttributeError, KeyError, TypeError):
+            found = self._ray._private.state.actors(actor._actor_id.hex())["Address"]["NodeID"]
+            for node in self._ray.nodes():
+                if node["NodeID"] == found:
+                    return found, node["NodeManagerHostname"]
+        return "", ""
 
     def hire(self, orders: Orders, barred: Collection[str] = ()) -> Any:
         """An actor that waits for room, on a node that is not `barred`. Ray never restarts it: evoae does that."""
+        elsewhere = {"label_selector": {_NODE: f"!in({','.join(sorted(barred))})"}} if barred else {}
         return self._remote.options(
             num_cpus=self.needs.cpus,
             num_gpus=self.needs.gpus,
             memory=self.needs.memory,
             max_restarts=0,
             max_task_retries=0,
-            label_selector={_NODE: f"!in({','.join(sorted(barred))})"} if barred else None,
+            **elsewhere,
         ).remote(orders)
 
     def dismiss(self, actor: Any) -> None:
@@ -182,6 +199,17 @@ class Cluster:
                 f"Ray's object store has no room for the images ({content.nbytes / 1e9:.1f} GB), which its nodes lack; "
                 "give Ray more of it (ray start --object-store-memory), or room for temporary files on this host"
             ) from error
+
+
+def _amounts(cpus: float, gpus: float, memory: float) -> str:
+    """For people: `2 CPUs, 1 GPU and 1 GiB of memory`, which is never more than there is."""
+    parts = [
+        f"{cpus:g} CPU{'s' * (cpus != 1)}",
+        f"{gpus:g} GPU{'s' * (gpus > 1)}" if gpus else "",
+        f"{math.floor(memory / 2**30 * 10) / 10:g} GiB of memory" if memory else "",
+    ]
+    *others, last = filter(None, parts)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _hush(ray: Any) -> None:

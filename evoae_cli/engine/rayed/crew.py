@@ -103,6 +103,11 @@ class Crew:
         """How many workers there are to be."""
         return self._roster.n_wanted
 
+    @property
+    def n_room(self) -> int:
+        """How many the cluster has room for, at least 1."""
+        return self._roster.n_room
+
     def view(self) -> tuple[WorkerView, ...]:
         """All workers at this moment."""
         now = self._clock()
@@ -138,7 +143,6 @@ class Crew:
         now = self._clock()
         if (gap_s := now - begun_at) > patience_s + LOOK_S:
             self.paused_s += gap_s
-            self._answered_at += gap_s
             self._excuse(gap_s)
         if (busy_s := begun_at - self._heard_at) > LOOK_S:
             # A slow disk, or a cluster that takes its time.
@@ -151,7 +155,8 @@ class Crew:
             do()
 
     def _excuse(self, gap_s: float) -> None:
-        """Let nobody be late for a time in which this loop could hear nobody."""
+        """Let nobody be late for a time in which this loop could hear nobody, the head of the cluster included."""
+        self._answered_at += gap_s
         self._broker.extend(gap_s)
         for hand in self._roster.hands.values():
             hand.asked_at += gap_s
@@ -239,6 +244,7 @@ class Crew:
             self._roster.bury(hand, fate_of(found).reason)
             return
         hand.arrival = arrival = found
+        hand.node, hand.host = arrival.node, arrival.host
         if arrival.evoae != __version__:
             reason = f"it has evoae {arrival.evoae}, and this host {__version__}"
             if self._roster.bar(hand, reason):

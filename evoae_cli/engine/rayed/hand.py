@@ -18,6 +18,10 @@ class Hand:
         self.state: WorkerState = "starting"
         self.arrival: Arrival | None = None
         """None while it waits for room."""
+        self.node = ""
+        """The node that it is on, as Ray names it; empty while that is not known."""
+        self.host = ""
+        """The same for people."""
         self.hardware = ""
         self.is_ready_by = math.inf
         """When it must have loaded."""
@@ -29,16 +33,6 @@ class Hand:
         self.progress = 0.0
         self.asked_at = math.inf
         """When the pulse was asked for that has not come; infinite where none is on its way."""
-
-    @property
-    def node(self) -> str:
-        """The node that it is on, as Ray names it; empty while it waits for room."""
-        return "" if self.arrival is None else self.arrival.node
-
-    @property
-    def host(self) -> str:
-        """The same for people."""
-        return "" if self.arrival is None else self.arrival.host
 
     def view(self, device: str, now: float) -> WorkerView:
         """The worker as people see it."""

@@ -1,7 +1,9 @@
 """What a user says of Ray. Free of all that takes time to load, until the engine is made."""
 
 import contextlib
+import re
 import socket
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from evoae_cli.engine.protocol import Engine
     from evoae_cli.engine.terms import Terms
 
+_OLDEST = (2, 49)
+"""The first Ray in which an actor can be kept off a node by its label."""
 _PATIENCE_S = 10.0
 _LEAST, _MOST_CPUS = 0.0001, 1024
 """What Ray can set aside."""
@@ -55,8 +59,7 @@ def choose_ray(wishes: Wishes) -> Choice:
 def ray_options(wishes: Wishes) -> RayOptions:
     """What is asked of Ray. Raises UsageError for what cannot be."""
     address, cpus, gpus = wishes.ray_address, wishes.cpus_per_task, wishes.gpus_per_task
-    if find_spec("ray") is None:
-        raise UsageError("--engine ray needs Ray, which is not installed; get it with: pip install 'evoae[ray]'")
+    _check_installed()
     if address is not None and "://" in address:
         raise UsageError(
             f"--ray-address {address} is Ray's client, which cannot be used; run evoae on a node of the cluster, "
@@ -88,6 +91,22 @@ def ray_options(wishes: Wishes) -> RayOptions:
         check_answers(address)
     memory = 0 if wishes.is_waiting else MEMORY
     return RayOptions(address=address or LOCAL, cpus_per_task=cpus, gpus_per_task=gpus, memory_per_task=memory)
+
+
+def _check_installed() -> None:
+    """Raise UsageError where Ray is missing, or too old."""
+    if find_spec("ray") is None:
+        raise UsageError("--engine ray needs Ray, which is not installed; get it with: pip install 'evoae[ray]'")
+    # One that was not installed as a package has no version, and may be usable all the same.
+    with contextlib.suppress(PackageNotFoundError):
+        found = version("ray")
+        numbers = re.match(r"(\d+)\.(\d+)", found)
+        if numbers and tuple(map(int, numbers.groups())) < _OLDEST:
+            needed = ".".join(map(str, _OLDEST))
+            raise UsageError(
+                f"--engine ray needs Ray {needed} or newer, and {found} is installed; get a newer one, on all nodes of "
+                "the cluster, with: pip install --upgrade 'evoae[ray]'"
+            )
 
 
 def check_answers(address: str) -> None:

@@ -3,13 +3,13 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from evoae_cli.engine.rayed.cluster import Cluster
 from evoae_cli.engine.rayed.hand import Hand
 from evoae_cli.engine.rayed.inside import Orders
 from evoae_cli.engine.terms import Terms
-from evoae_cli.errors import EvoaeError
+from evoae_cli.errors import EvoaeError, UsageError
 
 MAX_FRUITLESS = 3
 """Actors in a row, for each worker that is wanted, that may die before they have loaded, before all is given up."""
@@ -19,7 +19,8 @@ _MOST_BURIED = 2
 """Actors in a row that may die so on one node before others are tried alone."""
 _FOR_RUNNERS = "EVOAE_BENCH_"
 """Variables so named tell runners what to do, and go wherever these are."""
-_LONGEST_PAUSE_S = 60.0
+_MOST_DOUBLINGS = 6
+"""Of the second between attempts that all fail."""
 
 
 class Roster:
@@ -65,6 +66,11 @@ class Roster:
         return self.n_asked if self.n_asked is not None else self._n_room
 
     @property
+    def n_room(self) -> int:
+        """How many the cluster has room for; 1 where it has none, since one is waited for."""
+        return self._n_room
+
+    @property
     def device(self) -> str:
         """What an actor computes on: Ray shows it only the GPUs that it has."""
         return "cuda:0" if self._cluster.needs.gpus else "cpu"
@@ -78,12 +84,9 @@ class Roster:
             if hand.node in self._barred_until:
                 self._let_go(hand)
         staying = [hand for hand in self.hands.values() if hand.state != "draining"]
-        # First those that are not there yet, then those that have nothing to do; in each case the latest first.
-        rank = {"starting": 0, "idle": 1}
-        staying.reverse()
-        surplus = sorted(staying, key=lambda hand: rank.get(hand.state, 2))
-        for hand in surplus[: max(0, len(staying) - self.n_wanted)]:
-            self._let_go(hand)
+        if len(staying) > self.n_wanted:
+            for hand in self._expendable(staying)[: len(staying) - self.n_wanted]:
+                self._let_go(hand)
         if now >= self._hire_at:
             for _ in range(self.n_wanted - len(staying)):
                 self._hire(now)
@@ -111,6 +114,9 @@ class Roster:
 
     def bury(self, hand: Hand, reason: str) -> None:
         """An actor has died before it had loaded. Raises EvoaeError where that is so again and again."""
+        if not hand.node and self._cluster.answers():
+            # It could not be made there, as where evoae is missing, and so has not told where it is.
+            hand.node, hand.host = self._cluster.whereabouts(hand.actor)
         if hand.node:
             self._n_buried[hand.node] += 1
             # It would be chosen again and again, since nothing runs there.
@@ -122,8 +128,10 @@ class Roster:
         is_hopeless = self._n_fruitless >= MAX_FRUITLESS * self.n_wanted
         if is_hopeless and all(each.state == "starting" for each in self.hands.values()):
             raise EvoaeError(f"no worker can start on Ray; attempt {self._n_fruitless}: {reason}")
+        if self._n_fruitless == MAX_FRUITLESS:
+            self._tell(f"{MAX_FRUITLESS} workers in a row could not start on Ray; others are tried: {reason}")
         if self._n_fruitless >= MAX_FRUITLESS:
-            self._hire_at = self._clock() + min(_LONGEST_PAUSE_S, 2.0 ** (self._n_fruitless - MAX_FRUITLESS))
+            self._hire_at = self._clock() + 2.0 ** min(self._n_fruitless - MAX_FRUITLESS, _MOST_DOUBLINGS)
 
     def begin(self, hand: Hand, hardware: str) -> None:
         """An actor has loaded."""
@@ -133,14 +141,28 @@ class Roster:
 
     def _see(self, room: int) -> None:
         if not room and not self._is_short:
-            self._tell(
-                f"Ray has no room for a worker, which needs {self._cluster.needs}: it has {self._cluster.described()}; "
-                "waiting for nodes"
+            line = (
+                f"Ray has no room for a worker, which needs {self._cluster.needs}: it has {self._cluster.described()}"
             )
+            if self._cluster.is_own and not self._barred_until:
+                # No node will ever come.
+                raise UsageError(f"{line}; make room, ask for less, or give the --ray-address of a larger cluster")
+            self._tell(f"{line}; waiting for nodes")
         self._is_short = not room
         if self._n_room != max(1, room):
             self._n_room = max(1, room)
             self._on_change()
+
+    def _expendable(self, hands: Sequence[Hand]) -> list[Hand]:
+        """The same in the order in which they are let go.
+
+        First those whose node is lost, which Ray may tell of them only later; then those that are not there yet, and
+        those that have nothing to do; in each case the latest first.
+        """
+        nodes = self._cluster.nodes()
+        rank = {"starting": 0, "idle": 1}
+        latest_first = hands[::-1]
+        return sorted(latest_first, key=lambda hand: (not hand.node or hand.node in nodes, rank.get(hand.state, 2)))
 
     def _let_go(self, hand: Hand) -> None:
         """End an actor, when it has finished what it runs."""
