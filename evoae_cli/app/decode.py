@@ -91,13 +91,11 @@ def targets_of(file: "CodeFile", output: Path) -> list[Path]:
 
 def _check(file: "CodeFile", targets: list[Path], *, is_forced: bool) -> None:
     """Raise UsageError, before anything is written, unless all `targets` can be."""
-    import numpy as np
-
     from evoae_cli.applying.pixels import check_holds
 
     try:
         for image, target in zip(file.images, targets, strict=True):
-            check_holds(target, np.empty((1, 1, image.shape[2]), image.depth))
+            check_holds(target, image.shape, image.depth)
             if target.is_dir():
                 raise UsageError(f"{target} is a folder; choose another folder for -o")
             _check_folder(target.parent)

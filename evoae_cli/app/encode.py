@@ -66,17 +66,17 @@ def encode(
         from evoae_cli.study.model import load_model
 
         loaded = load_model(folder)
-    coded, failed = [], []
+    coded: list[CodedImage] = []
+    failed: list[EvoaeError] = []
     with counting(show, "encoding", len(images)) as count:
         for name, path in images.items():
             try:
                 coded.append(_coded(loaded, name, path, side, is_scaled=size is not None))
-            except ImageError as error:
-                failed.append(str(error))
+            except EvoaeError as error:
+                failed.append(error)
             count()
     if not coded:
-        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise ImageError(f"no image could be encoded: {failed[0]}{more}" if more else failed[0])
+        raise _none_coded(failed)
     for reason in failed:
         show.warn(f"left out: {reason}")
     content = to_npz(CodeFile(coded, fingerprint(loaded)), n_bits or FULL_BITS)
@@ -101,6 +101,13 @@ def whole(option: str, text: str | None, most: int) -> int | None:
     return number
 
 
+def _none_coded(failed: list[EvoaeError]) -> EvoaeError:
+    """What to raise where nothing came of any image: their fault, or, where memory was short for one, not theirs."""
+    kind = ImageError if all(isinstance(error, ImageError) for error in failed) else EvoaeError
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    return kind(f"no image could be encoded: {failed[0]}{more}" if more else str(failed[0]))
+
+
 def _coded(loaded: "LoadedModel", name: str, path: Path, side: int | None, *, is_scaled: bool) -> "CodedImage":
     from evoae_cli.applying.codefile import CodedImage
     from evoae_cli.applying.codes import encode_array
@@ -112,8 +119,8 @@ def _coded(loaded: "LoadedModel", name: str, path: Path, side: int | None, *, is
         if side is not None:
             pixels = (scaled if is_scaled else centre)(pixels, side)
         code = encode_array(loaded, pixels)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
+    except EvoaeError as error:
+        raise type(error)(f"{path}: {error}") from None
     height, width, n_channels = pixels.shape
     return CodedImage(name, code, (height, width, n_channels), pixels.dtype.name)
 

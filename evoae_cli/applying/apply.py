@@ -44,6 +44,12 @@ class Scale:
         middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
         return np.asarray(signal * half + middle, dtype=np.float32)
 
+    def for_channels(self, n: int) -> "Scale":
+        """The scale of an image of `n` channels: of grey in a colour model the mean, as the mean is what comes back."""
+        if n > 1 or len(self.low) == 1:
+            return self
+        return Scale(self.low.mean(keepdims=True), self.high.mean(keepdims=True))
+
 
 def denoise_array(
     model: "LoadedModel",
@@ -146,24 +152,51 @@ def scale_for(metadata: dict[str, Any], image: Pixels) -> Scale:
     """The values of `image` that mean -1 and 1 to the model.
 
     A model trained on other integers than the image's is scaled by the depths (255 to 65535); a floating-point image
-    goes through such a model on the scale 0..1. Raises ImageError for a floating-point image beyond that.
+    goes through such a model on the scale 0..1. Raises ImageError for a floating-point image beyond that, and for an
+    integer image that lies far outside what a model of floating-point images was trained on.
     """
-    trained = metadata["pixels"]
-    low, high = (np.asarray(trained[key], dtype=np.float64) for key in ("low", "high"))
-    depths = {"uint8": 255.0, "uint16": 65535.0}
-    ours, theirs = depths.get(image.dtype.name), depths.get(trained["dtype"])
-    if ours is None and image.dtype.kind != "f":
-        raise ImageError(f"pixels of type {image.dtype} are not understood; convert to uint8, uint16 or float32")
-    if theirs is None:
-        return Scale(low, high)
-    if ours is None:
-        if image.min() < 0 or image.max() > 1:
+    scale, trained = scale_of(metadata, image.dtype), metadata["pixels"]
+    is_float = image.dtype.kind == "f"
+    if trained["dtype"] in _DEPTHS:
+        if is_float and (image.min() < 0 or image.max() > 1):
             raise ImageError(
                 f"the image holds {image.min():g} to {image.max():g}; this model was trained on {trained['dtype']}: "
                 f"convert the image to {trained['dtype']}, or scale it to 0..1"
             )
-        ours = 1.0
-    return Scale(low * ours / theirs, high * ours / theirs)
+    elif not is_float and _is_far_outside(image, scale):
+        raise ImageError(
+            f"the image holds {image.min()} to {image.max()} in {image.dtype}; this model was trained on "
+            f"{trained['dtype']} from {scale.low.min():g} to {scale.high.max():g}: convert the image to that"
+        )
+    return scale
+
+
+def scale_of(metadata: dict[str, Any], depth: np.dtype[Any]) -> Scale:
+    """The values in an image of this depth that mean -1 and 1 to the model. Raises ImageError for other depths."""
+    trained = metadata["pixels"]
+    low, high = (np.asarray(trained[key], dtype=np.float64) for key in ("low", "high"))
+    if depth.name not in _DEPTHS and depth.kind != "f":
+        raise ImageError(f"pixels of type {depth} are not understood; convert to uint8, uint16 or float32")
+    if trained["dtype"] not in _DEPTHS:
+        return Scale(low, high)
+    share = _DEPTHS.get(depth.name, 1.0) / _DEPTHS[trained["dtype"]]
+    return Scale(low * share, high * share)
+
+
+_DEPTHS = {"uint8": 255.0, "uint16": 65535.0}
+"""White, of integers."""
+_MOST_FAR = 0.001
+"""Share of the values that may be far outside: some pixels of a sensor always read as white."""
+
+
+def _is_far_outside(image: Pixels, scale: Scale) -> bool:
+    """Whether more than a few values lie beyond the limits of the scale by more than the limits lie apart."""
+    low, high = float(scale.low.min()), float(scale.high.max())
+    least, most = 2 * low - high, 2 * high - low
+    if image.min() >= least and image.max() <= most:
+        return False
+    n_far = np.count_nonzero(image < least) + np.count_nonzero(image > most)
+    return bool(n_far > _MOST_FAR * image.size)
 
 
 def as_dtype(values: Pixels, dtype: np.dtype[Any]) -> Pixels:

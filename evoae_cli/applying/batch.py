@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.applying.apply import TILE, Scale, as_dtype, check_channels, cleaned, scale_for
-from evoae_cli.applying.carried import carried_by
+from evoae_cli.applying.apply import TILE, as_dtype, check_channels, cleaned, scale_for
+from evoae_cli.applying.carried import TIFF, carried_by, turned
 from evoae_cli.applying.inputs import Job, plan
 from evoae_cli.applying.noisecheck import Reading, Trained, fits, read_noise, trained_noise, verdict
 from evoae_cli.applying.pixels import check_holds, holds_alpha, write_pixels
-from evoae_cli.applying.stackfile import check_holds_stack, writing_stack
+from evoae_cli.applying.stackfile import writing_stack
 from evoae_cli.applying.stacks import Place, Stack, open_stack
 from evoae_cli.applying.tryout import AddedNoise, Figures, figures, mean
 from evoae_cli.errors import EvoaeError, StudyError
@@ -142,13 +142,18 @@ def _run(work: Work, job: Job, tell: Callable[[float], None]) -> FileResult:
 
 def _run_picture(work: Work, job: Job, tell: Callable[[float], None]) -> FileResult:
     # An array cannot say how to turn it.
-    pixels = read_image(job.source, is_upright=job.target is not None and job.target.suffix.lower() == ".npy")
+    is_upright = job.target is not None and job.target.suffix.lower() == ".npy"
+    pixels = read_image(job.source, is_upright=is_upright)
     check_channels(work.model, pixels.shape[2])
     if job.target is None:
         _, reading, found = _clean_plane(work, pixels, job.name, (), tell)
         return _judged(work, FileResult(job.source, None, figures=found), [reading])
-    check_holds(job.target, pixels)
+    height, width, n_channels = pixels.shape
+    check_holds(job.target, (height, width, n_channels), pixels.dtype)
     carried = carried_by(job.source, pixels)
+    if is_upright and job.source.suffix.lower() in TIFF:
+        # Which the reader leaves as they are stored.
+        pixels = turned(pixels, carried)
     output, reading, found = _clean_plane(work, pixels, job.name, (), tell)
     write_pixels(job.target, output, carried)
     has_lost_alpha = carried.has_lost_alpha or (carried.alpha is not None and not holds_alpha(job.target, pixels))
@@ -165,11 +170,12 @@ def _run_stack(work: Work, job: Job, stack: Stack, tell: Callable[[float], None]
     found: list[Figures] = []
     target = job.target
     is_flat = target is not None and len(places) == 1 and target.suffix.lower() in _FLAT_ONLY
-    if target is not None and not is_flat:
-        check_holds_stack(target, stack)
     output: AbstractContextManager[Callable[[Place, Pixels], None]] = nullcontext(lambda place, plane: None)
-    if target is not None:
-        output = _writing_flat(target) if is_flat else writing_stack(target, stack)
+    if target is not None and is_flat:
+        check_holds(target, stack.plane_shape, stack.dtype)
+        output = _writing_flat(target, stack)
+    elif target is not None:
+        output = writing_stack(target, stack)
     with output as put:
         for number, place in enumerate(places):
 
@@ -189,9 +195,9 @@ _FLAT_ONLY = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @contextmanager
-def _writing_flat(target: Path) -> Iterator[Callable[[Place, Pixels], None]]:
+def _writing_flat(target: Path, stack: Stack) -> Iterator[Callable[[Place, Pixels], None]]:
     """For a stack of one plane that becomes a picture."""
-    yield lambda place, plane: write_pixels(target, plane)
+    yield lambda place, plane: write_pixels(target, plane, stack.description.carried)
 
 
 def _clean_plane(
@@ -203,20 +209,15 @@ def _clean_plane(
     if work.noise is None:
         reading = read_noise(pixels, scale.to_signal) if is_read else None
         return cleaned(work.model, pixels, scale, work.tile, tell, views=work.views), reading, None
-    # Noise is not clipped and goes straight into the network, as in training.
-    clean = scale.to_signal(pixels)
+    # Noise is drawn for the channels that the image has: grey goes through a colour model as three equal channels.
+    own = scale.for_channels(pixels.shape[2])
+    clean = own.to_signal(pixels)
     noisy = work.noise.added(clean, name, *place)
-    output = cleaned(work.model, noisy, _SIGNAL, work.tile, tell, views=work.views)
-    values = scale.to_values(output)
-    if values.shape != pixels.shape:
-        # Grey became three equal channels.
-        values = values.mean(axis=2, keepdims=True)
-    reading = read_noise(noisy, _SIGNAL.to_signal) if is_read else None
-    return as_dtype(values, pixels.dtype), reading, figures(clean, noisy, output)
-
-
-_SIGNAL = Scale(np.array([-1.0]), np.array([1.0]))
-"""Of what is on the model's scale already."""
+    # It is not clipped, and not rounded to the image's depth, as in training.
+    values = own.to_values(noisy)
+    output = cleaned(work.model, values, scale, work.tile, tell, views=work.views)
+    reading = read_noise(values, scale.to_signal) if is_read else None
+    return as_dtype(output, pixels.dtype), reading, figures(clean, noisy, own.to_signal(output))
 
 
 def _judged(work: Work, result: FileResult, readings: Sequence[Reading | None]) -> FileResult:

@@ -107,7 +107,6 @@ def _of_tiff(path: Path, pixels: Pixels) -> Carried:
             alpha = None
         return replace(
             of_page,
-            dpi=_tiff_dpi({tag.code: tag.value for tag in page.tags}),
             alpha=alpha,
             is_premultiplied=alphas == [tifffile.EXTRASAMPLE.ASSOCALPHA],
             has_lost_alpha=bool(alphas) and alpha is None,
@@ -115,7 +114,7 @@ def _of_tiff(path: Path, pixels: Pixels) -> Carried:
 
 
 def carried_by_page(page: Any, *, is_stored: bool = True) -> Carried:
-    """Texts, profile and, unless its pixels are turned when they are read, the way up of a page of a TIFF file."""
+    """Texts, profile, resolution and, unless its pixels are turned when read, the way up of a page of a TIFF file."""
     from PIL.Image import Exif
     from tifffile import PHOTOMETRIC
 
@@ -131,6 +130,7 @@ def carried_by_page(page: Any, *, is_stored: bool = True) -> Carried:
     return Carried(
         exif=exif.tobytes().removeprefix(_PREFIX) if len(exif) else b"",
         icc=bytes(icc) if icc and page.photometric != PHOTOMETRIC.SEPARATED else b"",
+        dpi=_tiff_dpi(tags),
     )
 
 
@@ -154,6 +154,27 @@ def _tiff_dpi(tags: dict[int, Any]) -> tuple[float, float] | None:
         scale = {2: 1.0, 3: 2.54}[int(tags.get(296, 2))]
         return _dpi((across * scale, down * scale))
     return None
+
+
+def turned(pixels: Pixels, carried: Carried) -> Pixels:
+    """Stored pixels [H, W, C] as they are to be seen, by the orientation that is carried (TIFF 6.0, Orientation)."""
+    match _parsed(carried.exif).get(_ORIENTATION, 1):
+        case 2:
+            return pixels[:, ::-1]
+        case 3:
+            return pixels[::-1, ::-1]
+        case 4:
+            return pixels[::-1]
+        case 5:
+            return pixels.swapaxes(0, 1)
+        case 6:
+            return np.rot90(pixels, 3)
+        case 7:
+            return pixels[::-1, ::-1].swapaxes(0, 1)
+        case 8:
+            return np.rot90(pixels)
+        case _:
+            return pixels
 
 
 def exif_for_jpeg(carried: Carried) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.applying.apply import Scale, as_dtype, channels_of, memory_told, scale_for
+from evoae_cli.applying.apply import Scale, as_dtype, channels_of, memory_told, scale_for, scale_of
 from evoae_cli.errors import ImageError, StudyError
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def decode_array(
             batch = torch.from_numpy(np.ascontiguousarray(part))[None].to(_device(network))
             image = _piecewise(network.decode, batch, network, tile, before=1, after=network.step)
             images.append(image[0].permute(1, 2, 0).cpu().numpy())  # [H, W, C]
-    # What a depth means to the model does not depend on the pixels, as long as they lie within it.
-    scale = scale_for(model.metadata, np.zeros((1, 1, 1), depth))
+    scale = scale_of(model.metadata, depth)
     joined = scale.to_values(np.concatenate([image[: wanted[0], : wanted[1]] for image in images], axis=2))
     if joined.shape[2] != n_wanted:
         # Grey, which went in as three equal channels.

@@ -94,19 +94,29 @@ def fits(reading: Reading, trained: Trained) -> bool:
     """
     if np.isnan(reading.std):
         return True
+    least, most = _limits(reading, trained)
+    return least <= reading.std <= most
+
+
+def _limits(reading: Reading, trained: Trained) -> tuple[float, float]:
+    """The least and the most that a fitting image reads as: see `fits`."""
     if reading.is_clipped:
         least = _LEAST_CLIPPED * _clipped(trained.low)
         most = np.sqrt(_clipped(trained.high) * _clipped(2 * trained.high))
     else:
         least, most = _LEAST * trained.low, np.sqrt(2) * trained.high
-    return bool(least <= reading.std <= np.hypot(most, _TEXTURE))
+    return float(least), float(np.hypot(most, _TEXTURE))
 
 
 def verdict(reading: Reading, trained: Trained) -> str:
     """What to say of an image that does not fit, after its name."""
-    than = "less" if reading.std < trained.low else "more"
+    than = "less" if reading.std < _limits(reading, trained)[0] else "more"
+    cut = ""
+    if than == "more" and reading.std <= trained.high:
+        # Only strong noise that was cut off is more than the trained, and reads as less.
+        cut = f", which cut off at black and white reads as {_clipped(trained.high):.2g} or less"
     return (
-        f"its noise reads as {reading.std:.2g} on the 0..255 scale; this model was trained for {trained}. "
+        f"its noise reads as {reading.std:.2g} on the 0..255 scale; this model was trained for {trained}{cut}. "
         f"With {than} noise than that the result may be {'blurred' if than == 'less' else 'noisy'}"
     )
 

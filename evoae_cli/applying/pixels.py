@@ -20,6 +20,8 @@ Pixels = npt.NDArray[Any]
 
 _JPEG = (".jpg", ".jpeg")
 SUFFIXES = (".png", *_JPEG, ".webp", *TIFF, ".npy")
+_LONGEST = {".webp": 16_383, **dict.fromkeys(_JPEG, 65_500)}
+"""Pixels along a side: WEBP_MAX_DIMENSION of libwebp, and JPEG_MAX_DIMENSION of libjpeg."""
 
 
 def check_suffix(path: Path) -> None:
@@ -28,17 +30,23 @@ def check_suffix(path: Path) -> None:
         raise ImageError(f"{path}: the ending {path.suffix!r} is not known; use {', '.join(SUFFIXES)}")
 
 
-def check_holds(path: Path, pixels: Pixels) -> None:
-    """Raise ImageError if the format of `path` cannot hold the depth and channels of `pixels` ([H, W, C])."""
+def check_holds(path: Path, shape: tuple[int, int, int], dtype: npt.DTypeLike) -> None:
+    """Raise ImageError if the format of `path` cannot hold the depth, channels and sides of an image [H, W, C]."""
     check_suffix(path)
-    suffix = path.suffix.lower()
+    suffix, depth = path.suffix.lower(), np.dtype(dtype).name
     if suffix in TIFF or suffix == ".npy":
         return
+    height, width, n_channels = shape
     depths = ("uint8", "uint16") if suffix == ".png" else ("uint8",)
-    if pixels.dtype.name not in depths:
-        raise ImageError(f"{path}: {suffix} cannot hold {pixels.dtype.name} pixels; write .tif or .npy")
-    if pixels.shape[2] not in (1, 3):
-        raise ImageError(f"{path}: {suffix} cannot hold {pixels.shape[2]} channels; write .tif or .npy")
+    if depth not in depths:
+        raise ImageError(f"{path}: {suffix} cannot hold {depth} pixels; write .tif or .npy")
+    if n_channels not in (1, 3):
+        raise ImageError(f"{path}: {suffix} cannot hold {n_channels} channels; write .tif or .npy")
+    most = _LONGEST.get(suffix)
+    if most is not None and max(height, width) > most:
+        raise ImageError(
+            f"{path}: {suffix} cannot hold {height}x{width} pixels, a side has at most {most:,}; write .png or .tif"
+        )
 
 
 def holds_alpha(path: Path, pixels: Pixels) -> bool:
@@ -54,7 +62,8 @@ def write_pixels(path: Path, pixels: Pixels, carried: Carried = NOTHING) -> None
 
     Raises ImageError if the format or the folder cannot take it, EvoaeError if the disk is full.
     """
-    check_holds(path, pixels)
+    height, width, n_channels = pixels.shape
+    check_holds(path, (height, width, n_channels), pixels.dtype)
     if carried.alpha is not None and holds_alpha(path, pixels):
         pixels = np.concatenate([pixels, carried.alpha], axis=2)
     with writing(path) as aside:

@@ -1,5 +1,6 @@
 """Writes a stack plane by plane, in any order: a TIFF or NPY file is laid out first, then its planes are filled in."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,8 @@ import numpy.typing as npt
 
 from evoae_cli.applying.carried import TIFF, tiff_tags
 from evoae_cli.applying.pixels import writing
-from evoae_cli.applying.stacks import Place, Stack
-from evoae_cli.errors import ImageError
+from evoae_cli.applying.stacks import Description, Place, Stack
+from evoae_cli.errors import ImageError, first_line
 
 Pixels = npt.NDArray[Any]
 
@@ -47,12 +48,17 @@ def check_holds_stack(path: Path, stack: Stack) -> None:
         raise ImageError(f"{path}: {path.suffix} cannot hold a stack (axes {stack.axes}); write .tif or .npy")
 
 
-def kind_of(axes: str, kind: str, n_bytes: int) -> str:
-    """As what a stack is written, `ome`, `imagej` or `plain`, that was `kind`: some hold not all axes or sizes."""
+def kind_of(axes: str, shape: tuple[int, ...], dtype: np.dtype[Any], kind: str) -> str:
+    """As what a stack of `kind` is written, `ome`, `imagej` or `plain`: some hold not all axes, sizes or depths."""
     is_ordered = list(axes) == sorted(axes, key=_ORDER.find) and set(axes) <= set(_ORDER)
-    if kind == "imagej" and (not is_ordered or n_bytes > _CLASSIC):
+    is_small = math.prod(shape) * dtype.itemsize <= _CLASSIC
+    n_samples = shape[axes.index("S")] if "S" in axes else None
+    has_good_samples = n_samples is None or (n_samples in (3, 4) and dtype == np.uint8)
+    if kind == "imagej" and not (is_ordered and is_small and has_good_samples):
         kind = "ome"
-    if kind == "ome" and not (set(axes) <= set(_ORDER) and axes.removesuffix("S").endswith("YX")):
+    # OME keeps samples right beside the plane, and no axis for a single one.
+    has_planes = axes.endswith("YX" if n_samples is None else ("YXS", "SYX")) and n_samples != 1
+    if kind == "ome" and not (set(axes) <= set(_ORDER) and has_planes):
         return "plain"
     return kind
 
@@ -81,24 +87,38 @@ def _lay_out_npy(path: Path, stack: Stack) -> int:
 
 
 def _lay_out_tiff(path: Path, stack: Stack) -> int:
-    """Write all but the values, and return where they begin."""
+    """Write all but the values, and return where they begin. Raises ImageError for what TIFF cannot hold."""
+    try:
+        offset = _written_tiff(path, stack)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # For what a format cannot hold tifffile raises errors of several kinds.
+        raise ImageError(
+            f"{stack.path} cannot be written as TIFF with axes {stack.axes} ({first_line(error)}); write .npy"
+        ) from error
+    if offset is None:
+        raise ImageError(f"{stack.path} cannot be written as TIFF with axes {stack.axes}; write .npy")
+    return offset
+
+
+def _written_tiff(path: Path, stack: Stack) -> int | None:
+    """Where the values begin; None if they do not lie one after another."""
     import tifffile
 
     about = stack.description
-    n_bytes = int(np.prod(stack.shape)) * stack.dtype.itemsize
-    kind = kind_of(stack.axes, about.kind, n_bytes)
-    metadata = _renamed(about.metadata, about.kind, kind, about.unit) | {"axes": stack.axes}
-    is_rgb = stack.axes[-1] == "S" and stack.shape[-1] in (3, 4)
+    n_bytes = math.prod(stack.shape) * stack.dtype.itemsize
+    kind = kind_of(stack.axes, stack.shape, stack.dtype, about.kind)
+    n_samples, layout = _samples(stack)
     tifffile.imwrite(
         path,
         shape=stack.shape,
         dtype=stack.dtype,
-        photometric="rgb" if is_rgb else "minisblack",
-        planarconfig="contig" if is_rgb else None,
+        photometric="rgb" if n_samples in (3, 4) else "minisblack",
+        planarconfig=layout,
         bigtiff=n_bytes > _CLASSIC,
         ome=kind == "ome",
         imagej=kind == "imagej",
-        metadata=metadata,
+        metadata=_metadata(stack, kind),
         resolution=about.resolution,
         resolutionunit=about.unit,
         iccprofile=about.carried.icc or None,
@@ -106,18 +126,44 @@ def _lay_out_tiff(path: Path, stack: Stack) -> int:
     )
     with tifffile.TiffFile(path) as file:
         [series] = file.series
-        if series.dataoffset is None:
-            raise ImageError(f"{path} cannot be written with axes {stack.axes}; write .npy")
         return series.dataoffset
 
 
-def _renamed(metadata: dict[str, Any], old: str, new: str, unit: int | None) -> dict[str, Any]:
-    """What is known of a stack by the names of the format that it is written in."""
-    if old == new or old == "plain":
-        return dict(metadata)
-    if old == "imagej" and new == "ome" and "spacing" in metadata:
-        return {"PhysicalSizeZ": metadata["spacing"], "PhysicalSizeZUnit": _micro(metadata.get("unit", "pixel"))}
-    return {}
+def _samples(stack: Stack) -> tuple[int, str | None]:
+    """How many samples each pixel has, and how TIFF calls the way they lie: beside each other, or plane by plane."""
+    layouts = {"YXS": "contig", "SYX": "separate"}
+    n_samples = stack.shape[stack.axes.index("S")] if stack.axes[-3:] in layouts else 1
+    return n_samples, layouts[stack.axes[-3:]] if n_samples > 1 else None
+
+
+def _metadata(stack: Stack, kind: str) -> dict[str, Any]:
+    """Axes and what is known of a stack, by the names of the format that it is written in."""
+    about = stack.description
+    if about.kind == kind:
+        known = dict(about.metadata)
+    else:
+        known = _as_ome(about) if (about.kind, kind) == ("imagej", "ome") else {}
+    n_channels = stack.shape[stack.axes.index("C")] if "C" in stack.axes else 1
+    if "Channel" in known and len(known["Channel"]["Name"]) != n_channels:
+        # Letters of one's own make other channels than those that have these names.
+        del known["Channel"]
+    return known | {"axes": stack.axes}
+
+
+def _as_ome(about: Description) -> dict[str, Any]:
+    """What ImageJ says of spacing and time step, by the names of OME."""
+    known: dict[str, Any] = {}
+    unit = _micro(about.metadata.get("unit", "pixel"))
+    if "spacing" in about.metadata:
+        known |= {"PhysicalSizeZ": about.metadata["spacing"], "PhysicalSizeZUnit": unit}
+    if "unit" in about.metadata and about.resolution is not None:
+        # ImageJ keeps the pixels in a unit, as a fraction.
+        for name, (count, of) in zip("XY", about.resolution, strict=True):
+            if count > 0:
+                known |= {f"PhysicalSize{name}": of / count, f"PhysicalSize{name}Unit": unit}
+    if "finterval" in about.metadata and about.metadata.get("tunit", "sec") in ("sec", "s"):
+        known |= {"TimeIncrement": about.metadata["finterval"], "TimeIncrementUnit": "s"}
+    return known
 
 
 def _micro(unit: str) -> str:

@@ -74,6 +74,11 @@ class Stack:
         """Channels of each plane."""
         return 1 if self.channel_axis is None else self.shape[self.channel_axis]
 
+    @property
+    def plane_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of each plane."""
+        return self.shape[self.axes.index("Y")], self.shape[self.axes.index("X")], self.n_channels
+
     def places(self) -> list[Place]:
         """The indices of all planes over the axes that are neither Y, X nor channels, in the order of the file."""
         return list(np.ndindex(*(self.shape[axis] for axis in self._planes())))
@@ -105,7 +110,9 @@ def check_axes(axes: str) -> str:
     """The letters of `--axes` in upper case. Raises UsageError for letters that describe no stack."""
     letters = axes.upper()
     rest = letters.replace("S", "") if "S" in letters else letters.replace("C", "")
-    if not letters.isascii() or not letters.isalpha() or len(set(letters)) < len(letters) or not rest.endswith("YX"):
+    # Channels may stand before or after Y and X, not between them.
+    has_planes = rest.endswith("YX") and "YX" in letters
+    if not letters.isascii() or not letters.isalpha() or len(set(letters)) < len(letters) or not has_planes:
         raise UsageError(
             f"--axes {axes!r} is not understood; write one letter per axis, Y and X last, as TZCYX or ZYXS"
         )

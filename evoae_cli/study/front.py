@@ -56,17 +56,21 @@ def front_of(evaluations: Iterable[Evaluation], objectives: Sequence[str]) -> tu
 def front_text(rows: Sequence[ArchitectureRow], objectives: Sequence[str]) -> str:
     """`front: 5 from 1,203 parameters/22.1 dB to 60,112/27.3 dB`, from the cheapest to the fittest; empty for none.
 
-    Of several costs it names the first.
+    Of several costs it names the first. Without clean images there is no PSNR, and it names the fitness.
     """
     costs = [name for name in objectives if name != "fitness"]
     if not rows or not costs:
         return ""
     cost = costs[0]
     fittest, cheapest = rows[0], min(rows, key=lambda row: (_figure(row, cost), -row.fitness))
-    first = f"{_figure(cheapest, cost):,} {_NOUNS.get(cost, cost)}/{cheapest.psnr_db:.1f} dB"
+    first = f"{_figure(cheapest, cost):,} {_NOUNS.get(cost, cost)}/{_quality(cheapest)}"
     if len(rows) == 1:
         return f"front: 1 of {first}"
-    return f"front: {len(rows):,} from {first} to {_figure(fittest, cost):,}/{fittest.psnr_db:.1f} dB"
+    return f"front: {len(rows):,} from {first} to {_figure(fittest, cost):,}/{_quality(fittest)}"
+
+
+def _quality(row: ArchitectureRow) -> str:
+    return f"fitness {row.fitness:.1f}" if row.psnr_db is None else f"{row.psnr_db:.1f} dB"
 
 
 def _figure(row: ArchitectureRow, objective: str) -> int:

@@ -1,8 +1,11 @@
 """`evoae encode`, `evoae decode` and `evoae export`, as people run them, on a model from a real search."""
 
+import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +122,49 @@ def test_what_cannot_be_encoded_is_left_out_and_named_and_the_exit_code_is_1(
     assert "1.png cannot be read" in err
     assert "2.png: 8x8 pixels are too few for 32x32" in err
     assert arrays("codes.npz")["names"].tolist() == ["0.png"]
+
+
+@contextmanager
+def little_memory(room: int) -> Iterator[None]:
+    """Within the block, this process may take so many bytes more than it has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + room, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+@pytest.mark.parametrize("name", ["strip.png", "images"])
+def test_an_image_that_memory_is_short_for_is_named_and_the_others_are_encoded(
+    name: str, finished_study: Path, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_pictures(here / "images", (16, 16))
+    # Scaled until its shorter side is 256 pixels, it would take 3 GB.
+    strip = here / ("strip.png" if name == "strip.png" else "images/strip.png")
+    Image.fromarray(np.zeros((1, 4000, 3), np.uint8)).save(strip)
+    options = (finished_study, name, "-o", "codes.npz", "-q", "--size", 256)
+    with little_memory(2 * 2**30):
+        code, _, err = evoae(capfd, "encode", *options)
+    assert code == 1
+    assert "strip.png: memory is short for scaling it to 256x1024000 pixels; use a smaller --size" in err
+    if name == "images":
+        assert arrays("codes.npz")["names"].tolist() == ["0.png"]
+    else:
+        assert not Path("codes.npz").exists()
+
+
+def test_a_picture_that_the_format_cannot_hold_is_told_before_any_is_decoded(
+    finished_study: Path, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    np.save(here / "wide.npy", np.zeros((1, 16_384, 3), np.uint8))
+    assert evoae(capfd, "encode", finished_study, "wide.npy", "-o", "codes.npz", "-q")[0] == 0
+    code, _, err = evoae(capfd, "decode", finished_study, "codes.npz", "-o", "out.webp")
+    assert (code, err.splitlines()) == (
+        2,
+        ["evoae: out.webp: .webp cannot hold 1x16384 pixels, a side has at most 16,383; write .png or .tif"],
+    )
 
 
 def test_images_are_overwritten_only_by_force_and_all_are_looked_at_first(

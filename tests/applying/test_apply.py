@@ -167,6 +167,23 @@ def test_limits_of_the_training_set_are_honoured_and_inverted() -> None:
     assert np.abs(unit * 400 - 100 - shifted).max() < 1e-3
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_an_integer_image_far_outside_the_floating_point_limits_of_a_model_is_refused(dtype: str) -> None:
+    model, image = make_model(dtype="float32", low=0.0, high=1.0), make_image((40, 40, 3), dtype)
+    with pytest.raises(ImageError, match=rf"to \d+ in {dtype}; .* float32 from 0 to 1: convert the image") as found:
+        denoise_array(model, image)
+    assert "\n" not in str(found.value)
+    image[:] = 0
+    # A pixel that always reads as white makes no image unfit.
+    image[3, 3, 0] = 255
+    assert denoise_array(model, image).dtype == dtype
+
+
+def test_an_integer_image_within_the_floating_point_limits_of_a_model_goes_through() -> None:
+    model, image = make_model(dtype="float32", low=0.0, high=255.0), make_image((16, 16, 3))
+    assert np.abs(denoise_array(model, image) - denoise_array(model, image.astype(np.float32))).max() <= 0.51
+
+
 @pytest.mark.parametrize(
     ("image", "part"),
     [

@@ -10,12 +10,12 @@ import pytest
 import tifffile
 import torch
 from denoisers import make_image, make_model
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps
 
 from evoae_cli.applying.apply import denoise_array
 from evoae_cli.applying.batch import FileResult, Work, denoise_files, run_jobs
 from evoae_cli.applying.inputs import plan
-from evoae_cli.applying.tryout import parse_added_noise
+from evoae_cli.applying.tryout import figures, parse_added_noise
 from evoae_cli.errors import StudyError, UsageError
 from evoae_cli.evaluation.readers import read_image
 
@@ -107,6 +107,68 @@ def test_an_array_which_cannot_say_how_to_turn_it_is_upright(tmp_path: Path) -> 
     assert np.array_equal(found, denoise_array(make_model(), read_image(tmp_path / "in.png")))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_is_upright_as_an_array_too(orientation: int, tmp_path: Path) -> None:
+    image, model = make_image((16, 30, 3)), make_model()
+    tags = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "in.tif", image, photometric="rgb", extratags=tags)
+    denoise_files(model, [tmp_path / "in.tif"], tmp_path / "out.npy")
+    with Image.open(tmp_path / "in.tif") as opened:
+        upright = np.asarray(ImageOps.exif_transpose(opened))
+    assert np.array_equal(np.load(tmp_path / "out.npy"), denoise_array(model, upright))
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.jpg", "out.webp"])
+def test_a_picture_of_a_one_plane_stack_keeps_what_belongs_to_it(name: str, tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    tags = [(274, "H", 1, 6, True), (271, "s", 0, b"a maker", True)]
+    tifffile.imwrite(
+        tmp_path / "in.tif",
+        make_image((16, 30, 3)),
+        ome=True,
+        photometric="rgb",
+        metadata={"axes": "YXS"},
+        iccprofile=profile,
+        extratags=tags,
+        resolution=(300, 300),
+        resolutionunit="inch",
+    )
+    denoise_files(make_model(), [tmp_path / "in.tif"], tmp_path / name)
+    with Image.open(tmp_path / name) as found:
+        exif = found.getexif()
+        assert (found.size, exif[274], exif[271], found.info["icc_profile"]) == ((30, 16), 6, "a maker", profile)
+        assert name == "out.webp" or found.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+@pytest.mark.parametrize("is_stack", [False, True])
+def test_a_side_that_the_output_cannot_hold_is_told_before_anything_is_computed(is_stack: bool, tmp_path: Path) -> None:
+    save(tmp_path / "wide.npy", make_image((1, 16_384)))
+    heard: list[float] = []
+    options = Work(make_model(), axes="YX" if is_stack else None)
+    jobs = plan([tmp_path / "wide.npy"], tmp_path / "out.webp")
+    [result] = run_jobs(options, jobs, "cpu", lambda number, share, found: heard.append(share))
+    assert "out.webp: .webp cannot hold 1x16384 pixels" in str(result.failure)
+    assert heard == [0.0, 1.0]
+
+
+def test_planar_colours_of_an_ome_file_are_cleaned_and_a_batch_goes_on(tmp_path: Path) -> None:
+    planar = np.moveaxis(make_image((2, 16, 18, 3)), -1, 1)
+    (tmp_path / "in").mkdir()
+    about: dict[str, Any] = {
+        "ome": True,
+        "photometric": "rgb",
+        "planarconfig": "separate",
+        "metadata": {"axes": "ZSYX"},
+    }
+    tifffile.imwrite(tmp_path / "in/a.ome.tif", planar, **about)
+    save(tmp_path / "in/b.png", make_image((16, 16, 3)))
+    model = make_model()
+    assert [result.failure for result in denoise_files(model, [tmp_path / "in"], tmp_path / "out")] == [None, None]
+    found = tifffile.imread(tmp_path / "out/a.ome.tif")
+    expected = [np.moveaxis(denoise_array(model, np.moveaxis(plane, 0, -1)), -1, 0) for plane in planar]
+    assert np.array_equal(found, np.stack(expected))
+
+
 @pytest.mark.parametrize("shape", [(16, 18), (16, 18, 1), (16, 18, 3)])
 def test_an_array_keeps_its_axes(tmp_path: Path, shape: tuple[int, ...]) -> None:
     denoise_files(make_model(), [save(tmp_path / "in.npy", make_image(shape))], tmp_path / "out.npy")
@@ -186,6 +248,25 @@ def test_added_noise_gives_the_same_figures_with_and_without_an_output(tmp_path:
     found, without = read_image(tmp_path / "out.tif"), denoise_array(model, make_image((40, 40), "uint16"))
     assert (found.shape, found.dtype) == ((40, 40, 1), np.uint16)
     assert not np.array_equal(found[:, :, 0], without)
+
+
+@pytest.mark.parametrize("limits", [{}, {"low": [0.0, 20.0, 10.0], "high": [200.0, 250.0, 240.0]}])
+def test_a_grey_image_gets_one_noise_and_goes_through_a_colour_model_as_three_equal_channels(
+    limits: dict[str, Any], tmp_path: Path
+) -> None:
+    model, grey = make_model(dtype="float32"), make_image((40, 40, 1), "float32") * 255
+    model.metadata["pixels"].update(limits)
+    noise = parse_added_noise("gaussian:25", 0)
+    [result] = denoise_files(model, [save(tmp_path / "in.npy", grey)], tmp_path / "out.npy", noise=noise)
+    low, high = (float(np.mean(model.metadata["pixels"][key])) for key in ("low", "high"))
+    clean = ((grey - low) / (high - low) * 2 - 1).astype(np.float32)
+    noisy = noise.added(clean, "in.npy")
+    expected = denoise_array(model, (noisy + 1) / 2 * (high - low) + low)
+    assert np.abs(np.load(tmp_path / "out.npy") - expected).max() < 0.01
+    found = result.figures
+    assert found is not None
+    by_hand = figures(clean, noisy, ((expected - low) / (high - low) * 2 - 1).astype(np.float32))
+    assert (found.noisy_psnr_db, found.psnr_db) == pytest.approx((by_hand.noisy_psnr_db, by_hand.psnr_db), abs=1e-3)
 
 
 def test_a_stack_with_added_noise_has_the_mean_figures_of_its_planes(tmp_path: Path) -> None:

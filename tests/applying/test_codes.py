@@ -80,6 +80,15 @@ def test_pieces_join_to_the_code_and_the_image_of_the_whole(genotype: str, reduc
     assert np.abs(decode_array(model, code, image.shape, np.float64, tile=16) - whole).max() < 1e-5
 
 
+def test_integers_far_outside_the_floating_point_limits_of_a_model_are_refused_and_those_within_come_back() -> None:
+    model = make_model()
+    model.metadata["pixels"] |= {"dtype": "float32", "low": [1000.0] * 3, "high": [1100.0] * 3}
+    with pytest.raises(ImageError, match="from 1000 to 1100"):
+        encode_array(model, make_image(16, 16, 3))
+    image = np.full((16, 16, 3), 1050, np.uint16)
+    assert decode_array(model, encode_array(model, image), image.shape, image.dtype).dtype == np.uint16
+
+
 def test_grey_goes_through_a_colour_model_and_comes_back_grey() -> None:
     model, grey = make_model(), make_image(16, 20)
     code = encode_array(model, grey)

@@ -51,6 +51,18 @@ def test_the_verdict_names_both_strengths_and_what_to_expect() -> None:
     assert "noisy" in verdict(strong, Trained(25, 25))
 
 
+def test_noise_that_was_cut_off_is_more_than_the_trained_though_it_reads_as_less() -> None:
+    trained = Trained(120, 120)
+    reading = read_noise(noisy(300, is_clipped=True), to_signal)
+    assert not fits(reading, trained)
+    assert reading.std < 120
+    assert "trained for 120, which cut off at black and white reads as 84 or less. With more noise" in verdict(
+        reading, trained
+    )
+    weak = read_noise(noisy(40, is_clipped=True), to_signal)
+    assert "With less noise" in verdict(weak, trained)
+
+
 def test_a_large_image_reads_from_parts_as_it_does_whole() -> None:
     reading = read_noise(noisy(25, is_clipped=False, height=2500, width=300, channels=1), to_signal)
     assert reading.std == pytest.approx(25, rel=0.03)

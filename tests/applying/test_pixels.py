@@ -74,7 +74,17 @@ def test_an_unknown_ending_is_refused_with_the_known_ones(name: str) -> None:
     with pytest.raises(ImageError, match=r"\.png.*\.npy"):
         check_suffix(Path(name))
     with pytest.raises(ImageError):
-        check_holds(Path(name), make_pixels(1, "uint8"))
+        check_holds(Path(name), (7, 11, 1), "uint8")
+
+
+@pytest.mark.parametrize(("name", "most"), [("a.webp", 16_383), ("a.jpg", 65_500), ("a.JPEG", 65_500)])
+def test_sides_that_a_format_cannot_hold_are_refused_and_the_longest_is_written(
+    name: str, most: int, tmp_path: Path
+) -> None:
+    write_pixels(tmp_path / name, np.zeros((1, most, 1), np.uint8))
+    for shape in ((1, most + 1, 1), (most + 1, 1, 3)):
+        with pytest.raises(ImageError, match=rf"{name}: .* cannot hold .* at most {most:,}; write \.png or \.tif"):
+            check_holds(tmp_path / name, shape, "uint8")
 
 
 def test_a_new_file_is_as_public_as_others(tmp_path: Path) -> None:

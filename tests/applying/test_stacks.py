@@ -2,6 +2,7 @@
 
 import os
 import resource
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def copied(source: Path, target: Path, axes: str | None = None) -> list[tuple[in
 
 
 RGB = {"photometric": "rgb"}
+PLANAR = {"planarconfig": "separate", **RGB}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,9 @@ RGB = {"photometric": "rgb"}
         (values(3, 5, 8, 9), {"ome": True, "metadata": {"axes": "CZYX"}, "compression": "zlib"}, "CZYX", 5, 3),
         (values(4, 8, 9, 3, dtype="uint8"), {"ome": True, "metadata": {"axes": "ZYXS"}, **RGB}, "ZYXS", 4, 3),
         (values(4, 3, 8, 9, dtype="uint8"), {"planarconfig": "separate", **RGB}, "QSYX", 4, 3),
+        (values(4, 3, 8, 9), {"ome": True, "metadata": {"axes": "ZSYX"}, **PLANAR}, "ZSYX", 4, 3),
+        (values(3, 8, 9), {"ome": True, "metadata": {"axes": "SYX"}, **PLANAR}, "SYX", 1, 3),
+        (values(4, 8, 9, 2), {"ome": True, "metadata": {"axes": "ZYXS"}, "planarconfig": "contig"}, "ZYXS", 4, 2),
         (values(5, 8, 9), {}, "QYX", 5, 1),
         (values(5, 8, 9), {"metadata": None}, "IYX", 5, 1),
         (values(5, 8, 9), {"byteorder": ">", "metadata": {"axes": "TYX"}}, "TYX", 5, 1),
@@ -166,7 +171,7 @@ def test_an_array_that_the_letters_do_not_fit_is_refused(
         pass
 
 
-@pytest.mark.parametrize("axes", ["", "YX1", "TZ", "TXY", "YXZ", "TTYX", "ÄYX", "YXCS"])
+@pytest.mark.parametrize("axes", ["", "YX1", "TZ", "TXY", "YXZ", "TTYX", "ÄYX", "YXCS", "YCX"])
 def test_letters_that_describe_no_stack_are_refused(axes: str) -> None:
     with pytest.raises(UsageError, match="TZCYX"):
         check_axes(axes)
@@ -232,20 +237,74 @@ def test_a_picture_cannot_hold_a_stack(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("axes", "kind", "n_bytes", "written"),
+    ("axes", "kind", "shape", "dtype", "written"),
     [
-        ("TZCYX", "imagej", 100, "imagej"),
-        ("CZYX", "imagej", 100, "ome"),
-        ("TZCYX", "imagej", 2**33, "ome"),
-        ("QYX", "imagej", 100, "plain"),
-        ("TZCYX", "ome", 2**33, "ome"),
-        ("QYX", "ome", 100, "plain"),
-        ("TYXC", "ome", 100, "plain"),
-        ("ZYX", "plain", 100, "plain"),
+        ("TZCYX", "imagej", (2, 3, 2, 8, 9), "uint16", "imagej"),
+        ("CZYX", "imagej", (2, 3, 8, 9), "uint16", "ome"),
+        ("TZCYX", "imagej", (2**20, 1, 1, 64, 64), "uint8", "ome"),
+        ("QYX", "imagej", (3, 8, 9), "uint16", "plain"),
+        ("ZYXS", "imagej", (4, 8, 9, 3), "uint8", "imagej"),
+        ("ZYXS", "imagej", (4, 8, 9, 3), "uint16", "ome"),
+        ("ZYXS", "imagej", (4, 8, 9, 2), "uint8", "ome"),
+        ("ZYXS", "imagej", (4, 8, 9, 1), "uint8", "plain"),
+        ("TZCYX", "ome", (2**20, 1, 1, 64, 64), "uint16", "ome"),
+        ("ZSYX", "ome", (4, 3, 8, 9), "uint16", "ome"),
+        ("SZYX", "ome", (3, 4, 8, 9), "uint16", "plain"),
+        ("QYX", "ome", (3, 8, 9), "uint16", "plain"),
+        ("TYXC", "ome", (2, 8, 9, 3), "uint16", "plain"),
+        ("ZYX", "plain", (3, 8, 9), "uint16", "plain"),
     ],
 )
-def test_each_format_gets_the_axes_and_sizes_that_it_holds(axes: str, kind: str, n_bytes: int, written: str) -> None:
-    assert kind_of(axes, kind, n_bytes) == written
+def test_each_format_gets_the_axes_sizes_and_depths_that_it_holds(
+    axes: str, kind: str, shape: tuple[int, ...], dtype: str, written: str
+) -> None:
+    assert kind_of(axes, shape, np.dtype(dtype), kind) == written
+
+
+_NAMED = {"ome": True, "metadata": {"axes": "CZYX", "Channel": {"Name": ["actin", "nuclei"]}}}
+_IMAGEJ = {"imagej": True, "metadata": {"axes": "ZCYX"}}
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "axes"),
+    [
+        (values(2, 3, 8, 9), _NAMED, "ZCYX"),
+        (values(2, 3, 8, 9), _NAMED, "CTYX"),
+        (values(5, 3, 8, 9), _IMAGEJ, "TSYX"),
+        (values(2, 8, 9, 3), {"imagej": True, "metadata": {"axes": "TZYX"}}, "ZYXS"),
+        (values(3, 4, 8, 9), {"ome": True, "metadata": {"axes": "CZYX"}}, "SZYX"),
+    ],
+)
+def test_letters_of_ones_own_never_ask_for_more_than_the_format_holds(
+    array: npt.NDArray[Any], options: dict[str, Any], axes: str, tmp_path: Path
+) -> None:
+    copied(made(tmp_path / "in.tif", array, **options), tmp_path / "out.tif", axes)
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert file.series[0].axes == axes
+        assert np.array_equal(file.series[0].asarray(), array)
+
+
+def test_what_tiff_cannot_hold_is_one_line_with_the_files_name(tmp_path: Path) -> None:
+    source = made(tmp_path / "in.tif", values(3, 8, 9))
+    with open_stack(source) as stack:
+        assert stack is not None
+        odd = replace(stack, description=replace(stack.description, resolution=("many", "more")))
+        with pytest.raises(ImageError, match=r"in\.tif cannot be written as TIFF with axes .*; write \.npy"):
+            writing_stack(tmp_path / "out.tif", odd).__enter__()
+    assert os.listdir(tmp_path) == ["in.tif"]
+
+
+def test_what_imagej_says_is_kept_where_its_stack_becomes_ome(tmp_path: Path) -> None:
+    about = {"axes": "TZYX", "spacing": 2.5, "unit": "um", "finterval": 0.3}
+    source = made(tmp_path / "in.tif", values(3, 4, 8, 9), imagej=True, metadata=about, resolution=(4, 5))
+    copied(source, tmp_path / "out.tif", "ZTYX")
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        text = file.ome_metadata
+        assert text is not None
+        for part in ('X="0.25"', 'Y="0.2"', 'Z="2.5"', 'XUnit="µm"', 'YUnit="µm"', 'ZUnit="µm"'):
+            assert f"PhysicalSize{part}" in text
+        assert 'TimeIncrement="0.3"' in text
+        assert 'TimeIncrementUnit="s"' in text
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])

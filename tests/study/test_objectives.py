@@ -214,4 +214,7 @@ def test_the_line_of_a_front_goes_from_the_cheapest_to_the_fittest() -> None:
     assert text == "front: 3 from 1,203 parameters/22.1 dB to 60,112/27.3 dB"
     assert front_text([row(2, 5, 48)], ("fitness", "code")) == "front: 1 of 48 code values/22.0 dB"
     assert front_text([], ("fitness", "code")) == ""
+    unseen = [msgspec.structs.replace(one, psnr_db=None) for one in (row(27.33, 60112), row(22.5, 1203))]
+    text = front_text(unseen, ("fitness", "parameters"))
+    assert text == "front: 2 from 1,203 parameters/fitness 22.5 to 60,112/fitness 27.3"
     assert front_of([], ("fitness", "code")) == ()
