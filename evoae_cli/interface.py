@@ -183,7 +183,7 @@ def random_baseline(
 
     Raises what `search` raises; KeyboardInterrupt leaves what was found in the folder.
     """
-    from evoae_cli.baseline.begin import abandon, begin, new_plan
+    from evoae_cli.baseline.begin import abandon, begin, new_plan, same_plan
     from evoae_cli.baseline.plan import named_baseline, read_plan
     from evoae_cli.baseline.rivals import Measurements
     from evoae_cli.baseline.studies import open_part
@@ -192,8 +192,16 @@ def random_baseline(
 
     name = None if study is None else str(study)
     folder = named_baseline(name)
+    given = {
+        "objective": objective,
+        "against": None if against is None else str(find_study(str(against))[0].absolute()),
+        "n_samples": samples,
+        "protocols": None if protocols is None else tuple(protocols),
+        "n_pairs": seeds,
+        "references": None if references is None else tuple(references),
+    }
     plan = (
-        read_plan(folder)
+        same_plan(folder, given)
         if folder is not None
         else new_plan(
             objective,

@@ -161,7 +161,7 @@ def run_baseline(
         stopped_by = _run_part(study, show)
         if stopped_by is not None:
             return _interrupted(stopped_by, folder, show)
-    stopped_by = _measure(folder, plan, show)
+    stopped_by = _measure(folder, plan, show, changes)
     if stopped_by is not None:
         return _interrupted(stopped_by, folder, show)
     _pages(folder, plan, show)
@@ -184,12 +184,12 @@ def _interrupted(signum: int, folder: Path, show: Show) -> int:
     return exit_code(signum)
 
 
-def _measure(folder: Path, plan: Plan, show: Show) -> int | None:
+def _measure(folder: Path, plan: Plan, show: Show, changes: Mapping[str, Any]) -> int | None:
     """Measure what there is besides; the signal that stopped it, or None."""
     with show.preparing("preparing to measure"):
         from evoae_cli.baseline.rivals import Measurements, StoppedMeasuringError
 
-        measurements = Measurements(folder, plan, warn=show.warn)
+        measurements = Measurements(folder, plan, warn=show.warn, changes=changes)
         due = measurements.due
     if not due:
         return None

@@ -19,7 +19,7 @@ from evoae_cli.app.running import Show
 from evoae_cli.app.scaled_lines import scaling_lines, times_of_one
 from evoae_cli.engine.choice import chosen_engine
 from evoae_cli.engine.wishes import Wishes
-from evoae_cli.errors import UsageError
+from evoae_cli.errors import UsageError, first_line
 from evoae_cli.study.checks import one_of
 from evoae_cli.study.config import MAX_WORKERS, StudyConfig
 from evoae_cli.study.resolve import resolve
@@ -132,7 +132,12 @@ def scale_benchmark(
         _check_out(out, force)
     show = Show(stderr_console(), quiet, as_json)
     readings = list(_readings(config, counts, modes, simulate, cv or 0.0, fail_rate, Place(choice=choice), show))
-    compared = list(_compared(counts[-1], show)) if compare else []
+    compared: list[Throughput] = []
+    if out is not None:
+        # Before others are measured, which may fail.
+        _write(out, _as_json(config, readings, compared), readings)
+    if compare:
+        compared += _compared(counts[-1], show)
     found = _as_json(config, readings, compared)
     if out is not None:
         _write(out, found, readings)
@@ -151,7 +156,7 @@ def _counts(text: str | None, device: str) -> list[int]:
         return sorted({*powers, most})
     counts = []
     for part in text.split(","):
-        if not part.strip().isdigit() or not 1 <= int(part) <= MAX_WORKERS:
+        if not (part.strip().isascii() and part.strip().isdigit()) or not 1 <= int(part) <= MAX_WORKERS:
             raise UsageError(f"--workers {part.strip()!r} is no number of workers; use 1 to {MAX_WORKERS}, as 1,2,4")
         counts.append(int(part))
     return sorted({1, *counts})
@@ -236,7 +241,15 @@ def _compared(n_workers: int, show: Show) -> Iterator["Throughput"]:
         n_tasks = _N_TASKS if not wait_s else max(1, n_workers) * 100
         for name in available():
             with show.preparing(f"{n_tasks:,} tasks through {name}"):
-                yield throughput(name, n_workers=n_workers, n_tasks=n_tasks, wait_s=wait_s, chunk=chunk)
+                try:
+                    found = throughput(name, n_workers=n_workers, n_tasks=n_tasks, wait_s=wait_s, chunk=chunk)
+                except Exception as error:
+                    if name == "evoae":
+                        raise
+                    # Whatever another's software does on this machine, what has been measured is told.
+                    show.warn(f"{name} could not be measured: {type(error).__name__}: {first_line(error)}")
+                    continue
+            yield found
 
 
 def _as_json(config: StudyConfig, readings: Sequence["Reading"], compared: Sequence["Throughput"]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, cast, get_args
 
 import msgspec
 
-from evoae_cli.baseline.plan import PLAN, Plan, is_baseline, write_plan
+from evoae_cli.baseline.plan import PLAN, Plan, is_baseline, read_plan, write_plan
 from evoae_cli.baseline.protocols import FAIR, HAND_MADE, MOST_LAYERS, MOST_SAMPLES, N_SAMPLES, PROTOCOLS, Protocol
 from evoae_cli.baseline.spent import spent_of
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
@@ -65,6 +65,19 @@ def new_plan(
         n_pairs=_pairs(n_pairs, folder),
         references=_references(references, config.objective),
     )
+
+
+def same_plan(folder: Path, given: Mapping[str, Any]) -> Plan:
+    """The plan of the comparison in `folder`, which is gone on with.
+
+    Raises UsageError where what was given for it this time, by name, is not what it has; None: nothing was given.
+    """
+    plan = read_plan(folder)
+    for name, value in given.items():
+        there = getattr(plan, name)
+        if value is not None and (set(value) != set(there) if isinstance(value, tuple) else value != there):
+            raise UsageError(f"{folder} is a comparison with {name} {there}, not {value}; name another study")
+    return plan
 
 
 def begin(plan: Plan, name: str | None) -> Path:

@@ -10,10 +10,13 @@ import msgspec
 
 from evoae_cli.baseline.intervals import Difference, difference
 from evoae_cli.baseline.plan import Part, Plan
-from evoae_cli.baseline.protocols import FAIR, TITLES, Protocol
+from evoae_cli.baseline.protocols import FAIR, PROTOCOLS, TITLES, Protocol
 from evoae_cli.study.locate import is_study
 from evoae_cli.study.store import Store
 from evoae_cli.study.summary import summary
+
+_UNEQUAL = 0.05
+"""Share by which trained epochs may differ without a word."""
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +35,9 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     collapsed: float
     """... of those that are no better than a constant image, failed ones among them ..."""
     worse_than_noisy: float | None
-    """... and of those worse than the image as it came; None for manifold, which has no such image."""
+    """... and of those worse than `least`; None for manifold, which has no such image."""
+    least: str = "noisy"
+    """The image as it came, or with noisy images only the local median."""
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +52,10 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     """Of each of them."""
     genotype: str | None
     """Of the best, once it is known."""
+    final_epochs: int
+    """Of its training."""
     parameters: int | None
+    val_fitness: float | None
     val_db: float | None
     test_db: float | None
     """Of the best, in decibels: PSNR, or with noisy images only 10 log10 of the fitness."""
@@ -66,12 +74,20 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Protocol
     difference: Difference
     """In dB; above 0 where evolution is better."""
+    evolution_epochs: int
+    """Trained for all candidates of the searches ..."""
+    random_epochs: int
+    """... and of what they are compared with."""
 
     @property
     def line(self) -> str:
         """For people, as plain when evolution is not better."""
         found, other = self.difference, TITLES[self.protocol]
         better = f"evolution is {abs(found.mean):.2f} dB {'better' if found.mean > 0 else 'worse'} than {other}"
+        if abs(self.evolution_epochs - self.random_epochs) > _UNEQUAL * max(self.evolution_epochs, self.random_epochs):
+            better += f", with {self.evolution_epochs:,} trained epochs against {self.random_epochs:,}"
+        if self.protocol not in FAIR:
+            return better
         if found.low is None or found.high is None:
             return f"{better}, in one pair; --seeds 5 tells how sure that is"
         interval = f"95 % interval {found.low:+.2f} to {found.high:+.2f} dB, {found.n} pairs"
@@ -100,6 +116,8 @@ def side_of(part: Part, folder: Path) -> Side | None:
         n_candidates=found["counts"]["trained"],
         epochs=found["settings"]["epochs"],
         genotype=best.get("genotype"),
+        final_epochs=found["settings"]["final_epochs"],
+        val_fitness=best.get("fitness"),
         parameters=best.get("parameters"),
         val_db=decibels(best),
         test_db=decibels(test),
@@ -117,17 +135,25 @@ def sides_of(folder: Path, plan: Plan) -> list[Side]:
 
 
 def verdicts(sides: Sequence[Side]) -> list[Verdict]:
-    """For each fair protocol what the pairs that are complete say."""
-    best = {(side.part.protocol, side.part.seed): side.test_db for side in sides if side.test_db is not None}
+    """For each protocol what the pairs that are complete say."""
+    known = {(side.part.protocol, side.part.seed): side for side in sides if side.test_db is not None}
     found = []
-    for protocol in FAIR:
+    for protocol in PROTOCOLS:
         pairs = [
-            best["evolution", seed] - value
-            for (other, seed), value in best.items()
-            if other == protocol and ("evolution", seed) in best
+            (known["evolution", seed], side)
+            for (other, seed), side in known.items()
+            if other == protocol and ("evolution", seed) in known
         ]
         if pairs:
-            found.append(Verdict(protocol=protocol, difference=difference(pairs)))
+            apart = [(evolution.test_db or 0.0) - (random.test_db or 0.0) for evolution, random in pairs]
+            found.append(
+                Verdict(
+                    protocol=protocol,
+                    difference=difference(apart),
+                    evolution_epochs=sum(evolution.epochs_in_all for evolution, _ in pairs),
+                    random_epochs=sum(random.epochs_in_all for _, random in pairs),
+                )
+            )
     return found
 
 
@@ -155,6 +181,7 @@ def spread_of(folder: Path) -> Spread | None:
         failed=_share(value == 0 for value in fitness),
         collapsed=_share(value <= _fitness(baseline if is_manifold else constant) for value in fitness),
         worse_than_noisy=None if is_manifold else _share(value < _fitness(baseline) for value in fitness),
+        least=references.get("baseline_name", "noisy"),
     )
 
 

@@ -43,6 +43,8 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     epochs: int
     """Of each candidate."""
     n_finalists: int
+    final_epochs: int
+    """Of the finalist that was trained the longest."""
 
     @property
     def total(self) -> int:
@@ -65,13 +67,13 @@ def settings_of(
         "keep_duplicates": False,
         "objectives": ("fitness",),
         "start_from": tuple(genotype.text for genotype in drawn),
-        "max_layers": layers_of(protocol, settings["max_layers"]),
     }
     if spent is None:
         # The best of them is trained once more, so that luck in one training is not taken for quality.
         return {**settings, **own, "epochs": settings["final_epochs"], "finalists": 1}
-    epochs = min(max(spent.epochs, spent.total // len(drawn)), max(spent.epochs, settings["final_epochs"]))
-    return {**settings, **own, "epochs": epochs, "finalists": spent.n_finalists}
+    epochs = min(max(spent.epochs, -(-spent.total // len(drawn))), max(spent.epochs, spent.final_epochs))
+    trained = {"epochs": epochs, "finalists": spent.n_finalists, "final_epochs": spent.final_epochs}
+    return {**settings, **own, **trained}
 
 
 def layers_of(protocol: Protocol, most_of_search: int) -> int:

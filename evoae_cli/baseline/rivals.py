@@ -3,10 +3,10 @@
 One at a time on one worker, so that seconds per image mean something.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import torch
@@ -42,12 +42,20 @@ class Measurements:
     Raises what `prepare` raises, and EvoaeError where no worker starts.
     """
 
-    def __init__(self, folder: Path, plan: Plan, *, warn: Callable[[str], None], runner: str = RUNNER) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        *,
+        warn: Callable[[str], None],
+        runner: str = RUNNER,
+        changes: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self._folder = folder
         self._plan = plan
         self._warn = warn
         self._home = _home(folder, plan)
-        config = resolve(plan.objective, EARLIER, plan.settings)
+        config = resolve(plan.objective, EARLIER, plan.settings, changes)
         setup = prepare(config, warn)
         self._requests: Requests = setup.requests(self._home)
         self._engine = LocalEngine(

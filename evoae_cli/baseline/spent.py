@@ -24,10 +24,16 @@ def spent_of(folder: Path) -> Spent:
         if state_of(folder, store) not in ENDED:
             raise UsageError(f"the search in {folder} has not ended; finish it first: evoae resume {folder}")
         candidates = [record for record in store.records("search") if record.generation >= 0]
-        finalists = {record.evaluation.genotype for record in store.records("final")}
+        finals = [record.evaluation for record in store.records("final")]
     finally:
         store.close()
     if len(candidates) < 2:
         raise UsageError(f"the search in {folder} trained a single candidate, which is none; give it more time")
     lengths = tuple(n_layers(record.evaluation.genotype) for record in sorted(candidates, key=lambda one: one.number))
-    return Spent(lengths=lengths, epochs=settings["epochs"], n_finalists=len(finalists))
+    return Spent(
+        lengths=lengths,
+        epochs=settings["epochs"],
+        n_finalists=len({final.genotype for final in finals}),
+        # Where time was short they were trained for a part of it.
+        final_epochs=max(1, round(max((final.images_seen for final in finals), default=0) / settings["train_images"])),
+    )

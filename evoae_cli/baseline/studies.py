@@ -59,7 +59,8 @@ def _search(plan: Plan, seed: int) -> StudyConfig:
         store.close()
     settings = plan.settings
     generations = min(settings["generations"], max(0, n_closed - 1))
-    return resolve(plan.objective, EARLIER, settings, {"seed": seed, "generations": generations})
+    own = {"seed": seed, "generations": generations, "final_epochs": spent_of(Path(plan.against)).final_epochs}
+    return resolve(plan.objective, EARLIER, settings, own)
 
 
 def _random(folder: Path, plan: Plan, part: Part, warn: Callable[[str], None]) -> StudyConfig:
@@ -70,8 +71,14 @@ def _random(folder: Path, plan: Plan, part: Part, warn: Callable[[str], None]) -
         search = plan.search_of(folder, part.seed)
         assert search is not None
         spent = spent_of(search)
+        if plan.settings["start_from"]:
+            warn(
+                f"{search} began with known architectures, whose search is not counted: the comparison is in its favour"
+            )
     shared = {name: value for name, value in plan.settings.items() if name not in _UNSHARED} | {"seed": part.seed}
-    wide = resolve(plan.objective, EARLIER, shared, {"max_layers": layers_of(part.protocol, shared["max_layers"])})
+    # Beside a search the paper's protocols draw longer modules than it may have; alone, what was asked for.
+    most = shared["max_layers"] if plan.against is None else layers_of(part.protocol, shared["max_layers"])
+    wide = resolve(plan.objective, EARLIER, shared, {"max_layers": most})
     setup = prepare(wide, warn)
     limits = limits_of(setup.requests(folder))
     drawn = architectures(

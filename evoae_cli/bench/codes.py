@@ -109,8 +109,8 @@ class Codings:
             codes = _in_chunks(network.encode, self._clean)
             if about["name"] == "JPEG":
                 _, n_bytes = in_bytes(codes, self._shape)
-                back, n_bytes = jpeg(self._clean, n_bytes)
-                return self._row(back, about | {"n_bytes": n_bytes})
+                coded = jpeg(self._clean, n_bytes)
+                return self._row(coded.images, about | {"n_bytes": coded.n_bytes})
             about |= {
                 "genotype": found.genotype,
                 "parameters": found.parameters,

@@ -23,6 +23,7 @@ from evoae_cli.errors import EvoaeError
 _RUNNER = "evoae_cli.bench.noop:start"
 _WARM_PER_WORKER = 50
 """Tasks that each worker has had, on average, before the clock starts."""
+_WARM_S, _PATIENCE_S = 0.05, 120.0
 
 Run = Callable[[int], None]
 """Gives so many tasks to an executor and waits for all of their results."""
@@ -62,6 +63,22 @@ def throughput(executor: str, *, n_workers: int, n_tasks: int, wait_s: float = 0
         n_tasks=n_tasks,
         tasks_per_s=n_tasks / took_s,
     )
+
+
+def slow_pid() -> int:
+    """A task: the process that ran it, which others may run meanwhile."""
+    time.sleep(_WARM_S)
+    return os.getpid()
+
+
+def until_all_answer(n_workers: int, pids: Callable[[int], list[int]]) -> None:
+    """Give tasks by `pids` until every worker has answered. Raises EvoaeError where some never do."""
+    give_up_at = time.monotonic() + _PATIENCE_S
+    there: set[int] = set()
+    while len(there) < n_workers:
+        if time.monotonic() > give_up_at:
+            raise EvoaeError(f"{len(there)} of {n_workers} workers answer after {_PATIENCE_S:.0f} s")
+        there |= set(pids(2 * n_workers))
 
 
 def nothing() -> None:
@@ -108,6 +125,7 @@ def _evoae(n_workers: int, wait_s: float, chunk: int) -> Iterator[Run]:
 def _process_pool(n_workers: int, wait_s: float, chunk: int) -> Iterator[Run]:
     # Workers of evoae are spawned, too.
     with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
+        until_all_answer(n_workers, lambda n: [one.result() for one in [pool.submit(slow_pid) for _ in range(n)]])
 
         def run(n: int) -> None:
             if chunk > 1:
@@ -125,9 +143,11 @@ def _ray(n_workers: int, wait_s: float, chunk: int) -> Iterator[Run]:
     import ray
 
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    # One of its own, whatever cluster this machine is a node of.
+    ray.init(address="local", num_cpus=n_workers, include_dashboard=False, log_to_driver=False, configure_logging=False)
     try:
-        task = ray.remote(wait if chunk == 1 else wait_each)
+        task, pid = ray.remote(wait if chunk == 1 else wait_each), ray.remote(slow_pid)
+        until_all_answer(n_workers, lambda n: ray.get([pid.remote() for _ in range(n)]))
 
         def run(n: int) -> None:
             if chunk == 1:
@@ -150,6 +170,7 @@ def _dask(n_workers: int, wait_s: float, chunk: int) -> Iterator[Run]:
         ) as cluster,
         Client(cluster) as client,
     ):
+        until_all_answer(n_workers, lambda n: client.gather([client.submit(slow_pid, pure=False) for _ in range(n)]))
 
         def run(n: int) -> None:
             if chunk == 1:

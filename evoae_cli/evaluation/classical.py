@@ -130,6 +130,8 @@ def bm3d(image: Pixels, std: float, strength: float) -> Pixels:
 
 
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
+    # BayesShrink finds its thresholds in each image. Told 0.7 to 1.7 times the true strength of the noise it was never
+    # better than when told the truth (40 crops of BSDS, noise of 10, 25 and 74 on 0..255).
     "wavelet": (wavelet, (1.0,)),
     "total variation": (total_variation, _TV_STRENGTHS),
     "non-local means": (non_local_means, _NLM_STRENGTHS),

@@ -1,8 +1,11 @@
 """What a small code is compared with: principal components of blocks, and JPEG. Images are [n, C, H, W] on [-1, 1]."""
 
 import io
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,8 +52,19 @@ class BlockPCA:
         return self.components.directions.flatten(1)  # [k, C * BLOCK**2]
 
 
-def jpeg(images: Tensor, n_bytes: float) -> tuple[Tensor, float]:
-    """Each image as the best JPEG of at most `n_bytes`, and the bytes that these take on average.
+class Jpegs(NamedTuple):
+    """What came of JPEG."""
+
+    images: Tensor
+    """[n, C, H, W] on [-1, 1]."""
+    n_bytes: float
+    """Of an image, on average."""
+    image_s: float
+    """Median seconds to encode and decode an image in the way that was chosen for it."""
+
+
+def jpeg(images: Tensor, n_bytes: float) -> Jpegs:
+    """Each image as the best JPEG of at most `n_bytes`.
 
     All qualities of Pillow are tried, with and without subsampled colour, with Huffman tables made for the image; the
     one with the highest PSNR is taken. Headers count, as they do in a file of codes.
@@ -58,26 +72,37 @@ def jpeg(images: Tensor, n_bytes: float) -> tuple[Tensor, float]:
     Raises UsageError where an image does not fit at any quality.
     """
     coded = [_best_jpeg(image, pixels, n_bytes) for image, pixels in zip(images, to_bytes(images), strict=True)]
-    return torch.stack([image for image, _ in coded]), sum(size for _, size in coded) / len(coded)
+    return Jpegs(
+        torch.stack([one.image for one in coded]),
+        sum(one.size for one in coded) / len(coded),
+        median(one.seconds for one in coded),
+    )
 
 
-def _best_jpeg(image: Tensor, pixels: npt.NDArray[np.uint8], n_bytes: float) -> tuple[Tensor, int]:
+class _Jpeg(NamedTuple):
+    psnr_db: float
+    image: Tensor
+    size: int
+    seconds: float
+
+
+def _best_jpeg(image: Tensor, pixels: npt.NDArray[np.uint8], n_bytes: float) -> _Jpeg:
     source = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    fitting: list[tuple[float, Tensor, int]] = []
+    fitting: list[_Jpeg] = []
     for subsampling in _SUBSAMPLINGS:
         for quality in _QUALITIES:
-            stream = io.BytesIO()
+            begun, stream = time.perf_counter(), io.BytesIO()
             source.save(stream, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
             size = stream.tell()
             if size > n_bytes:
                 # A higher quality is hardly ever smaller.
                 break
             back = _signal(np.asarray(Image.open(stream)), image.shape)
-            fitting.append((float(psnr_by_image(back[None], image[None])[0]), back, size))
+            seconds = time.perf_counter() - begun
+            fitting.append(_Jpeg(float(psnr_by_image(back[None], image[None])[0]), back, size, seconds))
     if not fitting:
         raise UsageError(f"no JPEG of {n_bytes:.0f} bytes holds an image of {pixels.shape[1]}x{pixels.shape[0]} pixels")
-    _, best, size = max(fitting, key=lambda one: one[0])
-    return best, size
+    return max(fitting, key=lambda one: one.psnr_db)
 
 
 def _signal(pixels: npt.NDArray[np.uint8], shape: Sequence[int]) -> Tensor:

@@ -96,8 +96,8 @@ class Lessons(NamedTuple):
     """Whether hidden pixels are learnt."""
 
 
-def train_for(network: nn.Module, lessons: Lessons, seconds: float) -> float:
-    """Train `network` in place for about `seconds`, on one thread of a CPU or on a GPU; the seconds that it took.
+def train_for(network: nn.Module, lessons: Lessons, seconds: float, threads: int = 1) -> float:
+    """Train `network` in place for about `seconds`, on threads of a CPU or on a GPU; the seconds that it took.
 
     A schedule must know its end, so copies of the network are trained first, to measure how many crops the time allows.
 
@@ -107,7 +107,7 @@ def train_for(network: nn.Module, lessons: Lessons, seconds: float) -> float:
     network.to(device)
     if recipe.channels_last:
         network.to(memory_format=torch.channels_last)
-    with reproducible(threads=1):
+    with reproducible(threads):
         _timed_training(copy.deepcopy(network), lessons, _N_WARM)
         step_s = _timed_training(copy.deepcopy(network), lessons, _N_FIRST) / _N_FIRST
         n_pilot = int(_PILOT_SHARE * seconds / step_s)

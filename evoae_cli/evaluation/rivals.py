@@ -65,10 +65,10 @@ def measure_rival(request: RivalRequest, device: str) -> RivalFound:
             return _network(request, device)
         exam = exam_for(request, "cpu", "test")
         if request.rival == "JPEG":
-            begun = time.perf_counter()
-            back, n_bytes = jpeg(exam.target, request.n_bytes)
-            each_s = (time.perf_counter() - begun) / len(back)
-            return RivalFound(rival="JPEG", scores=exam_scores(back, exam), image_s=each_s, n_bytes=n_bytes)
+            coded = jpeg(exam.target, request.n_bytes)
+            return RivalFound(
+                rival="JPEG", scores=exam_scores(coded.images, exam), image_s=coded.image_s, n_bytes=coded.n_bytes
+            )
         if request.rival == "block PCA":
             return _block_pca(request, exam)
         found = timed(_classical(request), exam.given)
@@ -135,4 +135,4 @@ def _trained(request: RivalRequest, device: str) -> tuple[nn.Module, float]:
         network = _HAND_MADE[request.rival](resident.image_file.channels)
     seed = derive_seed(request.study_seed, request.rival, "training")
     lessons = Lessons(resident, request.recipe, request.noise, seed, request.noisy_only)
-    return network, train_for(network, lessons, request.train_s)
+    return network, train_for(network, lessons, request.train_s, request.threads)

@@ -14,6 +14,7 @@ CASES = (
     case("variation of no waiting", f"{_SCALE} --cv 1", "--cv 1", "--simulate SECONDS"),
     case("too much variation", f"{_SCALE} --simulate 1 --cv 11", "--cv 11", "0 to 10"),
     case("everything fails", f"{_SCALE} --fail-rate 1", "--fail-rate 1", "0 to 0.9"),
+    case("workers to scale to in raised digits", f"{_SCALE} --workers 1,²", "'²'", "1,2,4"),
     case("scaling on no device", f"{_SCALE} --workers 1 --device tpu", "'tpu'", "cuda"),
     case("scaling into a file", f"{_SCALE} --workers 1 --out a", "a is a file", prepare=file("a")),
 )

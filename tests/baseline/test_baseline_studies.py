@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from evoae_cli.baseline.begin import begin, new_plan
-from evoae_cli.baseline.comparison import side_of, spread_of, verdicts
+from evoae_cli.baseline.begin import begin, new_plan, same_plan
+from evoae_cli.baseline.comparison import Side, side_of, spread_of, verdicts
 from evoae_cli.baseline.plan import Part, Plan, read_plan
 from evoae_cli.baseline.rivalfile import RIVALS, read_rivals
 from evoae_cli.baseline.rivals import Measurements, StoppedMeasuringError
@@ -19,6 +19,7 @@ from evoae_cli.baseline.summary import BaselineSummary, baseline_summary
 from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import StudyError, UsageError
 from evoae_cli.evaluation.contract import RivalFound
+from evoae_cli.genome.genotype import n_layers
 from evoae_cli.study.store import Store
 from evoae_cli.study.summary import delivered, summary
 
@@ -96,7 +97,9 @@ def test_sides_share_settings_images_and_the_number_of_finalists(compared: Path,
         for setting in ("data", "sigma2", "lr", "final_epochs", "batch_size", "filters", "patch", "seed"):
             assert own["settings"][setting] == theirs["settings"][setting]
     assert len(summary(compared / "uniform-0")["finalists"]) == len(theirs["finalists"])
-    assert [verdict.protocol for verdict in baseline_summary(compared).verdicts] == ["uniform", "lengths", "one-layer"]
+    assert [verdict.protocol for verdict in baseline_summary(compared).verdicts] == [
+        *("paper", "uniform", "lengths", "one-layer")
+    ]
 
 
 def test_a_verdict_is_the_mean_difference_of_the_pairs_on_test(paired: Path) -> None:
@@ -112,6 +115,77 @@ def test_a_verdict_is_the_mean_difference_of_the_pairs_on_test(paired: Path) -> 
     assert verdict.difference.mean == pytest.approx(sum(pairs) / 2)
     assert verdict.difference.n == 2
     assert f"{abs(verdict.difference.mean):.2f} dB {'better' if sum(pairs) > 0 else 'worse'}" in verdict.line
+
+
+def side(protocol: str, seed: int, test_db: float, n_candidates: int) -> Side:
+    return Side(
+        part=Part(protocol=protocol, seed=seed),  # type: ignore[arg-type]
+        study="study",
+        state="done",
+        n_candidates=n_candidates,
+        epochs=2,
+        genotype="3x3conv2d:8",
+        final_epochs=20,
+        parameters=100,
+        val_fitness=50.0,
+        val_db=25.0,
+        test_db=test_db,
+        test_fitness=50.0,
+        test_ssim=0.5,
+    )
+
+
+def test_a_verdict_says_so_where_one_side_was_trained_longer() -> None:
+    equal = [side("evolution", 0, 25.0, 40), side("lengths", 0, 24.5, 39)]
+    (fair,) = verdicts(equal)
+    assert (
+        fair.line
+        == "evolution is 0.50 dB better than random, same lengths, in one pair; --seeds 5 tells how sure that is"
+    )
+    # As after a resume that gave the search more generations.
+    (unfair,) = verdicts([side("evolution", 0, 25.0, 400), *equal[1:]])
+    assert unfair.line.startswith(
+        "evolution is 0.50 dB better than random, same lengths, with 800 trained epochs against 78, in one pair"
+    )
+    (papers,) = verdicts([equal[0], side("paper", 0, 25.5, 30)])
+    assert papers.line == ("evolution is 0.50 dB worse than random, as the paper, with 80 trained epochs against 60")
+
+
+def test_chances_finalists_are_trained_as_long_as_those_of_a_search_that_had_no_time_for_more(
+    finished_study: Path, tmp_path: Path
+) -> None:
+    assert spent_of(finished_study).final_epochs == SMALL["final_epochs"] == 2
+    folder = tmp_path / "short"
+    shutil.copytree(finished_study, folder)
+    store = Store.open(folder)
+    for final in list(store.records("final")):
+        half = msgspec.structs.replace(final.evaluation, images_seen=final.evaluation.images_seen // 2)
+        store.append(msgspec.structs.replace(final, evaluation=half), meta={})
+    store.close()
+    assert spent_of(folder).final_epochs == 1
+
+
+def test_a_comparison_alone_draws_modules_of_at_most_as_many_layers_as_asked_for(tmp_path: Path) -> None:
+    plan = new_plan(
+        "denoise", OWN | {"max_layers": 1, "workers": 1}, against=None, n_samples=2, protocols=None, n_pairs=1
+    )
+    folder = begin(plan, str(tmp_path / "short"))
+    study = open_part(folder, plan, plan.parts[0], warn=refuse)
+    assert study.config.max_layers == 1
+    assert all(n_layers(text) == 1 for text in study.config.start_from)
+    study.request_stop()
+    study.run()
+
+
+def test_a_comparison_that_is_gone_on_with_is_the_one_that_is_asked_for(compared: Path, finished_study: Path) -> None:
+    plan = read_plan(compared)
+    nothing = dict.fromkeys(("objective", "against", "n_samples", "protocols", "n_pairs", "references"))
+    assert same_plan(compared, nothing) == plan
+    same = nothing | {"protocols": tuple(reversed(plan.protocols)), "n_samples": 4, "against": plan.against}
+    assert same_plan(compared, same) == plan
+    for other in ({"protocols": ("paper",)}, {"n_samples": 5}, {"against": str(compared)}, {"objective": "manifold"}):
+        with pytest.raises(UsageError, match=rf"is a comparison with {next(iter(other))} .*; name another study"):
+            same_plan(compared, nothing | other)
 
 
 def test_shares_compare_with_the_constant_image_and_the_noisy_one(compared: Path) -> None:

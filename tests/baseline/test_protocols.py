@@ -1,5 +1,6 @@
 from typing import Any
 
+import msgspec
 import pytest
 
 from evoae_cli.baseline.drawing import architectures
@@ -8,7 +9,7 @@ from evoae_cli.genome.genotype import Genotype
 from evoae_cli.genome.space import SearchSpace
 
 PAPER = SearchSpace()
-SPENT = Spent(lengths=(1, 1, 2, 1, 3, 2), epochs=2, n_finalists=3)
+SPENT = Spent(lengths=(1, 1, 2, 1, 3, 2), epochs=2, n_finalists=3, final_epochs=20)
 SETTINGS: dict[str, Any] = {"epochs": 2, "final_epochs": 20, "finalists": 9, "max_layers": 3, "lr": 0.5, "seed": 7}
 
 
@@ -46,12 +47,19 @@ def test_modules_are_as_long_as_those_of_evolution() -> None:
 
 
 def test_all_modules_of_one_layer_are_trained_the_longer_where_they_are_few() -> None:
-    spent = Spent(lengths=(2,) * 60, epochs=2, n_finalists=3)
+    spent = Spent(lengths=(2,) * 60, epochs=2, n_finalists=3, final_epochs=20)
     found = drawn("one-layer", spent)
     assert len(found) == 17
-    # 120 epochs for 17 of them; as many as a finalist has at the most.
-    assert settings_of("one-layer", SETTINGS, found, spent)["epochs"] == 7
-    assert settings_of("one-layer", SETTINGS | {"final_epochs": 5}, found, spent)["epochs"] == 5
+    # 120 epochs for 17 of them, rather more than fewer; as many as a finalist had at the most.
+    assert settings_of("one-layer", SETTINGS, found, spent)["epochs"] == 8
+    short = msgspec.structs.replace(spent, final_epochs=5)
+    assert settings_of("one-layer", SETTINGS, found, short)["epochs"] == 5
+
+
+def test_finalists_are_trained_as_long_as_those_of_a_search_whose_time_was_short() -> None:
+    short = msgspec.structs.replace(SPENT, final_epochs=6)
+    assert settings_of("lengths", SETTINGS, drawn("lengths"), short)["final_epochs"] == 6
+    assert settings_of("paper", SETTINGS, drawn("paper", None), None)["epochs"] == 20
 
 
 def test_protocols_and_seeds_draw_from_streams_of_their_own() -> None:

@@ -11,9 +11,12 @@ import pytest
 from page_kit import Changed
 
 from evoae_cli import __version__
-from evoae_cli.evaluation.contract import Evaluation, Scores
+from evoae_cli.baseline.rivalfile import RivalRow
+from evoae_cli.baseline.summary import BaselineSummary
+from evoae_cli.evaluation.contract import Evaluation, RivalFound, Scores
 from evoae_cli.outcome import Outcome
 from evoae_cli.page.gather import gather
+from evoae_cli.page.headline import headline_of
 from evoae_cli.page.pictures import gallery_of
 from evoae_cli.page.study_page import study_page
 from evoae_cli.page.write import PAGE, page_text, renew_page
@@ -94,6 +97,26 @@ def test_its_figures_are_those_of_show(finished_study: Path) -> None:
     assert __version__ in text
     for method in ("wavelet", "total variation", "non-local means", "noisy", "constant image"):
         assert method in text
+
+
+def test_the_headline_sets_the_network_beside_bm3d_where_a_comparison_has_measured_it(finished_study: Path) -> None:
+    facts = gather(finished_study)
+    assert "BM3D" not in headline_of(facts)
+    found = RivalFound(rival="BM3D", scores=Scores(mse=0.001, psnr_db=36.0, psnr_pooled_db=36.0, ssim=0.9), image_s=1.0)
+    comparison = BaselineSummary(
+        baseline="chance",
+        objective="denoise",
+        state="done",
+        against=str(finished_study),
+        n_pairs=1,
+        random=None,
+        studies=(),
+        verdicts=(),
+        rivals=(RivalRow(name="BM3D", found=found),),
+    )
+    apart = 36.0 - facts.about["best"]["test"]["psnr_db"]
+    beside = headline_of(msgspec.structs.replace(facts, comparison=comparison))
+    assert beside.endswith(f": {apart:.2f} dB below BM3D, the best classical method.")
 
 
 def test_the_pictures_are_test_images_whose_mean_psnr_is_that_of_the_study(finished_study: Path) -> None:
