@@ -1,8 +1,9 @@
 """Values that people name as `module:attribute`, in a Python file of their own."""
 
+import contextlib
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from evoae_cli.errors import UsageError, first_line
 
@@ -29,15 +30,26 @@ def named_value(option: str, name: str, *, what: str, known: Iterable[str]) -> o
         raise UsageError(f"{option} {name}: {module} has no {attribute!r}; name the {what} in it") from None
 
 
-def _imported(option: str, module: str, name: str, what: str) -> object:
-    # The current folder is where a person who names a module has it; a command's own path does not hold it.
+@contextlib.contextmanager
+def here_importable() -> Iterator[None]:
+    """Have `import` look into the current folder too, behind all others.
+
+    It is where a person who names a module has it; a command's own path does not hold it.
+    """
     is_added = "" not in sys.path
     if is_added:
         sys.path.append("")
-    is_found = False
     try:
-        found = importlib.import_module(module)
-        is_found = True
+        yield
+    finally:
+        if is_added:
+            sys.path.remove("")
+
+
+def _imported(option: str, module: str, name: str, what: str) -> object:
+    try:
+        with here_importable():
+            return importlib.import_module(module)
     except UsageError as error:
         raise UsageError(f"{option} {name}: {error}") from error
     except ModuleNotFoundError as error:
@@ -50,8 +62,3 @@ def _imported(option: str, module: str, name: str, what: str) -> object:
     except Exception as error:
         # It is a person's own program, so what it raises is theirs to mend.
         raise UsageError(f"{option} {name}: {module} fails: {type(error).__name__}: {first_line(error)}") from error
-    finally:
-        # What it imports later, and what its own processes import, may lie beside it.
-        if is_added and not is_found:
-            sys.path.remove("")
-    return found

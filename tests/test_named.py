@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from evoae_cli.engine.choice import chosen_engine
+from evoae_cli.engine.wishes import Wishes
 from evoae_cli.errors import UsageError
 from evoae_cli.named import named_value
 
@@ -26,12 +27,27 @@ def value(name: str) -> object:
     return named_value("--thing", name, what="thing", known=("one", "two"))
 
 
-def test_what_a_named_module_imports_later_may_lie_beside_it(folder: Path) -> None:
-    (folder / "named_first.py").write_text("def later():\n    import named_second\n    return named_second\n")
-    (folder / "named_second.py").write_text("")
-    later = value("named_first:later")
-    assert callable(later)
-    assert isinstance(later(), ModuleType)
+ENGINE = """
+from evoae_cli.engine.wishes import Choice
+
+def choose(wishes):
+    import named_second
+    return Choice(make_engine=make, where=named_second.WHERE)
+
+def make(terms):
+    import named_third
+    return named_third.ENGINE
+"""
+
+
+def test_what_an_engine_of_ones_own_imports_later_may_lie_beside_it(folder: Path) -> None:
+    (folder / "named_first.py").write_text(ENGINE)
+    (folder / "named_second.py").write_text("WHERE = 'next door'")
+    (folder / "named_third.py").write_text("ENGINE = 3")
+    choice = chosen_engine("named_first:choose", Wishes())
+    assert choice.where == "next door"
+    assert choice.make_engine(None) == 3  # type: ignore[arg-type,comparison-overlap]  # no engine is needed here
+    assert "" not in sys.path
 
 
 def test_a_folder_in_which_nothing_was_found_is_not_among_those_of_import(folder: Path) -> None:

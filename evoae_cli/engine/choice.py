@@ -9,7 +9,7 @@ import msgspec
 from evoae_cli.engine.rayed.options import choose_ray
 from evoae_cli.engine.wishes import Choice, Choose, Wishes, refuse_cluster_options
 from evoae_cli.errors import EvoaeError, UsageError, first_line
-from evoae_cli.named import named_value
+from evoae_cli.named import here_importable, named_value
 
 if TYPE_CHECKING:
     from evoae_cli.engine.protocol import Engine
@@ -62,9 +62,13 @@ def chosen_engine(name: str, wishes: Wishes) -> Choice:
 
 @contextlib.contextmanager
 def _theirs(name: str) -> Iterator[None]:
-    """Say of whatever is raised that the engine of this name fails: it is a person's own program, theirs to mend."""
+    """Say of whatever is raised that the engine of this name fails: it is a person's own program, theirs to mend.
+
+    What it imports only now may lie beside it.
+    """
     try:
-        yield
+        with here_importable():
+            yield
     except EvoaeError:
         raise
     except Exception as error:
