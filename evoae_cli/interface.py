@@ -201,7 +201,7 @@ def random_baseline(
         "references": None if references is None else tuple(references),
     }
     plan = (
-        same_plan(folder, given)
+        same_plan(folder, given, settings)
         if folder is not None
         else new_plan(
             objective,

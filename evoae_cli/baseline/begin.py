@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast, get_args
 
 import msgspec
@@ -67,17 +68,27 @@ def new_plan(
     )
 
 
-def same_plan(folder: Path, given: Mapping[str, Any]) -> Plan:
+def same_plan(folder: Path, given: Mapping[str, Any], settings: Mapping[str, Any] = MappingProxyType({})) -> Plan:
     """The plan of the comparison in `folder`, which is gone on with.
 
-    Raises UsageError where what was given for it this time, by name, is not what it has; None: nothing was given.
+    Raises UsageError where what was given for it this time, or one of its `settings`, by name, is not what it has;
+    None: nothing was given.
     """
     plan = read_plan(folder)
     for name, value in given.items():
         there = getattr(plan, name)
         if value is not None and (set(value) != set(there) if isinstance(value, tuple) else value != there):
-            raise UsageError(f"{folder} is a comparison with {name} {there}, not {value}; name another study")
+            raise _another(folder, name, there, value)
+    asked = msgspec.to_builtins(resolve(plan.objective, EARLIER, plan.settings, settings))
+    for name, value in settings.items():
+        # A value may be spelt in several ways; its resolved form has one.
+        if value is not None and asked[name] != plan.settings[name]:
+            raise _another(folder, name, plan.settings[name], value)
     return plan
+
+
+def _another(folder: Path, name: str, there: object, value: object) -> UsageError:
+    return UsageError(f"{folder} is a comparison with {name} {there}, not {value}; name another study")
 
 
 def begin(plan: Plan, name: str | None) -> Path:

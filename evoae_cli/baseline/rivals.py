@@ -4,6 +4,7 @@ One at a time on one worker, so that seconds per image mean something.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -67,6 +68,8 @@ class Measurements:
         )
         self._desk = Desk(self._engine)
         self._is_stopping = False
+        if plan.objective == "manifold" and self.due:
+            self._tell_left_out()
 
     def __enter__(self) -> Self:
         self._engine.start()
@@ -116,12 +119,38 @@ class Measurements:
                 if rival != "BM3D" or find_spec("bm3d") is not None:
                     yield rival, lambda rival=rival: self._denoiser(rival)  # type: ignore[misc]
             return
-        ratio = config.code_fraction
-        n_values = None if ratio is None else ratio * BLOCK * BLOCK * self._requests.images.channels
-        if n_values is not None and n_values.denominator == 1 and config.patch % BLOCK == 0:
-            yield "block PCA", lambda: self._request("block PCA", n_values=int(n_values))
-        if self._requests.images.dtype == "uint8" and self._requests.images.channels in (1, 3):
+        if not self._no_block_pca():
+            yield "block PCA", lambda: self._request("block PCA", n_values=int(self._values_of_block()))
+        if not self._no_jpeg():
             yield "JPEG", lambda: self._request("JPEG", n_bytes=self._bytes_of_codes())
+
+    def _no_block_pca(self) -> str:
+        """What keeps block PCA from having as many values as the codes; empty if nothing does."""
+        config = self._requests.config
+        if config.code_fraction is None:
+            return f"--code-ratio {config.code_ratio} names no share of an image's values"
+        if config.patch % BLOCK:
+            return f"--patch {config.patch} is no multiple of its blocks' {BLOCK}"
+        n_values = self._values_of_block()
+        return "" if n_values.denominator == 1 else f"--code-ratio {config.code_ratio} is {n_values} values of a block"
+
+    def _values_of_block(self) -> Fraction:
+        ratio = self._requests.config.code_fraction
+        assert ratio is not None
+        return ratio * BLOCK * BLOCK * self._requests.images.channels
+
+    def _no_jpeg(self) -> str:
+        """What keeps the images from being written as JPEG; empty if nothing does."""
+        images = self._requests.images
+        if images.dtype == "uint8" and images.channels in (1, 3):
+            return ""
+        return f"it holds grey or colour of 8 bits, and these images have {images.channels} x {images.dtype}"
+
+    def _tell_left_out(self) -> None:
+        """Say which rows of a comparison of codes there will not be, and why."""
+        for name, reason in (("block PCA", self._no_block_pca()), ("JPEG", self._no_jpeg())):
+            if reason:
+                self._warn(f"{name} is left out: {reason}")
 
     def _denoiser(self, rival: Rival) -> RivalRequest:
         if rival in _CLASSICAL:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from evoae_cli.bench.comparison import Common
 from evoae_cli.bench.evolved import timed_settings
@@ -14,10 +15,25 @@ from evoae_cli.genome.genotype import parse_genotype
 from evoae_cli.study.resolve import resolve
 
 CLASSICAL = ("noisy", *METHODS, "BM3D")
-EVOLVED = {"evolved paper": ("paper", 1), "evolved skip": ("skip", 1), "evolved skip, 2 views": ("skip", 2)}
-"""Rows, the spaces that they search, and how many views of an image their network sees. Those of one space are one
-search."""
-_SKIP_FIRST = sorted(EVOLVED, key=lambda name: EVOLVED[name][0] != "skip")
+
+
+class Way(NamedTuple):
+    """How an evolved network came to be, and is used. Those that differ in `views` alone are one search."""
+
+    space: str
+    views: int = 1
+    """Of an image, that the network sees."""
+    is_noisy_only: bool = False
+    """Whether the search was given noisy images alone."""
+
+
+EVOLVED = {
+    "evolved paper": Way("paper"),
+    "evolved skip": Way("skip"),
+    "evolved skip, 2 views": Way("skip", views=2),
+    "evolved skip, noisy only": Way("skip", is_noisy_only=True),
+}
+_SKIP_FIRST = sorted(EVOLVED, key=lambda name: EVOLVED[name].space != "skip")
 RIVALS = ("paper's form", "DnCNN", "U-Net")
 NAMES = (*CLASSICAL, *RIVALS, *EVOLVED)
 """The rows in the order of the table."""
@@ -48,9 +64,16 @@ class Plan(Common):
             self.noise(text)
 
     def config(self, noise: str, seed: int, space: str = "skip") -> dict[str, Any]:
-        """Settings of a search."""
+        """Settings of a search that is given clean images."""
         spelling = {"noise": noise} if ":" in noise else {"sigma2": noise}
-        own = {"data": self.data, "seed": seed, "space": space, "patch": self.patch, **spelling}
+        return self._timed(seed, space, data=self.data, **spelling)
+
+    def noisy_config(self, images: Path, seed: int, space: str) -> dict[str, Any]:
+        """Settings of a search that is given `images`, which are noisy."""
+        return self._timed(seed, space, data=str(images), noisy_only=True)
+
+    def _timed(self, seed: int, space: str, **own: Any) -> dict[str, Any]:
+        own |= {"seed": seed, "space": space, "patch": self.patch}
         return timed_settings("denoise", self.budget_s, {**dict(self.settings), **own})
 
     def noise(self, text: str) -> Noise:

@@ -9,9 +9,11 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from evoae_cli.applying.views import in_views
-from evoae_cli.bench.denoisers_plan import EVOLVED, RIVALS, Plan, Task
+from evoae_cli.applying.apply import denoise_array
+from evoae_cli.applying.views import Clean, in_views
+from evoae_cli.bench.denoisers_plan import EVOLVED, RIVALS, Plan, Task, Way
 from evoae_cli.bench.evolved import evolved
+from evoae_cli.bench.noisyfolder import noisy_folder
 from evoae_cli.bench.report import tell
 from evoae_cli.bench.results import Results, Row
 from evoae_cli.bench.scored import Scored, ready, scored
@@ -25,6 +27,7 @@ from evoae_cli.evaluation.resident import Resident
 from evoae_cli.evaluation.training import DivergedError
 from evoae_cli.genome.genotype import parse_genotype
 from evoae_cli.phenotype.autoencoder import build
+from evoae_cli.study.model import LoadedModel, load_model
 from evoae_cli.study.resolve import resolve
 from evoae_cli.study.setup import Setup, prepare
 
@@ -79,15 +82,31 @@ class Comparison:
             return _row(self._classical(task), about | ({"ms": None} if task.name == "noisy" else {}))
         about["settings"] = settings
         if task.name in EVOLVED:
-            space, views = EVOLVED[task.name]
-            wanted = self._plan.config(task.noise, task.seed, space)
-            folder = self._plan.study_folder("denoise", space, task.noise, task.seed)
-            found = evolved("denoise", wanted, folder, self._plan.budget_s)
-            about |= {"search_s": found.search_s, "train_s": found.train_s, "genotype": found.genotype}
-            return _row(self._scored(found.network, task.noise, views), about | {"parameters": found.parameters})
+            return self._evolved(task, EVOLVED[task.name], about)
         network = self._rival(task)
         about |= {"train_s": self._trained(network, task), "parameters": _n_parameters(network)}
-        return _row(self._scored(network, task.noise), about | {"genotype": settings.get("architecture", "")})
+        return _row(self._scored(ready(network), task.noise), about | {"genotype": settings.get("architecture", "")})
+
+    def _evolved(self, task: Task, way: Way, about: dict[str, Any]) -> Row:
+        assert task.seed is not None
+        of_what = ("denoise", way.space, *(["noisy-only"] if way.is_noisy_only else []))
+        folder = self._plan.study_folder(*of_what, task.noise, task.seed)
+        if way.is_noisy_only:
+            wanted = self._plan.noisy_config(self._noisy_data(task.noise), task.seed, way.space)
+        else:
+            wanted = self._plan.config(task.noise, task.seed, way.space)
+        found = evolved("denoise", wanted, folder, self._plan.budget_s)
+        about |= {"search_s": found.search_s, "train_s": found.train_s, "genotype": found.genotype}
+        clean: Clean = ready(found.network)
+        if way.is_noisy_only:
+            clean = functools.partial(_as_evoae_denoise, load_model(folder))
+        return _row(self._scored(in_views(clean, way.views), task.noise), about | {"parameters": found.parameters})
+
+    def _noisy_data(self, noise: str) -> Path:
+        """The folder of `--data`'s images with noise on them, which is made where it is not there."""
+        setup, _ = self._setup(noise, 0)
+        folder = self._plan.studies / f"noisy-{noise.replace('/', '-').replace(':', '-')}"
+        return noisy_folder(Path(self._plan.data), folder, setup.images, self._plan.noise(noise))
 
     def _with_noise(self, noise: str) -> Tensor:
         return fixed_noisy(self._clean, self._plan.noise(noise), _NOISE_SEED, "test")
@@ -98,8 +117,8 @@ class Comparison:
         device = setup.devices[0]
         return setup, Resident(setup.images, device, self._plan.patch, n_val=1, n_test=1, study_seed=seed)
 
-    def _scored(self, network: nn.Module, noise: str, views: int = 1) -> Scored:
-        return scored(in_views(ready(network), views), self._noisy(noise), self._clean)
+    def _scored(self, clean: Clean, noise: str) -> Scored:
+        return scored(clean, self._noisy(noise), self._clean)
 
     # ---- classical ----
 
@@ -167,6 +186,12 @@ class Comparison:
 
 def _applied(method: Method, std: float, strength: float, noisy: Tensor) -> Tensor:
     return apply(method, noisy, std, strength)
+
+
+def _as_evoae_denoise(model: LoadedModel, noisy: Tensor) -> Tensor:
+    """[1, C, H, W] -> the same, as the command has it, which estimates the strength of the noise itself."""
+    pixels = noisy[0].permute(1, 2, 0).contiguous().numpy()
+    return torch.from_numpy(denoise_array(model, pixels)).permute(2, 0, 1)[None]
 
 
 def _row(found: Scored, about: dict[str, Any]) -> Row:

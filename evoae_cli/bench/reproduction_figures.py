@@ -1,7 +1,4 @@
-"""The figures of a reproduction: fitness over generations, and what its models make of photographs.
-
-The pictures are of the photographs that come with evoae's dependencies, and may be shown.
-"""
+"""The figures of a reproduction: fitness over generations, and what its models make of photographs."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,8 +11,9 @@ import torch
 
 from evoae_cli.bench.reproduction_plan import SEARCHES, Plan, Search
 from evoae_cli.bench.results import Row
-from evoae_cli.evaluation.photographs import photograph_images
-from evoae_cli.evaluation.pixelscale import to_bytes, to_signal
+from evoae_cli.bench.showable import Column, sheet, shown_crops, shown_noisy
+from evoae_cli.evaluation.contract import Objective
+from evoae_cli.evaluation.noise import gaussian
 from evoae_cli.page.figures import SERIES
 from evoae_cli.study.locate import is_study
 from evoae_cli.study.model import load_model
@@ -23,10 +21,6 @@ from evoae_cli.wholefile import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_SIDE, _GAP, _ZOOM = 96, 4, 2
-_SCENES = ("chelsea", "china")
-"""In no study's training."""
 
 
 def write_figures(plan: Plan, rows: Sequence[Row], folder: Path) -> None:
@@ -36,47 +30,23 @@ def write_figures(plan: Plan, rows: Sequence[Row], folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "fitness.png", _fitness(rows))
-    clean = _crops()
-    noisy = clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(0)) / 3**0.5
-    denoisers = [_network(plan, search) for search in plan.searches if search.objective == "denoise"]
-    coders = [_network(plan, search) for search in plan.searches if search.objective == "manifold"]
-    with torch.inference_mode():
-        if all(denoisers):
-            write_whole(folder / "denoised.png", _sheet([clean, noisy, *(net(noisy) for net in denoisers if net)]))
-        if all(coders):
-            write_whole(folder / "reconstructed.png", _sheet([clean, *(net(clean) for net in coders if net)]))
+    clean = shown_crops()
+    drawn: tuple[tuple[Objective, str, list[Column]], ...] = (
+        ("denoise", "denoised.png", [("clean", clean), ("noisy", shown_noisy(clean, gaussian(3**-0.5)))]),
+        ("manifold", "reconstructed.png", [("image", clean)]),
+    )
+    for objective, name, columns in drawn:
+        networks = {one.name: _network(plan, one) for one in plan.searches if one.objective == objective}
+        if all(networks.values()):
+            with torch.inference_mode():
+                outputs = [(title, network(columns[-1][1])) for title, network in networks.items() if network]
+            write_whole(folder / name, sheet(columns + outputs))
 
 
 def _network(plan: Plan, search: Search) -> torch.nn.Module | None:
     """The model of a search with the first seed; None where its study is not there."""
     folder = plan.folder(search.name, plan.seeds[0])
     return load_model(folder).network if is_study(folder) else None
-
-
-def _crops() -> torch.Tensor:
-    """The centres of two photographs: [2, 3, 96, 96] on [-1, 1]."""
-    crops = []
-    for image in photograph_images():
-        if image.name.partition("/")[0] in _SCENES:
-            top, left = ((length - _SIDE) // 2 for length in image.pixels.shape[:2])
-            crops.append(torch.from_numpy(image.pixels[top : top + _SIDE, left : left + _SIDE].copy()))
-    return to_signal(torch.stack(crops), (0.0,) * 3, (255.0,) * 3).permute(0, 3, 1, 2).contiguous()
-
-
-def _sheet(columns: Sequence[torch.Tensor]) -> bytes:
-    """Images beside each other as PNG: a row for each photograph, a column for each of [n, 3, H, W] on [-1, 1]."""
-    from PIL import Image
-
-    n = len(columns[0])
-    step = _SIDE * _ZOOM + _GAP
-    sheet = Image.new("RGB", (len(columns) * step - _GAP, n * step - _GAP), "white")
-    for column, images in enumerate(columns):
-        for row, pixels in enumerate(to_bytes(images)):
-            tile = Image.fromarray(pixels).resize((_SIDE * _ZOOM,) * 2, Image.Resampling.NEAREST)
-            sheet.paste(tile, (column * step, row * step))
-    stream = BytesIO()
-    sheet.save(stream, "PNG", optimize=True)
-    return stream.getvalue()
 
 
 def _fitness(rows: Sequence[Row]) -> bytes:

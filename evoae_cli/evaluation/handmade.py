@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from evoae_cli.evaluation.contract import Recipe
 from evoae_cli.evaluation.noise import Noise
@@ -63,9 +64,12 @@ class UNet(nn.Module):
         self.joined = nn.ModuleList(_two_convolutions(2 * width, width) for width in widths[-2::-1])
         self.pool = nn.MaxPool2d(2, 2)
         self.output = nn.Conv2d(filters, channels, 1)
+        self.step = 1 << reductions
 
     def forward(self, x: Tensor) -> Tensor:
-        """Noisy [n, C, H, W] on [-1, 1] -> clean, the same; H and W are multiples of 2**reductions."""
+        """Noisy [n, C, H, W] on [-1, 1] -> clean, the same; sides that cannot be halved are padded meanwhile."""
+        height, width = x.shape[2:]
+        x = functional.pad(x, (0, -width % self.step, 0, -height % self.step), mode="replicate")
         passed: list[Tensor] = []
         for level, convolutions in enumerate(self.down):
             x = convolutions(self.pool(x) if level else x)  # [n, f * 2**i, H/2**i, W/2**i]
@@ -73,7 +77,7 @@ class UNet(nn.Module):
         passed.pop()
         for up, joined in zip(self.up, self.joined, strict=True):
             x = joined(torch.cat([passed.pop(), up(x)], dim=1))  # [n, f * 2**i, H/2**i, W/2**i], back to i = 0
-        clean: Tensor = self.output(x)
+        clean: Tensor = self.output(x)[:, :, :height, :width]
         return clean
 
 

@@ -13,6 +13,9 @@ from evoae_cli.evaluation.imagefile import Pixels
 from evoae_cli.evaluation.readers import UnreadableImageError, read_image
 from evoae_cli.evaluation.sources import SourceImage
 
+_MOST_LISTED = 40
+"""A wrongly named file is found by its name, so more of them are listed than of other files."""
+
 
 class Pair(NamedTuple):
     """Two files that belong together."""
@@ -61,11 +64,11 @@ def pair_images(noisy: Path, clean: Path, warn: Callable[[str], None]) -> Iterat
     unreadable.report(n_of(n_tried, "pair"), n_tried, f"{noisy} and {clean}", warn)
     if unlike and not n_kept:
         raise ImageError(
-            f"no pair of {noisy} and {clean} fits together: {listed(unlike)}; "
+            f"no pair of {noisy} and {clean} fits together: {listed(unlike, _MOST_LISTED)}; "
             "both images of a pair need the same height, width, channels and depth"
         )
     if unlike:
-        warn(f"{n_of(len(unlike), 'pair')} left out, whose images differ: {listed(unlike)}")
+        warn(f"{n_of(len(unlike), 'pair')} left out, whose images differ: {listed(unlike, _MOST_LISTED)}")
     if n_kept and not has_noise:
         raise ImageError(f"the images of {noisy} equal those of {clean}, so there is no noise to remove; use others")
 
@@ -89,7 +92,7 @@ def matched_pairs(noisy: Path, clean: Path, warn: Callable[[str], None]) -> dict
                 found = " and ".join(map(printable, files[name][:2]))
                 raise ImageError(f"{found} in {folder} could both belong to the pair {printable(name)}; keep one")
     alone = [
-        f"{n_of(len(rest), 'file')} in {folder} ({listed(rest)})"
+        f"{n_of(len(rest), 'file')} in {folder} ({listed(rest, _MOST_LISTED)})"
         for folder, files, others in ((noisy, given, wanted), (clean, wanted, given))
         if (rest := [printable(file) for name in sorted(files.keys() - others.keys()) for file in files[name]])
     ]

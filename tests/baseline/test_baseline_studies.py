@@ -186,6 +186,11 @@ def test_a_comparison_that_is_gone_on_with_is_the_one_that_is_asked_for(compared
     for other in ({"protocols": ("paper",)}, {"n_samples": 5}, {"against": str(compared)}, {"objective": "manifold"}):
         with pytest.raises(UsageError, match=rf"is a comparison with {next(iter(other))} .*; name another study"):
             same_plan(compared, nothing | other)
+    assert same_plan(compared, nothing, {"seed": plan.settings["seed"], "lr": None, "patch": SMALL["patch"]}) == plan
+    with pytest.raises(UsageError, match=r"is a comparison with lr [\d.]+, not 0.5; name another study"):
+        same_plan(compared, nothing, {"lr": 0.5})
+    with pytest.raises(UsageError, match=r"unknown setting 'lrr'; did you mean 'lr'"):
+        same_plan(compared, nothing, {"lrr": 0.5})
 
 
 def test_shares_compare_with_the_constant_image_and_the_noisy_one(compared: Path) -> None:
@@ -282,6 +287,30 @@ def test_codes_are_compared_with_components_and_jpeg(tmp_path: Path) -> None:
     assert list(found) == ["random, as the paper", "block PCA", "JPEG"]
     assert found["JPEG"].n_bytes is not None
     assert found["JPEG"].n_bytes < 32 * 32 * 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"patch": 36}, ["block PCA is left out: --patch 36 is no multiple of its blocks' 8"]),
+        (
+            {"patch": 32, "code_ratio": "1/256", "reductions": 4},
+            ["block PCA is left out: --code-ratio 1/256 is 3/4 values of a block"],
+        ),
+        (
+            {"patch": 32, "code_ratio": "paper"},
+            ["block PCA is left out: --code-ratio paper names no share of an image's values"],
+        ),
+        ({"patch": 32}, []),
+    ],
+)
+def test_rows_that_cannot_be_are_told(settings: dict[str, Any], told: list[str], tmp_path: Path) -> None:
+    own = OWN | {"workers": 1, "max_layers": 2, "code_ratio": "1/4"} | settings
+    plan = new_plan("manifold", own, against=None, n_samples=2, protocols=None, n_pairs=None)
+    folder = begin(plan, str(tmp_path / "new"))
+    heard: list[str] = []
+    assert ("block PCA" in Measurements(folder, plan, warn=heard.append).due) == (not told)
+    assert heard == told
 
 
 def test_stopping_keeps_what_was_measured(compared: Path, tmp_path: Path) -> None:

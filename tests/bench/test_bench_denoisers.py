@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from evoae_cli.bench.denoisers import main, measure
 from evoae_cli.bench.denoisers_plan import NAMES, Plan, tasks_of
@@ -41,7 +42,7 @@ def test_all_rows_come_into_one_table_and_stay_when_the_run_is_repeated(
     only = tuple(name for name in NAMES if name not in ("BM3D", "evolved paper"))
     plan, out = plan_for(photographs, tmp_path, tiny, only=only), tmp_path / "rows.json"
     report = measure(plan, out)
-    assert [row[0] for row in report.rows] == ["gaussian:25"] * 4 + ["gaussian:25, 1 min"] * 5
+    assert [row[0] for row in report.rows] == ["gaussian:25"] * 4 + ["gaussian:25, 1 min"] * 6
     by_name = {row.name: row for row in report.figures["rows"]}
     assert set(by_name) == set(only)
     # Noise of 25 has 20.2 dB, and what it drives out of the scale is clipped for the score; methods take some away.
@@ -54,6 +55,14 @@ def test_all_rows_come_into_one_table_and_stay_when_the_run_is_repeated(
     twice = by_name["evolved skip, 2 views"]
     assert (twice.genotype, twice.train_s) == (found.genotype, found.train_s)
     assert twice.psnr_db != found.psnr_db
+    # Another search, of images that lie there with their noise on them, on the scale of the clean ones.
+    blind = by_name["evolved skip, noisy only"]
+    assert blind.psnr_db > by_name["noisy"].psnr_db
+    written = sorted((tmp_path / "studies" / "noisy-gaussian-25").iterdir())
+    assert [path.stem for path in written] == [path.stem for path in sorted((photographs / "train").iterdir())]
+    with Image.open(photographs / "train" / f"{written[0].stem}.png") as picture:
+        clean = np.asarray(picture, dtype=np.float32) / 127.5 - 1
+    assert (np.load(written[0]) - clean).std() * 127.5 == pytest.approx(25, rel=0.05)
     assert all(by_name[name].train_s > 0 and by_name[name].search_s is None for name in RIVALS)
     assert by_name["paper's form"].genotype == "3x3conv2d:8"
 
@@ -82,7 +91,7 @@ def test_searches_come_before_the_rivals_that_have_their_time(
     monkeypatch.setattr("evoae_cli.bench.denoisers_plan.find_spec", lambda name: None)
     plan, told = plan_for(photographs, tmp_path, tiny, seeds=(0, 1)), []
     tasks = tasks_of(plan, told.append)
-    evolved = ["evolved skip", "evolved skip, 2 views", "evolved paper"]
+    evolved = ["evolved skip", "evolved skip, 2 views", "evolved skip, noisy only", "evolved paper"]
     assert [task.name for task in tasks if task.seed == 1] == [*evolved, *RIVALS]
     assert "BM3D" not in [task.name for task in tasks]
     assert told == ["BM3D is left out; for it: pip install bm3d"]

@@ -69,7 +69,7 @@ def test_the_experiments_run_are_kept_and_are_told(
     write_figures(plan, rows, figures)
     assert sorted(path.name for path in figures.iterdir()) == ["denoised.png", "fitness.png", "reconstructed.png"]
     with Image.open(figures / "denoised.png") as picture:
-        assert picture.size == (3 * 196 - 4, 2 * 196 - 4)
+        assert picture.size == (3 * 198 + 6, 2 * 198 + 28)
 
 
 def row(kind: str, name: str, seed: int, psnr_db: float, **more: Any) -> Row:
