@@ -181,7 +181,8 @@ def random_baseline(
         engine, ray_address, cpus_per_task, gpus_per_task: as for `search`.
         settings: any setting of `StudyConfig` that does not concern evolution, by its name.
 
-    Raises what `search` raises; KeyboardInterrupt leaves what was found in the folder.
+    A study of it that is stopped ends it, with what was found until then. Raises what `search` raises;
+    KeyboardInterrupt leaves what was found in the folder.
     """
     from evoae_cli.baseline.begin import abandon, begin, new_plan, same_plan
     from evoae_cli.baseline.plan import named_baseline, read_plan
@@ -221,7 +222,9 @@ def random_baseline(
         plan = read_plan(folder)
         for part in plan.parts:
             if not is_ended(folder, part):
-                _run(open_part(folder, plan, part, warn=_warn, make_engine=make_engine), progress, None)
+                opened = open_part(folder, plan, part, warn=_warn, make_engine=make_engine)
+                if _run(opened, progress, None).state == "interrupted":
+                    return baseline_summary(folder)
         with Measurements(folder, plan, warn=_warn) as measurements:
             for due in measurements.due:
                 measurements.measure(due)

@@ -1,8 +1,11 @@
+import contextlib
 import inspect
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,8 @@ import pytest
 from evoae_cli import random_baseline, resume, search, train
 from evoae_cli.baseline.begin import BASELINE_SETTINGS
 from evoae_cli.bench.small import SMALL
-from evoae_cli.errors import EvoaeError, UsageError
+from evoae_cli.errors import EvoaeError, StudyError, UsageError
+from evoae_cli.study.orders import Order, give
 from evoae_cli.study.settings import SEARCH_SETTINGS
 from evoae_cli.study.summary import history
 from evoae_cli.study.trainsettings import TRAIN_SETTINGS
@@ -50,6 +54,30 @@ def test_a_random_baseline_that_cannot_begin_leaves_nothing(tmp_path: Path) -> N
     with pytest.raises(EvoaeError):
         random_baseline("denoise", data=str(tmp_path / "none"), study=tmp_path / "b", progress=False)
     assert not (tmp_path / "b").exists()
+
+
+def test_a_random_baseline_of_which_a_study_is_stopped_goes_no_further(finished_study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    protocols = ["paper", "one-layer"]
+
+    def stop() -> None:
+        give_up_at = time.monotonic() + 60
+        is_told = False
+        while not is_told and time.monotonic() < give_up_at:
+            with contextlib.suppress(StudyError):
+                give(folder / "paper-0", Order(kind="stop"))
+                is_told = True
+            time.sleep(0.01)
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    found = random_baseline(
+        against=finished_study, protocols=protocols, samples=100, workers=1, study=folder, progress=False
+    )
+    stopper.join()
+    assert found.state == "interrupted"
+    assert [side.state for side in found.studies] == ["done", "interrupted"]
+    assert not found.rivals
 
 
 @pytest.mark.parametrize("run", [search, random_baseline])

@@ -42,9 +42,13 @@ def spread_facts(random: Spread) -> list[str]:
     if random.psnr_mean_db is not None:
         facts.append(f"mean PSNR {db(random.psnr_mean_db)}, best {db(random.psnr_best_db)}")
     least = "noisy images" if random.least == "noisy" else random.least
-    worse = "" if random.worse_than_noisy is None else f", {random.worse_than_noisy:.0%} worse than the {least}"
-    failed = f", {random.failed:.0%} failed" if random.failed else ""
-    return [*facts, f"{random.collapsed:.0%} no better than a constant image{worse}{failed}"]
+    shares = (
+        (random.collapsed, "no better than a constant image"),
+        (random.worse_than_noisy, f"worse than the {least}"),
+    )
+    told = [f"{share:.0%} {what}" for share, what in shares if share is not None]
+    told += [f"{random.failed:.0%} failed"] if random.failed else []
+    return [*facts, ", ".join(told)] if told else facts
 
 
 def _side_lines(found: BaselineSummary, width: int | None) -> list[str]:

@@ -1,7 +1,7 @@
 """What a comparison has come to so far: figures of its studies, and what they say about evolution. Free of torch."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -32,10 +32,12 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     psnr_best_db: float | None
     failed: float
     """Share of the trainings that failed ..."""
-    collapsed: float
-    """... of those that are no better than a constant image, failed ones among them ..."""
+    collapsed: float | None
+    """... of those that are no better than a constant image, failed ones among them; None where that was not measured
+    ..."""
     worse_than_noisy: float | None
-    """... and of those worse than `least`; None for manifold, which has no such image."""
+    """... and of those worse than `least`; None for manifold, which has no such image, and where it was not measured.
+    """
     least: str = "noisy"
     """The image as it came, or with noisy images only the local median."""
 
@@ -179,15 +181,21 @@ def spread_of(folder: Path) -> Spread | None:
         psnr_mean_db=fmean(psnrs) if psnrs else None,
         psnr_best_db=max(psnrs) if psnrs else None,
         failed=_share(value == 0 for value in fitness),
-        collapsed=_share(value <= _fitness(baseline if is_manifold else constant) for value in fitness),
-        worse_than_noisy=None if is_manifold else _share(value < _fitness(baseline) for value in fitness),
+        collapsed=_share_below(fitness, baseline if is_manifold else constant, is_equal_too=True),
+        worse_than_noisy=None if is_manifold else _share_below(fitness, baseline),
         least=references.get("baseline_name", "noisy"),
     )
 
 
-def _fitness(scores: Mapping[str, Any] | None) -> float:
-    return 0.0 if not scores or not scores["mse"] else 1 / scores["mse"]
+def _share_below(
+    fitness: Sequence[float], reference: Mapping[str, Any] | None, *, is_equal_too: bool = False
+) -> float | None:
+    """The share that is worse than a reference; None where there is none."""
+    if not reference or not reference["mse"]:
+        return None
+    limit = 1 / reference["mse"]
+    return _share(value < limit or (is_equal_too and value == limit) for value in fitness)
 
 
-def _share(answers: Any) -> float:
+def _share(answers: Iterable[bool]) -> float:
     return fmean(map(float, answers))

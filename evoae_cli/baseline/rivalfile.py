@@ -16,6 +16,8 @@ class RivalRow(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     found: RivalFound
+    of: str = ""
+    """What it was measured of, where that may change: the weights of a model, or the training whose time it had."""
 
 
 def read_rivals(folder: Path) -> list[RivalRow]:
@@ -30,6 +32,6 @@ def read_rivals(folder: Path) -> list[RivalRow]:
 
 
 def add_rival(folder: Path, row: RivalRow) -> None:
-    """Keep one more row."""
-    rows = [*read_rivals(folder), row]
+    """Keep one more row, in place of one of the same name."""
+    rows = [*(one for one in read_rivals(folder) if one.name != row.name), row]
     write_whole(folder / RIVALS, msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")

@@ -3,12 +3,14 @@
 One at a time on one worker, so that seconds per image mean something.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 
@@ -21,7 +23,7 @@ from evoae_cli.engine.local import LocalEngine, WorkerSpec
 from evoae_cli.evaluation.compression import BLOCK
 from evoae_cli.evaluation.contract import Rival, RivalFound, RivalRequest
 from evoae_cli.evaluation.evaluate import exam_for
-from evoae_cli.evaluation.hardware import devices
+from evoae_cli.evaluation.hardware import device_model, devices
 from evoae_cli.study.desk import Desk
 from evoae_cli.study.model import WEIGHTS, find_model, load_model
 from evoae_cli.study.requests import Requests
@@ -35,6 +37,14 @@ _CLASSICAL: tuple[Rival, ...] = ("wavelet", "total variation", "non-local means"
 
 class StoppedMeasuringError(Exception):
     """The measurements were asked to stop; those that are done are kept."""
+
+
+class _Wanted(NamedTuple):
+    """One thing to measure."""
+
+    make: Callable[[], RivalRequest]
+    of: str = ""
+    """As `RivalRow.of`."""
 
 
 class Measurements:
@@ -59,8 +69,9 @@ class Measurements:
         config = resolve(plan.objective, EARLIER, plan.settings, changes)
         setup = prepare(config, warn)
         self._requests: Requests = setup.requests(self._home)
+        self._device = devices(config.device)[0]
         self._engine = LocalEngine(
-            [WorkerSpec(device=devices(config.device)[0], threads=config.threads)],
+            [WorkerSpec(device=self._device, threads=config.threads)],
             runner,
             heartbeat_interval_s=config.heartbeat_interval_s,
             heartbeat_timeout_s=config.heartbeat_timeout_s,
@@ -68,7 +79,7 @@ class Measurements:
         )
         self._desk = Desk(self._engine)
         self._is_stopping = False
-        if plan.objective == "manifold" and self.due:
+        if self.due:
             self._tell_left_out()
 
     def __enter__(self) -> Self:
@@ -88,17 +99,17 @@ class Measurements:
     @property
     def due(self) -> list[str]:
         """Names of what is still to be measured, in their order."""
-        there = {row.name for row in read_rivals(self._folder)}
-        return [name for name, _ in self._all() if name not in there]
+        there = {(row.name, row.of) for row in read_rivals(self._folder)}
+        return [name for name, what in self._all().items() if (name, what.of) not in there]
 
     def measure(self, name: str) -> None:
         """Measure what is due under `name`, and keep it; where that fails, warn.
 
         Raises StoppedMeasuringError when asked to stop, EvoaeError when the host can run nothing.
         """
-        make = dict(self._all())[name]
+        what = self._all()[name]
         found: list[RivalFound | str] = []
-        self._desk.rival(make(), name, lambda one, result: found.append(one))
+        self._desk.rival(what.make(), name, lambda one, result: found.append(one))
         while not found:
             if self._is_stopping:
                 raise StoppedMeasuringError
@@ -106,23 +117,35 @@ class Measurements:
         if isinstance(found[0], str):
             self._warn(f"{name} could not be measured: {found[0]}")
             return
-        add_rival(self._folder, RivalRow(name=name, found=found[0]))
+        add_rival(self._folder, RivalRow(name=name, found=found[0], of=what.of))
 
-    def _all(self) -> Iterator[tuple[str, Callable[[], RivalRequest]]]:
+    def _all(self) -> "dict[str, _Wanted]":
         """Everything that is to be compared with, by name; requests are made when they are needed."""
         config = self._requests.config
+        found: dict[str, _Wanted] = {}
         for side in sides_of(self._folder, self._plan):
             if side.part.seed == config.seed and side.test_db is not None:
-                yield side.part.title, lambda study=side.study: self._model(study)  # type: ignore[misc]  # a default
+                found[side.part.title] = _Wanted(partial(self._model, side.study), _weights_of(side.study))
         if config.objective == "denoise":
-            for rival in (*_CLASSICAL, *(HAND_MADE[name] for name in self._plan.references)):
+            for rival in _CLASSICAL:
                 if rival != "BM3D" or find_spec("bm3d") is not None:
-                    yield rival, lambda rival=rival: self._denoiser(rival)  # type: ignore[misc]
-            return
+                    found[rival] = _Wanted(partial(self._request, rival))
+            if not self._no_hand_made():
+                for rival in (HAND_MADE[name] for name in self._plan.references):
+                    found[rival] = _Wanted(partial(self._hand_made, rival), _weights_of(self._home))
+            return found
         if not self._no_block_pca():
-            yield "block PCA", lambda: self._request("block PCA", n_values=int(self._values_of_block()))
+            found["block PCA"] = _Wanted(lambda: self._request("block PCA", n_values=int(self._values_of_block())))
         if not self._no_jpeg():
-            yield "JPEG", lambda: self._request("JPEG", n_bytes=self._bytes_of_codes())
+            found["JPEG"] = _Wanted(
+                lambda: self._request("JPEG", n_bytes=self._bytes_of_codes()), _weights_of(self._home)
+            )
+        return found
+
+    def _no_hand_made(self) -> str:
+        """What keeps networks from being trained as long as the winner; empty if nothing does."""
+        theirs, ours = delivered(self._home).device, device_model(self._device)
+        return "" if theirs == ours else f"the winner was trained on {theirs}, and {ours} is not as fast"
 
     def _no_block_pca(self) -> str:
         """What keeps block PCA from having as many values as the codes; empty if nothing does."""
@@ -147,14 +170,16 @@ class Measurements:
         return f"it holds grey or colour of 8 bits, and these images have {images.channels} x {images.dtype}"
 
     def _tell_left_out(self) -> None:
-        """Say which rows of a comparison of codes there will not be, and why."""
-        for name, reason in (("block PCA", self._no_block_pca()), ("JPEG", self._no_jpeg())):
+        """Say which rows there will not be, and why."""
+        if self._plan.objective == "manifold":
+            missing = {"block PCA": self._no_block_pca(), "JPEG": self._no_jpeg()}
+        else:
+            missing = {HAND_MADE[name]: self._no_hand_made() for name in self._plan.references}
+        for name, reason in missing.items():
             if reason:
                 self._warn(f"{name} is left out: {reason}")
 
-    def _denoiser(self, rival: Rival) -> RivalRequest:
-        if rival in _CLASSICAL:
-            return self._request(rival)
+    def _hand_made(self, rival: Rival) -> RivalRequest:
         return self._request(rival, recipe=self._requests.recipe(1), train_s=delivered(self._home).train_s)
 
     def _model(self, study: str) -> RivalRequest:
@@ -186,6 +211,11 @@ class Measurements:
             codes = torch.cat([load_model(self._home).network.encode(image) for image in torch.split(images, 1)])
         n_channels, height, width = images.shape[1:]
         return in_bytes(codes, (height, width, n_channels))[1]
+
+
+def _weights_of(study: str | Path) -> str:
+    """Names the weights that a study delivers: SHA-256 of their file."""
+    return hashlib.sha256((find_model(str(study)) / WEIGHTS).read_bytes()).hexdigest()
 
 
 def _home(folder: Path, plan: Plan) -> Path:

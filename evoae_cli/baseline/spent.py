@@ -23,7 +23,7 @@ def spent_of(folder: Path) -> Spent:
             raise UsageError(f"{folder} trains one architecture, without a search; name a study of evoae search")
         if state_of(folder, store) not in ENDED:
             raise UsageError(f"the search in {folder} has not ended; finish it first: evoae resume {folder}")
-        candidates = [record for record in store.records("search") if record.generation >= 0]
+        candidates = [record for record in store.records("search", is_whole=True) if record.generation >= 0]
         finals = [record.evaluation for record in store.records("final")]
     finally:
         store.close()

@@ -14,7 +14,9 @@ from evoae_cli.baseline.spent import spent_of
 from evoae_cli.engine.local import local_engine
 from evoae_cli.engine.terms import MakeEngine
 from evoae_cli.errors import UsageError
+from evoae_cli.study.checks import timeout_for
 from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.forgetting import SEARCH_STATE
 from evoae_cli.study.locate import is_study
 from evoae_cli.study.resolve import EARLIER, resolve
 from evoae_cli.study.setup import limits_of, prepare, search_space
@@ -52,15 +54,24 @@ def open_part(
 def _search(plan: Plan, seed: int) -> StudyConfig:
     """Another search like the first, with as many generations as that one has closed, if its time was up before."""
     assert plan.against is not None
+    settings = plan.settings
     store = Store.read(Path(plan.against))
     try:
-        n_closed = len(store.best_by_generation())
+        generations = settings["generations"]
+        if store.meta("state") == "time-up":
+            generations = min(generations, max(0, _n_closed(store, settings["mode"]) - 1))
     finally:
         store.close()
-    settings = plan.settings
-    generations = min(settings["generations"], max(0, n_closed - 1))
     own = {"seed": seed, "generations": generations, "final_epochs": spent_of(Path(plan.against)).final_epochs}
     return resolve(plan.objective, EARLIER, settings, own)
+
+
+def _n_closed(store: Store, mode: str) -> int:
+    """Generations of a search all of whose candidates have ended, the start included."""
+    if mode == "generational":
+        return len(store.generations())
+    state = store.meta(SEARCH_STATE) or {"fitness_runs": []}
+    return sum(n for _, n in state["fitness_runs"])
 
 
 def _random(folder: Path, plan: Plan, part: Part, warn: Callable[[str], None]) -> StudyConfig:
@@ -74,6 +85,11 @@ def _random(folder: Path, plan: Plan, part: Part, warn: Callable[[str], None]) -
         if plan.settings["start_from"]:
             warn(
                 f"{search} began with known architectures, whose search is not counted: the comparison is in its favour"
+            )
+        if len(plan.settings["objectives"]) > 1:
+            warn(
+                f"{search} looked for {' and '.join(plan.settings['objectives'])}, and chance is ranked by fitness "
+                "alone: the comparison is to the disadvantage of evolution"
             )
     shared = {name: value for name, value in plan.settings.items() if name not in _UNSHARED} | {"seed": part.seed}
     # Beside a search the paper's protocols draw longer modules than it may have; alone, what was asked for.
@@ -94,4 +110,6 @@ def _random(folder: Path, plan: Plan, part: Part, warn: Callable[[str], None]) -
             f"{part.title}: the search space has {len(drawn)} such architecture within the limits, and two are needed; "
             "allow more layers, kernels or filters, or raise the limits"
         )
-    return resolve(plan.objective, EARLIER, settings_of(part.protocol, msgspec.to_builtins(wide), drawn, spent))
+    settings = msgspec.to_builtins(wide)
+    own = settings_of(part.protocol, settings, drawn, spent)
+    return resolve(plan.objective, EARLIER, own, {"timeout": timeout_for(own["epochs"], settings)})

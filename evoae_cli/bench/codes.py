@@ -27,7 +27,7 @@ from evoae_cli.bench.results import TIMES, Results, Row, case_text, grouped, mea
 from evoae_cli.bench.scored import ready
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.components import Components, components_of
-from evoae_cli.evaluation.compression import BLOCK, BlockPCA, jpeg
+from evoae_cli.evaluation.compression import BLOCK, BlockPCA, NoJpegError, jpeg
 from evoae_cli.evaluation.imagefile import ImageFile
 from evoae_cli.evaluation.metrics import scores
 from evoae_cli.evaluation.resident import Resident
@@ -109,7 +109,10 @@ class Codings:
             codes = _in_chunks(network.encode, self._clean)
             if about["name"] == "JPEG":
                 _, n_bytes = in_bytes(codes, self._shape)
-                coded = jpeg(self._clean, n_bytes)
+                try:
+                    coded = jpeg(self._clean, n_bytes)
+                except NoJpegError as error:
+                    raise UsageError(f"{error}, as codes of {ratio} have; leave JPEG out of --only") from error
                 return self._row(coded.images, about | {"n_bytes": coded.n_bytes})
             about |= {
                 "genotype": found.genotype,

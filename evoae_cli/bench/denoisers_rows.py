@@ -105,7 +105,10 @@ class Comparison:
     def _noisy_data(self, noise: str) -> Path:
         """The folder of `--data`'s images with noise on them, which is made where it is not there."""
         setup, _ = self._setup(noise, 0)
-        folder = self._plan.studies / f"noisy-{noise.replace('/', '-').replace(':', '-')}"
+        # Named by what it is made of, so that other photographs do not find it.
+        folder = (
+            self._plan.studies / f"noisy-{noise.replace('/', '-').replace(':', '-')}-{setup.images.fingerprint[:12]}"
+        )
         return noisy_folder(Path(self._plan.data), folder, setup.images, self._plan.noise(noise))
 
     def _with_noise(self, noise: str) -> Tensor:

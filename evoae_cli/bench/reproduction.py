@@ -97,15 +97,12 @@ class Repetition:
         store = Store.read(Path(found["study"]))
         try:
             candidates = list(store.records("search"))
+            trained = [record.evaluation for record in store.records("search", is_whole=True)]
         finally:
             store.close()
         course = course_of(candidates)
         dropouts = sorted(
-            {
-                (row.evaluation.fitness, row.evaluation.genotype)
-                for row in candidates
-                if "dropout2d" in row.evaluation.genotype and row.evaluation.fitness > 0
-            }
+            {(one.fitness, one.genotype) for one in trained if "dropout2d" in one.genotype and one.fitness > 0}
         )
         about = {
             "n_trained": found["counts"]["trained"],

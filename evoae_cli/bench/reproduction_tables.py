@@ -37,7 +37,7 @@ def _as_paper(rows: Sequence[Row]) -> str | None:
                     f"{spread['n']} random, mean ± sd, seed {row.seed}",
                     f"{_paper(spread['fitness_mean'])} ± {_paper(spread['fitness_sd'])}",
                     *("-", "-"),
-                    f"{spread['collapsed']:.0%} no better than a constant image",
+                    _collapsed(spread["collapsed"]),
                     *("-", "-"),
                 )
             )
@@ -132,6 +132,10 @@ def _scored(row: Row) -> tuple[str, ...]:
         f"{row.parameters:,}",
         f"{row.n_values:,}",
     )
+
+
+def _collapsed(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%} no better than a constant image"
 
 
 def _paper(fitness: Any) -> str:

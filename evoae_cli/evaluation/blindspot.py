@@ -15,12 +15,11 @@ from torch import Tensor
 from evoae_cli.evaluation.masking import CELL, LEAST_SIDE, hidden_at
 from evoae_cli.evaluation.noiselevel import channel_stds
 
-_RADIUS = 8
-"""Pixels round each one over which the error is taken. Photographs with noise of 25 came to 27.59 dB with 8, 27.56 with
-16, 27.54 with 32 and 27.51 over whole images of 96x96; what was foretold alone had 26.64."""
+_RADIUS = 16
+"""Pixels round each one over which the error is taken. 24 photographs of 96x96 with noise of 25 came to 29.88 dB with
+16, 29.82 with 8, 29.87 with 24 and 29.84 with 40; what was foretold alone had 28.56."""
 _ALIKE = 2.0
-"""Channels whose variances differ by less than this are taken for equally noisy, and weighed together: 27.45 dB where
-each by itself had 27.36."""
+"""Channels whose variances differ by less than this are taken for equally noisy, and weighed together."""
 REACH = 2 + _RADIUS
 """How much further than through its network alone a result can depend on the image, in pixels."""
 
@@ -47,16 +46,28 @@ def cleaned(network: Callable[[Tensor], Tensor], noisy: Tensor, variance: Tensor
     `variance` is that of the noise on the same scale, [C, 1, 1] or [n, C, 1, 1]; None estimates it for each channel of
     each image, NaN leaves what is foretold. How far pixels lie from what is foretold has both variances in it, so round
     each pixel what is left is the network's.
+
+    What is foretold is wrong in brightness more than in colour, while noise is as strong in both. So channels that are
+    equally noisy are weighed as their mean and their differences, each by itself, which leaves their noise what it is:
+    29.88 dB where one weight for all channels had 29.33.
     """
     variance = _estimated(noisy) if variance is None else variance.to(noisy)
     output = foretold(network, noisy)
-    apart = (noisy - output).square()
     are_alike = variance.amax(-3, keepdim=True) < _ALIKE * variance.amin(-3, keepdim=True)
     variance = torch.where(are_alike, variance.mean(-3, keepdim=True), variance)
-    apart = torch.where(are_alike, apart.mean(1, keepdim=True), apart)
-    both = F.avg_pool2d(apart, 2 * _RADIUS + 1, stride=1, padding=_RADIUS, count_include_pad=False)
-    own = (1 - variance / both).clamp(0, 1).nan_to_num(0)
-    return torch.lerp(output, noisy, own)
+    basis = _basis(noisy.shape[1]).to(noisy)
+    apart = noisy - output
+    parts = torch.where(are_alike, torch.einsum("kc,nchw->nkhw", basis, apart), apart)
+    both = F.avg_pool2d(parts.square(), 2 * _RADIUS + 1, stride=1, padding=_RADIUS, count_include_pad=False)
+    kept = parts * (1 - variance / both).clamp(0, 1).nan_to_num(0)
+    return output + torch.where(are_alike, torch.einsum("kc,nkhw->nchw", basis, kept), kept)
+
+
+def _basis(n: int) -> Tensor:
+    """The orthonormal cosine transform (DCT-II) of `n` channels, [n, n]: their mean first, then their differences."""
+    rows = torch.arange(n, dtype=torch.float64)[:, None]
+    waves = torch.cos(torch.pi / n * (torch.arange(n, dtype=torch.float64) + 0.5) * rows)
+    return waves / waves.norm(dim=1, keepdim=True)
 
 
 def _estimated(noisy: Tensor) -> Tensor:

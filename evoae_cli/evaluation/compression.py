@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.components import Components
 from evoae_cli.evaluation.metrics import psnr_by_image
 from evoae_cli.evaluation.pixelscale import to_bytes, to_signal
@@ -52,6 +51,10 @@ class BlockPCA:
         return self.components.directions.flatten(1)  # [k, C * BLOCK**2]
 
 
+class NoJpegError(Exception):
+    """An image is in no JPEG as small as was asked for."""
+
+
 class Jpegs(NamedTuple):
     """What came of JPEG."""
 
@@ -69,7 +72,7 @@ def jpeg(images: Tensor, n_bytes: float) -> Jpegs:
     All qualities of Pillow are tried, with and without subsampled colour, with Huffman tables made for the image; the
     one with the highest PSNR is taken. Headers count, as they do in a file of codes.
 
-    Raises UsageError where an image does not fit at any quality.
+    Raises NoJpegError where an image does not fit at any quality.
     """
     coded = [_best_jpeg(image, pixels, n_bytes) for image, pixels in zip(images, to_bytes(images), strict=True)]
     return Jpegs(
@@ -101,7 +104,9 @@ def _best_jpeg(image: Tensor, pixels: npt.NDArray[np.uint8], n_bytes: float) -> 
             seconds = time.perf_counter() - begun
             fitting.append(_Jpeg(float(psnr_by_image(back[None], image[None])[0]), back, size, seconds))
     if not fitting:
-        raise UsageError(f"no JPEG of {n_bytes:.0f} bytes holds an image of {pixels.shape[1]}x{pixels.shape[0]} pixels")
+        raise NoJpegError(
+            f"no JPEG of {n_bytes:.0f} bytes holds an image of {pixels.shape[1]}x{pixels.shape[0]} pixels"
+        )
     return max(fitting, key=lambda one: one.psnr_db)
 
 

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from evoae_cli.evaluation.calibrated import calibrated
 from evoae_cli.evaluation.classical import METHODS, Level, Method, apply, bm3d, tuned
 from evoae_cli.evaluation.components import components_of
-from evoae_cli.evaluation.compression import BLOCK, BlockPCA, jpeg
+from evoae_cli.evaluation.compression import BLOCK, BlockPCA, NoJpegError, jpeg
 from evoae_cli.evaluation.contract import RivalFound, RivalRequest, derive_seed
 from evoae_cli.evaluation.evaluate import exam_for, resident_for
 from evoae_cli.evaluation.handmade import DnCNN, Lessons, UNet, train_for
 from evoae_cli.evaluation.metrics import Exam, exam_scores
 from evoae_cli.evaluation.references import tuning_levels, tuning_noisy
 from evoae_cli.evaluation.reproducible import reproducible, seeded
+from evoae_cli.evaluation.training import DivergedError
 from evoae_cli.genome.spaces import genotype_of
 from evoae_cli.phenotype.autoencoder import build
 
@@ -54,12 +55,22 @@ def timed(method: Callable[[Tensor, int], Tensor], given: Tensor) -> Timed:
     return Timed(torch.cat(outputs[_N_WARM:]), median(taken[_N_WARM:]))
 
 
+class UnmeasuredError(Exception):
+    """There is nothing to measure, for a reason that lies in the images or the request; it is the whole message."""
+
+
 def measure_rival(request: RivalRequest, device: str) -> RivalFound:
     """Make ready and score one rival.
 
-    Raises UsageError where no JPEG is small enough, DivergedError where a training diverges, and what `exam_for`
-    raises.
+    Raises UnmeasuredError where no JPEG is small enough and where a training diverges, and what `exam_for` raises.
     """
+    try:
+        return _measured(request, device)
+    except (NoJpegError, DivergedError) as error:
+        raise UnmeasuredError(str(error)) from error
+
+
+def _measured(request: RivalRequest, device: str) -> RivalFound:
     with reproducible(request.threads):
         if request.rival in _HAND_MADE or request.rival == "network":
             return _network(request, device)

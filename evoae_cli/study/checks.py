@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -59,6 +59,18 @@ def parse_duration(name: str, text: str) -> float:
 def parse_limit(name: str, text: str) -> float | None:
     """A time as `parse_duration` reads it, or None for `none`. Raises UsageError that names the setting."""
     return None if text == "none" else parse_duration(name, text)
+
+
+def timeout_for(epochs: int, settings: Mapping[str, Any]) -> str:
+    """The `timeout` of candidates that are trained for `epochs`, where those of `settings` are for its own `epochs`.
+
+    A longer training has as much longer, as a finalist has; a shorter one has no less.
+    """
+    text: str = settings["timeout"]
+    limit_s = parse_limit("timeout", text)
+    if limit_s is None or epochs <= settings["epochs"]:
+        return text
+    return f"{min(limit_s * epochs / settings['epochs'], _MAX_DURATION_S):.3f}s"
 
 
 def refusal(name: str, value: Any, error: str, kind: Any) -> UsageError:

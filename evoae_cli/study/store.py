@@ -195,15 +195,16 @@ class Store:
         )
         return next(self._records(order, (stage,)), None)
 
-    def records(self, stage: Stage) -> Iterator[Record]:
+    def records(self, stage: Stage, *, is_whole: bool = False) -> Iterator[Record]:
         """All evaluations of a stage, in the order of their proposals, whatever order they ended in.
 
-        Of the search, those that `history` has.
+        Of the search, those that `history` has; with `is_whole` those too that were trained behind its end, when time
+        was up.
         """
         return self._records(
-            f"WHERE stage=? AND {IN_HISTORY} AND (generation, number)<(?,?)"
+            f"WHERE stage=? AND {IN_HISTORY} AND (? OR (generation, number)<(?,?))"
             " ORDER BY generation, number, seed_index, genotype",
-            (stage, *self._history_end()),
+            (stage, is_whole, *self._history_end()),
         )
 
     def failures(self, n: int) -> list[Record]:

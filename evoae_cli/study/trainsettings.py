@@ -10,7 +10,7 @@ from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.phenotype.layout import has_linear_code
 from evoae_cli.study.architecture import read_architecture
-from evoae_cli.study.checks import option_name
+from evoae_cli.study.checks import option_name, timeout_for
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.resolve import EARLIER, resolve
 from evoae_cli.study.settings import OF_SEARCH, OF_TRAINING, field_names
@@ -62,7 +62,7 @@ def resolve_training(
     base = {name: value for name, value in stored.items() if name not in OF_SEARCH}
     if not was_training:
         base.pop("epochs", None)
-        base |= {"epochs": stored["final_epochs"]} if "final_epochs" in stored else {}
+        base |= _as_finalist(stored, given)
     if genotype is not None:
         base.pop("from_model", None)
     text = genotype if genotype is not None else str(stored["genotype"])
@@ -102,9 +102,18 @@ def _further(objective: str | None, name: str, given: dict[str, Any], stored: Ma
         for key, value in start.settings.items()
         if key not in (*OF_SEARCH, *OF_TRAINING, "download", "output")
     }
-    kept |= {"epochs": start.settings["final_epochs"]}
+    kept |= _as_finalist(start.settings, given)
     own = {"genotype": start.genotype, "from_model": str(start.folder.absolute())}
     return _with_epochs(resolve(chosen, EARLIER, kept, given, own), are_given=True)
+
+
+def _as_finalist(search: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Epochs of a finalist of that search, and the time for those that are trained, as far as its settings say."""
+    found = {"epochs": search["final_epochs"]} if "final_epochs" in search else {}
+    epochs = given.get("epochs", found.get("epochs"))
+    if epochs is not None and "timeout" in search and "epochs" in search:
+        found["timeout"] = timeout_for(epochs, search)
+    return found
 
 
 def _chosen_objective(objective: str | None, stored: Mapping[str, Any], where: str) -> Objective:

@@ -42,9 +42,12 @@ def start(device: str, threads: int) -> tuple[str, Run]:
             return evaluation.outcome, encoder.encode(evaluation), evaluation.reason
         # Only now: scikit-image takes a second to import, and few workers ever measure what is no architecture.
         if isinstance(request, RivalRequest):
-            from evoae_cli.evaluation.rivals import measure_rival
+            from evoae_cli.evaluation.rivals import UnmeasuredError, measure_rival
 
-            return Outcome.OK, encoder.encode(measure_rival(request, device)), ""
+            try:
+                return Outcome.OK, encoder.encode(measure_rival(request, device)), ""
+            except UnmeasuredError as error:
+                return Outcome.CRASHED, b"", str(error)
         from evoae_cli.evaluation.references import measure_references
 
         return Outcome.OK, encoder.encode(measure_references(request)), ""

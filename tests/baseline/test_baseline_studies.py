@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from evoae_cli.app.baselined import spread_facts
 from evoae_cli.baseline.begin import begin, new_plan, same_plan
 from evoae_cli.baseline.comparison import Side, side_of, spread_of, verdicts
 from evoae_cli.baseline.plan import Part, Plan, read_plan
@@ -20,6 +22,9 @@ from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import StudyError, UsageError
 from evoae_cli.evaluation.contract import RivalFound
 from evoae_cli.genome.genotype import n_layers
+from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.model import WEIGHTS
+from evoae_cli.study.resolve import resolve
 from evoae_cli.study.store import Store
 from evoae_cli.study.summary import delivered, summary
 
@@ -42,6 +47,14 @@ def run_all(folder: Path) -> BaselineSummary:
     for part in plan.parts:
         open_part(folder, plan, part, warn=refuse).run()
     return baseline_summary(folder)
+
+
+def begun(folder: Path, plan: Plan, part: Part, warn: Callable[[str], None] = refuse) -> StudyConfig:
+    """The settings of a study of a comparison, which is stopped before it trains anything."""
+    study = open_part(folder, plan, part, warn=warn)
+    study.request_stop()
+    study.run()
+    return study.config
 
 
 @pytest.fixture(scope="module")
@@ -170,11 +183,9 @@ def test_a_comparison_alone_draws_modules_of_at_most_as_many_layers_as_asked_for
         "denoise", OWN | {"max_layers": 1, "workers": 1}, against=None, n_samples=2, protocols=None, n_pairs=1
     )
     folder = begin(plan, str(tmp_path / "short"))
-    study = open_part(folder, plan, plan.parts[0], warn=refuse)
-    assert study.config.max_layers == 1
-    assert all(n_layers(text) == 1 for text in study.config.start_from)
-    study.request_stop()
-    study.run()
+    config = begun(folder, plan, plan.parts[0])
+    assert config.max_layers == 1
+    assert all(n_layers(text) == 1 for text in config.start_from)
 
 
 def test_a_comparison_that_is_gone_on_with_is_the_one_that_is_asked_for(compared: Path, finished_study: Path) -> None:
@@ -206,6 +217,71 @@ def test_shares_compare_with_the_constant_image_and_the_noisy_one(compared: Path
     assert noisy < 0.4 < 0.5
     assert spread.collapsed == sum(error >= constant for error in errors) / 4
     assert spread.worse_than_noisy == sum(error > noisy for error in errors) / 4
+
+
+def test_shares_are_not_known_where_the_references_are_not(compared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "paper"
+    shutil.copytree(compared / "paper-0", folder)
+    store = Store.open(folder)
+    store.put_meta(references_val=None)
+    store.close()
+    spread = spread_of(folder)
+    assert spread is not None
+    assert (spread.collapsed, spread.worse_than_noisy) == (None, None)
+    assert not any("%" in fact for fact in spread_facts(spread))
+
+
+def test_a_search_that_is_repeated_has_as_many_generations_as_the_first_has_closed(
+    finished_study: Path, tmp_path: Path
+) -> None:
+    def generations(folder: Path, **meta: Any) -> int:
+        store = Store.open(folder)
+        store.put_meta(**meta)
+        store.close()
+        plan = planned(folder, protocols=["one-layer"], n_pairs=2)
+        home = begin(plan, str(tmp_path / f"of-{len(list(tmp_path.iterdir()))}"))
+        (part,) = [part for part in plan.parts if part.protocol == "evolution"]
+        return begun(home, plan, part).generations
+
+    folder = tmp_path / "first"
+    shutil.copytree(finished_study, folder)
+    store = Store.read(folder)
+    settings = store.meta("settings")
+    n_closed = len(store.generations())
+    store.close()
+    assert settings["generations"] == n_closed - 1 == 1
+    # One that ended has as many as it was to have, whatever each of them has trained.
+    assert generations(folder, settings=settings | {"generations": 5}) == 5
+    assert generations(folder, state="time-up") == 1
+
+
+def test_candidates_that_were_trained_when_time_was_up_count_as_trained(finished_study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "short"
+    shutil.copytree(finished_study, folder)
+    n_trained = len(spent_of(finished_study).lengths)
+    store = Store.open(folder)
+    last = list(store.records("search"))[-1]
+    store.put_meta(state="time-up", history_end=[last.generation, last.number])
+    assert len(list(store.records("search"))) == n_trained - 1
+    store.close()
+    assert len(spent_of(folder).lengths) == n_trained
+
+
+def test_chance_may_train_an_epoch_as_long_as_the_search_may(finished_study: Path, tmp_path: Path) -> None:
+    plan = planned(finished_study, protocols=["paper"])
+    plan = msgspec.structs.replace(plan, settings=plan.settings | {"timeout": "10m"})
+    config = begun(begin(plan, str(tmp_path / "new")), plan, plan.parts[0])
+    first = resolve("denoise", plan.settings)
+    assert config.epochs == first.final_epochs == 2 * first.epochs
+    assert config.timeout_s(config.epochs) == first.timeout_s(first.final_epochs) == 1200
+
+
+def test_a_search_for_several_objectives_is_told_to_be_at_a_disadvantage(finished_study: Path, tmp_path: Path) -> None:
+    plan = planned(finished_study, protocols=["one-layer"])
+    plan = msgspec.structs.replace(plan, settings=plan.settings | {"objectives": ["fitness", "parameters"]})
+    heard: list[str] = []
+    begun(begin(plan, str(tmp_path / "new")), plan, plan.parts[0], heard.append)
+    assert [line for line in heard if "looked for fitness and parameters" in line]
 
 
 def test_what_is_there_is_not_trained_again(compared: Path) -> None:
@@ -272,10 +348,27 @@ def test_models_and_classical_methods_are_measured_on_the_same_test_images(
     assert measured(compared) == found
 
 
-def test_hand_made_networks_are_trained_as_long_as_the_finalist(paired: Path) -> None:
+def test_hand_made_networks_are_trained_as_long_as_the_finalist(paired: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = measured(paired)
     assert found["U-Net"].train_s is not None
     assert "DnCNN" not in found
+    # As long, but not as far, where the finalist was trained on another device.
+    monkeypatch.setattr("evoae_cli.baseline.rivals.device_model", lambda device: "a slow one")
+    (paired / RIVALS).unlink()
+    heard: list[str] = []
+    assert "U-Net" not in Measurements(paired, read_plan(paired), warn=heard.append).due
+    assert len(heard) == 1
+    assert heard[0].startswith("U-Net is left out: the winner was trained on ")
+
+
+def test_a_model_that_another_has_replaced_is_measured_anew(compared: Path, tmp_path: Path) -> None:
+    measured(compared)
+    folder = tmp_path / "copy"
+    shutil.copytree(compared, folder)
+    assert Measurements(folder, read_plan(folder), warn=refuse).due == []
+    other, replaced = (folder / part.name / "best" / WEIGHTS for part in read_plan(folder).parts[:2])
+    replaced.write_bytes(other.read_bytes())
+    assert len(Measurements(folder, read_plan(folder), warn=refuse).due) == 1
 
 
 def test_codes_are_compared_with_components_and_jpeg(tmp_path: Path) -> None:
@@ -304,10 +397,14 @@ def test_codes_are_compared_with_components_and_jpeg(tmp_path: Path) -> None:
         ({"patch": 32}, []),
     ],
 )
-def test_rows_that_cannot_be_are_told(settings: dict[str, Any], told: list[str], tmp_path: Path) -> None:
+def test_rows_that_cannot_be_are_told(
+    settings: dict[str, Any], told: list[str], finished_study: Path, tmp_path: Path
+) -> None:
     own = OWN | {"workers": 1, "max_layers": 2, "code_ratio": "1/4"} | settings
     plan = new_plan("manifold", own, against=None, n_samples=2, protocols=None, n_pairs=None)
     folder = begin(plan, str(tmp_path / "new"))
+    # Whose model it is makes no difference here.
+    shutil.copytree(finished_study, folder / "paper-0")
     heard: list[str] = []
     assert ("block PCA" in Measurements(folder, plan, warn=heard.append).due) == (not told)
     assert heard == told

@@ -6,9 +6,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.components import principal_components
-from evoae_cli.evaluation.compression import BLOCK, BlockPCA, jpeg
+from evoae_cli.evaluation.compression import BLOCK, BlockPCA, NoJpegError, jpeg
 from evoae_cli.evaluation.metrics import psnr_by_image
 from evoae_cli.evaluation.pixelscale import to_bytes
 
@@ -55,5 +54,5 @@ def test_jpeg_is_the_best_that_fits(channels: int) -> None:
 
 
 def test_bytes_that_hold_no_jpeg_are_refused() -> None:
-    with pytest.raises(UsageError, match="no JPEG of 50 bytes"):
+    with pytest.raises(NoJpegError, match="no JPEG of 50 bytes"):
         jpeg(smooth(1, 32), 50)

@@ -48,6 +48,12 @@ def test_the_file_of_a_search_gives_its_settings_and_the_epochs_of_its_finalists
     assert (config.noise, config.epochs, config.population) == ("gaussian:25", 9, trained().population)
 
 
+@pytest.mark.parametrize(("given", "timeout"), [({}, "2700.000s"), ({"epochs": 1}, "10m"), ({"timeout": "1m"}, "1m")])
+def test_an_epoch_may_take_as_long_as_in_the_search_of_the_file(given: dict[str, Any], timeout: str) -> None:
+    file = {"objective": "denoise", "noise": "gaussian:25", "epochs": 2, "final_epochs": 9, "timeout": "10m"}
+    assert resolve_training(None, given, genotype="3x3conv2d:8", file=file).timeout == timeout
+
+
 def test_an_architecture_replaces_the_one_of_a_file_and_its_start() -> None:
     file = {"objective": "denoise", "genotype": "3x3conv2d:8/reductions:1", "from_model": "/old", "epochs": 9}
     kept = resolve_training(None, {}, file=file)

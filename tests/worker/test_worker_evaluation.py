@@ -9,7 +9,7 @@ import pytest
 from requested import small_request
 
 from evoae_cli.errors import EvoaeError
-from evoae_cli.evaluation.contract import Evaluation, ImagesRef, References, ReferencesRequest
+from evoae_cli.evaluation.contract import Evaluation, ImagesRef, References, ReferencesRequest, RivalRequest
 from evoae_cli.evaluation.hardware import device_model
 from evoae_cli.evaluation.imagefile import LabelledImage, write_image_file
 from evoae_cli.outcome import Outcome
@@ -50,6 +50,16 @@ def test_references_are_measured_too(images: ImagesRef) -> None:
     outcome, payload, _ = run(msgspec.msgpack.encode(asked), lambda share: None)
     assert outcome is Outcome.OK
     assert msgspec.msgpack.decode(payload, type=References).baseline_name == "constant image"
+
+
+def test_a_rival_that_cannot_be_is_a_result_and_no_failure_of_the_host(images: ImagesRef) -> None:
+    _, run = start("cpu", 1)
+    small = RivalRequest(
+        rival="JPEG", objective="manifold", study_seed=0, images=images, noise=None, threads=1, n_bytes=50.0
+    )
+    outcome, payload, reason = run(msgspec.msgpack.encode(small), lambda share: None)
+    assert (outcome, payload) == (Outcome.CRASHED, b"")
+    assert reason == "no JPEG of 50 bytes holds an image of 16x16 pixels"
 
 
 def test_bytes_that_are_no_request_are_refused() -> None:
