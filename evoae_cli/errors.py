@@ -12,6 +12,14 @@ class EvoaeError(Exception):
     exit_code: ClassVar[int] = 1
 
 
+class BugError(EvoaeError):
+    """A fault of evoae that ended one piece of the work, while the rest goes on; `trace` says where it lies."""
+
+    def __init__(self, message: str, trace: str) -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
 class UsageError(EvoaeError):
     """What was asked for cannot be done as asked; the person can change the command, setting or file: exit code 2."""
 

@@ -14,6 +14,7 @@ FLOORS = (
     *(
         "version",
         "errors",
+        "marks",
         "named",
         "outcome",
         "wholefile",

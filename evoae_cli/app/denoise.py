@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from evoae_cli.app.console import stderr_console
 from evoae_cli.app.denoised import denoise_jobs, report, table
 from evoae_cli.app.running import Show
 from evoae_cli.applying.views import check_views
-from evoae_cli.errors import UsageError
+from evoae_cli.errors import BugError, UsageError
 
 _TILE = 768
 """`applying.apply.TILE`, which is too slow to import for help; a test holds them together."""
@@ -110,6 +111,8 @@ def denoise(
         work = Work(load_model(folder), tile, letters, noise, views)
     is_single = len(inputs) == 1 and inputs[0].is_file()
     results = denoise_jobs(show, work, jobs, device, names_failures=not is_single)
+    if debug:
+        sys.stderr.writelines(result.failure.trace for result in results if isinstance(result.failure, BugError))
     if is_single and results[0].failure is not None:
         # Nothing else was asked for, so this is how the command ends.
         raise results[0].failure

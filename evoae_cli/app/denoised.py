@@ -117,13 +117,13 @@ def warnings(results: "Sequence[FileResult]", trained: "Trained | None") -> Iter
     else:
         yield f"{_of(len(lost), results)} have transparency (an alpha channel), which is left out: {_named(lost)}"
     odd = [result for result in results if result.noise_warning]
-    if len(odd) <= _FEW:
+    if trained is None or len(odd) <= _FEW:
         yield from (result.noise_warning for result in odd)
     else:
-        readings = sorted(result.noise_std_8bit or 0.0 for result in odd)
+        readings = sorted(result.noise_strength or 0.0 for result in odd)
         yield (
-            f"{_of(len(odd), results)} read as more or less noisy ({readings[0]:.2g} to {readings[-1]:.2g} on the "
-            f"0..255 scale) than what this model was trained for ({trained}): {_named(odd)}"
+            f"{_of(len(odd), results)} read as more or less noisy ({trained.told(readings[0], readings[-1])}) than "
+            f"what this model was trained for ({trained}): {_named(odd)}"
         )
 
 
@@ -174,6 +174,8 @@ def _file(result: "FileResult") -> dict[str, Any]:
         "output": None if result.target is None else str(result.target),
         "error": None if result.failure is None else str(result.failure),
         "planes": result.n_planes,
+        "noise_kind": result.noise_kind,
+        "noise_strength": result.noise_strength,
         "noise_std_8bit": result.noise_std_8bit,
         "warnings": [line for line in (result.warning, result.noise_warning) if line],
         "figures": None if result.figures is None else _figures(result.figures),

@@ -48,7 +48,7 @@ def encode(
     Images of one size give the matrix `codes`, one row per image; others one array per image. `evoae decode` makes
     images of them again. What cannot be read is named and left out; the exit code is then 1.
     """
-    from evoae_cli.applying.deliver import check_target, deliver
+    from evoae_cli.applying.deliver import check_target, delivering
     from evoae_cli.applying.inputs import named_images
     from evoae_cli.study.model import find_model
 
@@ -61,7 +61,8 @@ def encode(
 
     show = Show(stderr_console(), quiet, is_json=False)
     with show.preparing(f"loading {folder}"):
-        from evoae_cli.applying.codefile import FULL_BITS, CodeFile, to_npz
+        from evoae_cli.applying.apply import memory_told
+        from evoae_cli.applying.codefile import FULL_BITS, CodeFile, write_npz
         from evoae_cli.applying.codes import fingerprint
         from evoae_cli.study.model import load_model
 
@@ -79,9 +80,13 @@ def encode(
         raise _none_coded(failed)
     for reason in failed:
         show.warn(f"left out: {reason}")
-    content = to_npz(CodeFile(coded, fingerprint(loaded)), n_bits or FULL_BITS)
-    deliver(output, content)
-    show.say(told(coded, len(content)))
+    with (
+        memory_told(f"memory is short for writing {output}; encode fewer images at once"),
+        delivering(output) as aside,
+        aside.open("wb") as file,
+    ):
+        write_npz(file, CodeFile(coded, fingerprint(loaded)), n_bits or FULL_BITS)
+    show.say(told(coded, output.stat().st_size))
     typer.echo(str(output))
     if failed:
         raise EvoaeError(f"{len(failed)} of {len(images)} images left out; {output} holds the others")

@@ -27,6 +27,7 @@ from evoae_cli.wholefile import write_whole
 
 if TYPE_CHECKING:
     from evoae_cli.bench.executors import Throughput
+    from evoae_cli.bench.report import Machine
     from evoae_cli.bench.scale import Mode, Reading
 
 _MODES = ("generational", "async", "both")
@@ -130,15 +131,19 @@ def scale_benchmark(
     choice = chosen_engine(engine, wishes)
     if out is not None:
         _check_out(out, force)
+    from evoae_cli.bench.report import this_machine
+
+    # Before anything is measured, whose load is not meant.
+    machine = this_machine()
     show = Show(stderr_console(), quiet, as_json)
     readings = list(_readings(config, counts, modes, simulate, cv or 0.0, fail_rate, Place(choice=choice), show))
     compared: list[Throughput] = []
     if out is not None:
         # Before others are measured, which may fail.
-        _write(out, _as_json(config, readings, compared), readings)
+        _write(out, _as_json(machine, config, readings, compared), readings)
     if compare:
         compared += _compared(counts[-1], show)
-    found = _as_json(config, readings, compared)
+    found = _as_json(machine, config, readings, compared)
     if out is not None:
         _write(out, found, readings)
     text = json.dumps(found) if as_json else "\n".join(scaling_lines(readings, compared))
@@ -252,15 +257,15 @@ def _compared(n_workers: int, show: Show) -> Iterator["Throughput"]:
             yield found
 
 
-def _as_json(config: StudyConfig, readings: Sequence["Reading"], compared: Sequence["Throughput"]) -> dict[str, Any]:
-    from evoae_cli.bench.report import this_machine
-
+def _as_json(
+    machine: "Machine", config: StudyConfig, readings: Sequence["Reading"], compared: Sequence["Throughput"]
+) -> dict[str, Any]:
     rows = [
         msgspec.to_builtins(reading) | {"times_one_worker": times}
         for reading, times in zip(readings, times_of_one(readings), strict=True)
     ]
     return {
-        "machine": msgspec.to_builtins(this_machine()),
+        "machine": msgspec.to_builtins(machine),
         "settings": msgspec.to_builtins(config),
         "readings": rows,
         "compared": [msgspec.to_builtins(one) for one in compared],

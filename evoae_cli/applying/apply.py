@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.applying.noisecheck import noise_stds
+from evoae_cli.applying.noisereading import noise_stds
 from evoae_cli.applying.tiles import blended_rows, tiling_for
 from evoae_cli.applying.views import check_views, in_views
 from evoae_cli.errors import EvoaeError, ImageError

@@ -1,5 +1,6 @@
 """Many files through one model: each is read, checked, cleaned and written; what cannot be done is said, not raised."""
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -12,12 +13,15 @@ import numpy.typing as npt
 from evoae_cli.applying.apply import TILE, as_dtype, check_channels, cleaned, scale_for
 from evoae_cli.applying.carried import TIFF, carried_by, turned
 from evoae_cli.applying.inputs import Job, plan
-from evoae_cli.applying.noisecheck import Reading, Trained, fits, read_noise, trained_noise, verdict
+from evoae_cli.applying.noisecheck import Trained, fits, trained_noise, verdict
+from evoae_cli.applying.noisereading import Reading, read_noise
 from evoae_cli.applying.pixels import check_holds, holds_alpha, write_pixels
 from evoae_cli.applying.stackfile import writing_stack
 from evoae_cli.applying.stacks import Place, Stack, open_stack
 from evoae_cli.applying.tryout import AddedNoise, Figures, figures, mean
-from evoae_cli.errors import EvoaeError, StudyError
+from evoae_cli.errors import BugError, EvoaeError, StudyError, first_line
+from evoae_cli.evaluation.memory import is_memory_error
+from evoae_cli.evaluation.noise import NoiseKind
 from evoae_cli.evaluation.readers import read_image
 
 if TYPE_CHECKING:
@@ -39,14 +43,21 @@ class FileResult:
     failure: EvoaeError | None = None
     """Why nothing came of it, in one line."""
     n_planes: int = 1
-    noise_std_8bit: float | None = None
-    """The noise that was read in it, on the 0..255 scale; None where the model's is not known to be Gaussian."""
+    noise_kind: NoiseKind | None = None
+    """The kind that the model was trained for, if noise of it was read."""
+    noise_strength: float | None = None
+    """The noise that was read, as a setting gives it for this kind (`Noise`)."""
     noise_warning: str = ""
     """One line, if that is not what the model was trained for."""
     warning: str = ""
     """One line on what else is not as one would expect."""
     figures: Figures | None = None
     """Where noise was added: the mean over the planes."""
+
+    @property
+    def noise_std_8bit(self) -> float | None:
+        """The standard deviation of the noise that was read on the 0..255 scale; None for all but Gaussian noise."""
+        return self.noise_strength if self.noise_kind == "gaussian" else None
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class Work:
 
     @property
     def trained(self) -> Trained | None:
-        """The noise that the model was trained for, if it is known to be Gaussian."""
+        """The noise that the model was trained for, if that is known."""
         return trained_noise(self.model.metadata)
 
 
@@ -110,12 +121,24 @@ def run_jobs(
             tell(0.0)
             try:
                 result = _run(work, job, tell)
-            except EvoaeError as error:
-                is_named = any(str(path) in str(error) for path in (job.source, job.target) if path is not None)
-                failure = error if is_named else type(error)(f"{job.source}: {error}")
-                result = FileResult(job.source, None, failure=failure)
+            except Exception as error:  # A fault of evoae in one file must not end the others' work.
+                result = FileResult(job.source, None, failure=_failure(job, error))
             listen(number, 1.0, result)
             yield result
+
+
+def _failure(job: Job, error: Exception) -> EvoaeError:
+    """What `error` says of a job, in one line that names its file, and without what its traceback holds in memory."""
+    if isinstance(error, EvoaeError):
+        is_named = any(str(path) in str(error) for path in (job.source, job.target) if path is not None)
+        return error if is_named else type(error)(f"{job.source}: {error}")
+    if is_memory_error(error):
+        return EvoaeError(f"{job.source}: memory is short for it")
+    return BugError(
+        f"{job.source}: this is a bug in evoae ({type(error).__name__}: {first_line(error)}); "
+        "evoae denoise --debug prints the details",
+        "".join(traceback.format_exception(error)),
+    )
 
 
 @contextmanager
@@ -205,9 +228,9 @@ def _clean_plane(
 ) -> tuple[Pixels, Reading | None, Figures | None]:
     """One image [H, W, C] -> it cleaned, its noise where that matters, and figures where noise was added."""
     scale = scale_for(work.model.metadata, pixels)
-    is_read = is_read and work.trained is not None
+    kind = work.trained.kind if is_read and work.trained is not None else None
     if work.noise is None:
-        reading = read_noise(pixels, scale.to_signal) if is_read else None
+        reading = None if kind is None else read_noise(pixels, scale.to_signal, kind)
         return cleaned(work.model, pixels, scale, work.tile, tell, views=work.views), reading, None
     # Noise is drawn for the channels that the image has: grey goes through a colour model as three equal channels.
     own = scale.for_channels(pixels.shape[2])
@@ -216,15 +239,15 @@ def _clean_plane(
     # It is not clipped, and not rounded to the image's depth, as in training.
     values = own.to_values(noisy)
     output = cleaned(work.model, values, scale, work.tile, tell, views=work.views)
-    reading = read_noise(values, scale.to_signal) if is_read else None
+    reading = None if kind is None else read_noise(values, scale.to_signal, kind)
     return as_dtype(output, pixels.dtype), reading, figures(clean, noisy, own.to_signal(output))
 
 
 def _judged(work: Work, result: FileResult, readings: Sequence[Reading | None]) -> FileResult:
     """With what is to be said of its noise: the median of what was read."""
-    known = [reading for reading in readings if reading is not None and not np.isnan(reading.std)]
-    if work.trained is None or not known:
+    trained, known = work.trained, [one for one in readings if one is not None and not np.isnan(one.strength)]
+    if trained is None or not known:
         return result
-    reading = Reading(float(np.median([one.std for one in known])), all(one.is_clipped for one in known))
-    warning = "" if fits(reading, work.trained) else f"{result.source}: {verdict(reading, work.trained)}"
-    return replace(result, noise_std_8bit=reading.std, noise_warning=warning)
+    reading = Reading(float(np.median([one.strength for one in known])), all(one.is_clipped for one in known))
+    warning = "" if fits(reading, trained) else f"{result.source}: {verdict(reading, trained)}"
+    return replace(result, noise_kind=trained.kind, noise_strength=reading.strength, noise_warning=warning)

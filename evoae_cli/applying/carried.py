@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from evoae_cli.evaluation.readers import is_converted
 
 if TYPE_CHECKING:
     from PIL.Image import Exif
@@ -24,6 +27,13 @@ _TEXTS = {271: "Make", 272: "Model", 306: "DateTime", 315: "Artist", 33432: "Cop
 """Tags of TIFF 6.0 that EXIF took over, by number: all that is text and says where a picture comes from."""
 _MOST_IN_JPEG = 65_533 - len(_PREFIX)
 """Bytes of EXIF that one segment of a JPEG file holds."""
+_INCH_IN_M = 0.0254
+_MOST_DPI = {
+    "PNG": (2**31 - 1) * _INCH_IN_M,
+    "JPEG": 2**16 - 1,
+    "TIFF": 2**32 - 1,
+}
+"""The largest resolution, by format; other formats have no place for one."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,10 @@ def carried_by(path: Path, pixels: Pixels) -> Carried:
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return Carried(has_channel_axis=np.load(path, mmap_mode="r", allow_pickle=False).ndim == 3)
-    return _of_tiff(path, pixels) if suffix in TIFF else _of_picture(path, pixels)
+    # Of large images and odd metadata, as in `read_image`.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _of_tiff(path, pixels) if suffix in TIFF else _of_picture(path, pixels)
 
 
 def _of_picture(path: Path, pixels: Pixels) -> Carried:
@@ -129,17 +142,15 @@ def carried_by_page(page: Any, *, is_stored: bool = True) -> Carried:
     icc = tags.get(34675)
     return Carried(
         exif=exif.tobytes().removeprefix(_PREFIX) if len(exif) else b"",
-        icc=bytes(icc) if icc and page.photometric != PHOTOMETRIC.SEPARATED else b"",
+        icc=bytes(icc) if icc and page.photometric not in (PHOTOMETRIC.SEPARATED, PHOTOMETRIC.CIELAB) else b"",
         dpi=_tiff_dpi(tags),
     )
 
 
 def _is_stored(file: "TiffFile") -> bool:
     """Whether its pixels are read as they are stored; Pillow, which reads some kinds, turns them upright."""
-    import tifffile
-
     page = file.pages.first
-    if page.photometric in (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.PALETTE):
+    if is_converted(page):
         return False
     try:
         page.asarray()
@@ -177,6 +188,13 @@ def turned(pixels: Pixels, carried: Carried) -> Pixels:
             return pixels
 
 
+def dpi_in(kind: str, carried: Carried) -> tuple[float, float] | None:
+    """The resolution as far as the format `kind` holds one; None for what is too large for its numbers."""
+    if carried.dpi is None or max(carried.dpi) > _MOST_DPI.get(kind, 0):
+        return None
+    return carried.dpi
+
+
 def exif_for_jpeg(carried: Carried) -> bytes:
     """The block with its prefix; of one that is too long for JPEG only how to turn the picture."""
     exif = carried.exif
@@ -207,8 +225,8 @@ def png_chunks(carried: Carried) -> list[tuple[bytes, bytes]]:
     chunks = []
     if carried.icc:
         chunks.append((b"iCCP", b"ICC profile\x00\x00" + zlib.compress(carried.icc)))
-    if carried.dpi is not None:
-        per_metre = [round(value / 0.0254) for value in carried.dpi]
+    if (dpi := dpi_in("PNG", carried)) is not None:
+        per_metre = [round(value / _INCH_IN_M) for value in dpi]
         chunks.append((b"pHYs", struct.pack(">IIB", *per_metre, 1)))
     if carried.exif:
         chunks.append((b"eXIf", carried.exif))

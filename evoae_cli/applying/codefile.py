@@ -17,10 +17,10 @@ import io
 import math
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,10 +62,17 @@ def have_one_shape(images: Sequence[CodedImage]) -> bool:
 
 
 def to_npz(file: CodeFile, bits: int = FULL_BITS) -> bytes:
-    """The content of the file. With fewer than 32 `bits` (1 to 16) each channel's values become that many levels.
+    """What `write_npz` writes."""
+    stream = io.BytesIO()
+    write_npz(stream, file, bits)
+    return stream.getvalue()
+
+
+def write_npz(stream: IO[bytes], file: CodeFile, bits: int = FULL_BITS) -> None:
+    """Write the file. With fewer than 32 `bits` (1 to 16) each channel's values become that many levels.
 
     The levels lie evenly between the channel's least and greatest value in all images; they are stored as whole
-    numbers of 8 or 16 bits, and compressed without further loss.
+    numbers of 8 or 16 bits, and compressed without further loss. Beside the codes memory is taken for one of them only.
     """
     images = file.images
     arrays: dict[str, Array] = {
@@ -75,19 +82,35 @@ def to_npz(file: CodeFile, bits: int = FULL_BITS) -> bytes:
         "depths": np.array([image.depth for image in images]),
         "model": np.array(file.model),
     }
-    codes: list[Array] = [image.code for image in images]
+    codes: Iterator[Array] = (image.code for image in images)
     if bits < FULL_BITS:
         scale, offset = _levels(images, bits)
-        codes = [_quantised(image.code, scale, offset, bits) for image in images]
+        codes = (_quantised(image.code, scale, offset, bits) for image in images)
         arrays |= {"scale": scale, "offset": offset}
-    if have_one_shape(images):
-        arrays |= {"codes": np.stack([code.ravel() for code in codes]), "shape": np.array(codes[0].shape, np.int64)}
-    else:
-        arrays |= {f"code_{number}": code for number, code in enumerate(codes)}
-    stream = io.BytesIO()
+    is_matrix = have_one_shape(images)
+    if is_matrix:
+        arrays["shape"] = np.array(images[0].code.shape, np.int64)
     # 32-bit codes hardly shrink (by a tenth), and take long to try.
-    (np.savez if bits == FULL_BITS else np.savez_compressed)(stream, allow_pickle=False, **arrays)
-    return stream.getvalue()
+    compression = zipfile.ZIP_STORED if bits == FULL_BITS else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(stream, "w", compression) as npz:
+        for name, array in arrays.items():
+            _write_entry(npz, name, array.shape, [array])
+        if is_matrix:
+            _write_entry(npz, "codes", (len(images), images[0].code.size), codes)
+        else:
+            for number, code in enumerate(codes):
+                _write_entry(npz, f"code_{number}", code.shape, [code])
+
+
+def _write_entry(npz: zipfile.ZipFile, name: str, shape: tuple[int, ...], parts: Iterable[Array]) -> None:
+    """Write one array of `shape`, whose values are those of `parts`, one after another."""
+    # Its size is not known beforehand, and may be above 2 GB.
+    with npz.open(f"{name}.npy", "w", force_zip64=True) as entry:
+        for number, part in enumerate(parts):
+            if number == 0:
+                descr = np.lib.format.dtype_to_descr(part.dtype)
+                np.lib.format.write_array_header_1_0(entry, {"descr": descr, "fortran_order": False, "shape": shape})
+            entry.write(part.tobytes())
 
 
 def read_codes(path: Path) -> CodeFile:

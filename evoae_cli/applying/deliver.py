@@ -2,10 +2,12 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from evoae_cli.errors import EvoaeError, UsageError
-from evoae_cli.wholefile import write_whole
+from evoae_cli.wholefile import writing_whole
 
 
 def check_target(option: str, path: Path, suffix: str, *, is_forced: bool) -> None:
@@ -29,9 +31,20 @@ def check_target(option: str, path: Path, suffix: str, *, is_forced: bool) -> No
 
 
 def deliver(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all. Raises UsageError if the folder cannot take it, EvoaeError for a full disk."""
+    """Write a file whole or not at all. Raises what `delivering` raises."""
+    with delivering(path) as aside:
+        aside.write_bytes(content)
+
+
+@contextmanager
+def delivering(path: Path) -> Iterator[Path]:
+    """The block fills the file that it is given, which then becomes `path`, whole or not at all.
+
+    Raises UsageError if the folder cannot take it, EvoaeError for a full disk.
+    """
     try:
-        write_whole(path, content)
+        with writing_whole(path) as aside:
+            yield aside
     except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"cannot write {path}: {error.strerror}; choose another file") from error
     except OSError as error:

@@ -1,50 +1,58 @@
-"""Is an image as noisy as those that a model was trained for? A reading of its noise, and what it may be."""
+"""Is an image as noisy as those that a model was trained for? What its reading may be, and what is said of another."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from evoae_cli.applying.brightnoise import STRONGEST, BrightKind
+from evoae_cli.applying.noisereading import Reading
 from evoae_cli.errors import UsageError
-from evoae_cli.evaluation.noise import parse_noise
-from evoae_cli.evaluation.noiselevel import channel_stds
+from evoae_cli.evaluation.noise import Noise, NoiseKind, parse_noise
 
-Pixels = npt.NDArray[Any]
-
-_SIDE = 2048
-"""Larger images are read from a mosaic of this side."""
-_N_CUTS = 4
-"""Along each side of the mosaic. Few large cuts: at their borders there is a jump, which is none of the noise."""
 _TEXTURE = 6.0
 _SATURATION = 118.0
 _LEAST, _LEAST_CLIPPED = 0.8, 0.75
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The noise of an image, by `skimage.restoration.estimate_sigma`."""
-
-    std: float
-    """Standard deviation on the 0..255 scale, the mean over the channels."""
-    is_clipped: bool
-    """Whether no value lies beyond the limits of the scale, so that noise was, or may have been, cut off there."""
+_LEAST_BRIGHT = 0.75
+_BRIGHT_TEXTURE: dict[BrightKind, float] = {"poisson": 0.04, "speckle": 0.06}
+_CLEAN_DOTS = 0.0025
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The strengths of Gaussian noise that a model was trained for, on the 0..255 scale; equal for one strength."""
+    """The strengths of noise that a model was trained for, as a setting gives them; equal for one strength."""
 
     low: float
     high: float
+    kind: NoiseKind = "gaussian"
 
     def __str__(self) -> str:
+        if self.kind != "gaussian":
+            return Noise(kind=self.kind, low=self.low, high=self.high).text
         return f"{self.low:.3g}" if self.low == self.high else f"{self.low:.3g} to {self.high:.3g}"
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """The least and the most noise (`level`)."""
+        least, most = sorted(level(self.kind, strength) for strength in (self.low, self.high))
+        return least, most
+
+    def told(self, *strengths: float) -> str:
+        """Readings of this kind for people: `12 to 19 on the 0..255 scale`, `poisson:8.1 to poisson:12`."""
+        if self.kind == "gaussian":
+            return " to ".join(f"{strength:.2g}" for strength in strengths) + " on the 0..255 scale"
+        short = (np.format_float_positional(one, precision=2, fractional=False, trim="-") for one in strengths)
+        return " to ".join(f"{self.kind}:{strength}" for strength in short)
+
+
+def level(kind: NoiseKind, strength: float) -> float:
+    """How much noise a strength is: twice as much has twice the standard deviation, or twice as many dots."""
+    # A quarter of the counts has twice the standard deviation.
+    return float(strength**-0.5) if kind == "poisson" else strength
 
 
 def trained_noise(metadata: dict[str, Any]) -> Trained | None:
-    """The noise that a model was trained for; None for another kind than Gaussian, or if nothing is said of it."""
+    """The noise that a model was trained for; None if nothing is said of it, as where its images had noise already."""
     if "noise" not in metadata:
         # Models from before there were other kinds.
         std = metadata.get("noise_std_8bit")
@@ -53,25 +61,49 @@ def trained_noise(metadata: dict[str, Any]) -> Trained | None:
         noise = parse_noise(str(metadata["noise"]))
     except UsageError:
         return None
-    return Trained(noise.low, noise.high) if noise.kind == "gaussian" else None
-
-
-def read_noise(pixels: Pixels, to_signal: Callable[[Pixels], Pixels]) -> Reading:
-    """The noise of an image [H, W, C], which `to_signal` brings to the [-1, 1] scale of a model."""
-    part = to_signal(_mosaic(pixels))
-    return Reading(float(channel_stds(part).mean()) * 127.5, is_clipped=bool(np.abs(part).max() <= 1 + 1e-6))
-
-
-def noise_stds(pixels: Pixels, to_signal: Callable[[Pixels], Pixels]) -> Pixels:
-    """As `read_noise`, the standard deviation of each channel on the [-1, 1] scale, [C]."""
-    return channel_stds(to_signal(_mosaic(pixels)))
+    return Trained(noise.low, noise.high, noise.kind)
 
 
 def fits(reading: Reading, trained: Trained) -> bool:
     """Whether an image of this reading may have the noise that a model was trained for.
 
-    The limits lie between what images read that have the trained noise and those with half or twice as much. For
-    noise of std s in 40 photographs (481x321) they read, in units of s, as 5th percentile, median, 95th percentile:
+    The limits lie between what images read that have the trained noise and those with half or twice as much, by its
+    standard deviation, or with half or twice the share of black and white dots: see the limits of each kind.
+    """
+    if np.isnan(reading.strength):
+        return True
+    least, most = _limits(reading, trained)
+    return least <= level(trained.kind, reading.strength) <= most
+
+
+def verdict(reading: Reading, trained: Trained) -> str:
+    """What to say of an image that does not fit, after its name."""
+    than = "less" if level(trained.kind, reading.strength) < _limits(reading, trained)[0] else "more"
+    cut = ""
+    if trained.kind == "gaussian" and than == "more" and reading.strength <= trained.high:
+        # Only strong noise that was cut off is more than the trained, and reads as less.
+        cut = f", which cut off at black and white reads as {_clipped(trained.high):.2g} or less"
+    return (
+        f"its noise reads as {trained.told(reading.strength)}; this model was trained for {trained}{cut}. "
+        f"With {than} noise than that the result may be {'blurred' if than == 'less' else 'noisy'}"
+    )
+
+
+def _limits(reading: Reading, trained: Trained) -> tuple[float, float]:
+    """The levels of the least and the most noise that a fitting image reads as."""
+    match trained.kind:
+        case "gaussian":
+            return _gaussian_limits(*trained.levels, is_clipped=reading.is_clipped)
+        case "poisson" | "speckle":
+            return _bright_limits(trained.kind, *trained.levels)
+        case "salt-pepper":
+            return _dot_limits(*trained.levels)
+
+
+def _gaussian_limits(low: float, high: float, *, is_clipped: bool) -> tuple[float, float]:
+    """Of Gaussian noise.
+
+    For noise of std s in 40 photographs (481x321) they read, in units of s, as 5th percentile, median, 95th percentile:
 
         not clipped, s = 10:   s/2 0.54 0.62 1.01   s 1.02 1.09 1.38   2s 2.00 2.05 2.24
         not clipped, s = 25:   s/2 0.51 0.53 0.63   s 0.99 1.02 1.08   2s 1.98 1.99 2.03
@@ -92,33 +124,12 @@ def fits(reading: Reading, trained: Trained) -> bool:
 
     Noise below 10 cannot be told from fine texture; the few that fail above it are photographs largely over-exposed.
     """
-    if np.isnan(reading.std):
-        return True
-    least, most = _limits(reading, trained)
-    return least <= reading.std <= most
-
-
-def _limits(reading: Reading, trained: Trained) -> tuple[float, float]:
-    """The least and the most that a fitting image reads as: see `fits`."""
-    if reading.is_clipped:
-        least = _LEAST_CLIPPED * _clipped(trained.low)
-        most = np.sqrt(_clipped(trained.high) * _clipped(2 * trained.high))
+    if is_clipped:
+        least = _LEAST_CLIPPED * _clipped(low)
+        most = np.sqrt(_clipped(high) * _clipped(2 * high))
     else:
-        least, most = _LEAST * trained.low, np.sqrt(2) * trained.high
+        least, most = _LEAST * low, np.sqrt(2) * high
     return float(least), float(np.hypot(most, _TEXTURE))
-
-
-def verdict(reading: Reading, trained: Trained) -> str:
-    """What to say of an image that does not fit, after its name."""
-    than = "less" if reading.std < _limits(reading, trained)[0] else "more"
-    cut = ""
-    if than == "more" and reading.std <= trained.high:
-        # Only strong noise that was cut off is more than the trained, and reads as less.
-        cut = f", which cut off at black and white reads as {_clipped(trained.high):.2g} or less"
-    return (
-        f"its noise reads as {reading.std:.2g} on the 0..255 scale; this model was trained for {trained}{cut}. "
-        f"With {than} noise than that the result may be {'blurred' if than == 'less' else 'noisy'}"
-    )
 
 
 def _clipped(std: float) -> float:
@@ -126,15 +137,47 @@ def _clipped(std: float) -> float:
     return std / float(np.hypot(1, std / _SATURATION))
 
 
-def _mosaic(pixels: Pixels) -> Pixels:
-    """The image itself, or of a large one parts from everywhere, so that the reading takes bounded memory and time."""
-    rows, columns = (_cuts(size) for size in pixels.shape[:2])
-    return np.asarray(pixels[rows[:, None], columns])
+def _bright_limits(kind: BrightKind, low: float, high: float) -> tuple[float, float]:
+    """Of Poisson and speckle noise, both by their standard deviation at white, as a share of white.
+
+    The reading allows for clipping, and beside texture it is that of the noise, s: with s = 0.18 (poisson:30), from the
+    5th to the 95th percentile of photographs, s/2 reads as 0.50 to 0.58 s, s as 0.97 to 1.05 s, 2s as 1.84 to 2.03 s.
+    So the limits are 0.75 s and sqrt(2) s, with texture added in quadrature: clean photographs read as 0.002 to 0.07,
+    median 0.014, for Poisson noise, and as 0.003 to 0.1, median 0.02, for speckle.
+
+    Of 50 photographs other than those that the limits were chosen by, grey or colour, clipped or not, these shares are
+    outside the limits:
+
+        poisson    3      10     30     100          300          1000
+        right      0      0      0      0            0.02         0.04
+        half       1      1      1      0.96-0.98    0.72-0.80    0.42-0.44
+        twice      1      1      1      1            1            1
+        clean      1      1      1      1            0.92         0.78
+
+        speckle    1      0.4    0.2    0.1          0.05         0.03
+        right      0      0      0      0            0.04         0.06
+        half       1      1      1      0.80-0.82    0.46-0.50    0.26-0.32
+        twice      1      1      1      1            1            0.34-0.38
+        clean      1      1      1      0.96         0.78         0.58
+    """
+    # What is trained for stronger noise than can be told apart reads as the strongest.
+    least = _LEAST_BRIGHT * min(low, STRONGEST[kind])
+    return least, float(np.hypot(np.sqrt(2) * high, _BRIGHT_TEXTURE[kind]))
 
 
-def _cuts(size: int) -> npt.NDArray[np.int64]:
-    if size <= _SIDE:
-        return np.arange(size)
-    length = _SIDE // _N_CUTS
-    starts = np.linspace(0, size - length, _N_CUTS).astype(np.int64)
-    return (starts[:, None] + np.arange(length)).ravel()
+def _dot_limits(low: float, high: float) -> tuple[float, float]:
+    """Of salt and pepper, as shares of the values.
+
+    The reading is the share D, to a tenth from 0.05 on, so the limits are D / sqrt(2) and sqrt(2) D, with 0.0025 added
+    for the black and white dots of clean photographs: most have none, 95 of 100 up to 0.0033, all up to 0.0052.
+
+    Of 50 photographs other than those that the limits were chosen by, grey or colour, rounded to 8 bits or not, these
+    shares are outside the limits:
+
+        D          0.002    0.005    0.01     0.05     0.2      0.5
+        D          0.06     0.04     0        0        0        0
+        D/2        0.82     0.88     0.90     1        1        1
+        2D         0.10     0.98     1        1        1        (nothing is left to read)
+        clean      0.90     0.94     1        1        1        1
+    """
+    return low / float(np.sqrt(2)), float(np.sqrt(2)) * high + _CLEAN_DOTS

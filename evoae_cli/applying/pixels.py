@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.applying.carried import NOTHING, TIFF, Carried, exif_for_jpeg, png_chunks, tiff_tags
+from evoae_cli.applying.carried import NOTHING, TIFF, Carried, dpi_in, exif_for_jpeg, png_chunks, tiff_tags
 from evoae_cli.errors import EvoaeError, ImageError
 from evoae_cli.wholefile import writing_whole
 
@@ -65,12 +65,21 @@ def write_pixels(path: Path, pixels: Pixels, carried: Carried = NOTHING) -> None
     height, width, n_channels = pixels.shape
     check_holds(path, (height, width, n_channels), pixels.dtype)
     if carried.alpha is not None and holds_alpha(path, pixels):
+        if carried.is_premultiplied and path.suffix.lower() not in TIFF:
+            pixels = _divided(pixels, carried.alpha)
         pixels = np.concatenate([pixels, carried.alpha], axis=2)
     with writing(path) as aside:
         # Encoded in memory first: Pillow does not notice a disk that is full.
         suffix = path.suffix.lower()
         is_flat = pixels.shape[2] == 1 and not (suffix == ".npy" and carried.has_channel_axis)
         aside.write_bytes(_encoded(suffix, pixels[:, :, 0] if is_flat else pixels, carried))
+
+
+def _divided(pixels: Pixels, alpha: Pixels) -> Pixels:
+    """8-bit colours that were multiplied with `alpha` ([H, W, 1]) without it; black where nothing is seen of them."""
+    values = np.zeros(pixels.shape, np.float32)
+    np.divide(pixels * np.float32(255), alpha, out=values, where=alpha > 0)
+    return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
 @contextmanager
@@ -109,8 +118,8 @@ def _encoded(suffix: str, pixels: Pixels, carried: Carried) -> bytes:
             options["exif"] = exif_for_jpeg(carried) if kind == "JPEG" else carried.exif
         if carried.icc:
             options["icc_profile"] = carried.icc
-        if carried.dpi is not None and kind != "WEBP":
-            options["dpi"] = carried.dpi
+        if (dpi := dpi_in(kind, carried)) is not None:
+            options["dpi"] = dpi
         Image.fromarray(pixels).save(file, kind, **options)
     return file.getvalue()
 
@@ -119,7 +128,7 @@ def _write_tiff(file: io.BytesIO, pixels: Pixels, carried: Carried) -> None:
     import tifffile
 
     n_channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    has_alpha = carried.alpha is not None
+    has_alpha, dpi = carried.alpha is not None, dpi_in("TIFF", carried)
     tifffile.imwrite(
         file,
         pixels,
@@ -128,8 +137,8 @@ def _write_tiff(file: io.BytesIO, pixels: Pixels, carried: Carried) -> None:
         extrasamples=[_ALPHA[carried.is_premultiplied]] if has_alpha else None,
         compression="zlib",
         iccprofile=carried.icc or None,
-        resolution=carried.dpi,
-        resolutionunit="inch" if carried.dpi else None,
+        resolution=dpi,
+        resolutionunit="inch" if dpi else None,
         extratags=tiff_tags(carried),
     )
 

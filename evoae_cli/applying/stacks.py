@@ -18,10 +18,12 @@ import numpy.typing as npt
 from evoae_cli.applying.carried import NOTHING, TIFF, Carried, carried_by_page
 from evoae_cli.errors import ImageError, UsageError, first_line
 from evoae_cli.evaluation.readers import (
+    CONVERTED,
     MAX_CHANNELS,
     MAX_PIXELS,
     UnreadableImageError,
     as_pixels,
+    is_converted,
     read_compressed_tiff,
 )
 
@@ -93,7 +95,9 @@ class Stack:
     def read(self, place: Place) -> Pixels:
         """One plane, [H, W, C]. Raises UnreadableImageError."""
         try:
-            plane = np.asarray(self.fetch(self.index(place)))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                plane = np.asarray(self.fetch(self.index(place)))
             if self.channel_axis is not None and self.channel_axis < self.axes.index("Y"):
                 plane = np.moveaxis(plane, 0, -1)
             return as_pixels(plane)
@@ -109,14 +113,18 @@ class Stack:
 def check_axes(axes: str) -> str:
     """The letters of `--axes` in upper case. Raises UsageError for letters that describe no stack."""
     letters = axes.upper()
-    rest = letters.replace("S", "") if "S" in letters else letters.replace("C", "")
-    # Channels may stand before or after Y and X, not between them.
-    has_planes = rest.endswith("YX") and "YX" in letters
+    has_planes = _has_planes(letters)
     if not letters.isascii() or not letters.isalpha() or len(set(letters)) < len(letters) or not has_planes:
         raise UsageError(
             f"--axes {axes!r} is not understood; write one letter per axis, Y and X last, as TZCYX or ZYXS"
         )
     return letters
+
+
+def _has_planes(axes: str) -> bool:
+    """Whether Y and X are the last axes; channels may stand before or after them, not between them."""
+    rest = axes.replace("S", "") if "S" in axes else axes.replace("C", "")
+    return rest.endswith("YX") and "YX" in axes
 
 
 @contextmanager
@@ -171,11 +179,11 @@ def _open_tiff(path: Path, axes: str | None, until_closed: ExitStack) -> Stack |
     description = _description(file)
     if axes is None and one.axes in _FLAT and description.kind == "plain":
         return None
-    kind = one.keyframe.photometric
-    if kind in (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.PALETTE):
+    if is_converted(one.keyframe):
         if axes is None and one.axes in _FLAT:
             return None
-        raise ImageError(f"{path} is a stack with a palette or inverted greys; save it as plain grey or RGB")
+        colours = CONVERTED[one.keyframe.photometric]
+        raise ImageError(f"{path} is a stack of {colours}; save it as plain grey or RGB")
     return _stack(path, axes or one.axes, one.shape, one.dtype, _planes_of(path, one), description)
 
 
@@ -191,6 +199,11 @@ def _stack(
         raise ImageError(f"{path} has {len(shape)} axes (shape {tuple(shape)}), --axes {axes} names {len(axes)}")
     if not {"Y", "X"} <= set(axes):
         raise ImageError(f"{path} has axes {axes}, among which there is no plane; say what they are, as --axes TZCYX")
+    if not _has_planes(axes):
+        raise ImageError(
+            f"{path} has axes {axes}, in which Y and X are not last; save it with them last, as ZYX, or say what its "
+            "axes are, as --axes ZYX"
+        )
     if 0 in shape:
         raise ImageError(f"{path} has shape {tuple(shape)}, which holds no pixels")
     # The depth in which such values are read.

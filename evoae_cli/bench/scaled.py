@@ -1,5 +1,7 @@
 """A runner that times what it does: real evaluations or waiting in their place, some of them cut short by a kill.
 
+Finalists are not trained: what is measured is over before.
+
 Each worker notes what it began and ended; a killed one leaves a beginning and its end. Notes go to the folder that the
 environment names: a file per worker, a line of JSON per entry, on the monotonic clock, which is one for all processes
 of a host.
@@ -118,8 +120,10 @@ class _Worker:
 
     def run(self, payload: bytes, progress: Progress) -> tuple[Outcome, bytes, str]:
         request = msgspec.msgpack.decode(payload, type=Request)
-        if not isinstance(request, EvaluationRequest) or request.stage != "search":
+        if not isinstance(request, EvaluationRequest):
             return self._run(payload, progress)
+        if request.stage != "search":
+            return hashed.run(payload, progress)
         genotype, orders = request.genotype, self._orders
         self._note("begin", genotype)
         share = kill_share(genotype, self._n_kills(genotype), orders)

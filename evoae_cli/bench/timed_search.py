@@ -24,7 +24,7 @@ def timed_search(
     warn: Callable[[str], None],
     make_engine: MakeEngine = local_engine,
 ) -> tuple[list[list[Span]], dict[str, int]]:
-    """Search below `folder` until the candidates are evaluated; finalists are not trained.
+    """Search below `folder` until the candidates are evaluated; the runner does not train finalists.
 
     `orders` makes what the workers are to do from a folder for their notes. Returns what each worker evaluated, in
     order, and the generation of each genotype. Raises EvoaeError where the search fails.

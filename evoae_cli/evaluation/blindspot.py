@@ -67,7 +67,8 @@ def _basis(n: int) -> Tensor:
     """The orthonormal cosine transform (DCT-II) of `n` channels, [n, n]: their mean first, then their differences."""
     rows = torch.arange(n, dtype=torch.float64)[:, None]
     waves = torch.cos(torch.pi / n * (torch.arange(n, dtype=torch.float64) + 0.5) * rows)
-    return waves / waves.norm(dim=1, keepdim=True)
+    basis: Tensor = waves / waves.norm(dim=1, keepdim=True)
+    return basis
 
 
 def _estimated(noisy: Tensor) -> Tensor:

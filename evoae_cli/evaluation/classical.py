@@ -28,6 +28,8 @@ noise of variance 1/3 that costs 0.4 dB on the photographs, and 1e-5 still 0.4 d
 
 LEAST_STD = 1e-3
 """On [0, 1]: images that seem to have less noise have none to calibrate on or to take away."""
+_FLAT_STD = 1e-6
+"""On [0, 1]: rounding gives a channel of one value less (measured 1e-14), where it does not give NaN."""
 
 
 class Level(NamedTuple):
@@ -92,8 +94,13 @@ def on_unit_scale(images: Tensor) -> NDArray[np.float32]:
 
 
 def estimated_std(images: Tensor) -> float:
-    """Standard deviation on [0, 1] that the noise of [n, C, H, W] images on [-1, 1] seems to have: mean of all."""
-    return float(np.mean([channel_stds(image).mean() for image in on_unit_scale(images)]))
+    """Standard deviation on [0, 1] that the noise of [n, C, H, W] images on [-1, 1] seems to have: mean of all.
+
+    Flat channels, as clipping makes them, tell nothing of it; LEAST_STD where all are flat.
+    """
+    stds = np.array([channel_stds(image) for image in on_unit_scale(images)])
+    telling = stds[stds > _FLAT_STD]
+    return float(telling.mean()) if telling.size else LEAST_STD
 
 
 def wavelet(image: Pixels, std: float, strength: float) -> Pixels:

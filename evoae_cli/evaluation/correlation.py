@@ -6,6 +6,7 @@ the squares with the least structure are taken, and their power is compared betw
 JPEG has spread over neighbouring pixels lacks the fine detail.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -24,7 +25,7 @@ noise that went through JPEG of quality 75 to 95 above 5."""
 
 _SIDE = 8
 _N_BLOCKS = 40_000
-"""Squares that are looked at: more make the figure no steadier, but slower."""
+"""About how many squares are looked at: more make the figure no steadier, but slower."""
 _N_IMAGES = 200
 _FLAT = 0.05
 """Share of the squares that counts as flat ..."""
@@ -59,11 +60,7 @@ def coarse_over_fine(images: Iterable[Array]) -> float | None:
     About 1 where the noise is independent, several where it is not; the largest over the channels together and their
     differences, as compression blurs colour alone. None where the images have too few squares, or no noise at all.
     """
-    squares = [_squares(image) for image in images]
-    of_all = np.concatenate(squares) if squares else np.empty((0, _SIDE, _SIDE, 1))
-    if len(of_all) > _N_BLOCKS:
-        of_all = of_all[Generator(PCG64(0)).permutation(len(of_all))[:_N_BLOCKS]]
-    of_all = of_all.astype(np.float64)
+    of_all = _chosen([_squares(image) for image in images])
     if not len(of_all):
         return None
     ends = (of_all == of_all.min()) | (of_all == of_all.max())
@@ -78,10 +75,24 @@ def coarse_over_fine(images: Iterable[Array]) -> float | None:
 
 
 def _squares(image: Array) -> Array:
-    """[n, 8, 8, C]: the squares of an image, in the grid that JPEG uses."""
+    """[rows, columns, 8, 8, C]: the squares of an image, in the grid that JPEG uses. A view: nothing is copied."""
     rows, columns = (side // _SIDE for side in image.shape[:2])
     whole = image[: rows * _SIDE, : columns * _SIDE].reshape(rows, _SIDE, columns, _SIDE, image.shape[2])
-    return whole.transpose(0, 2, 1, 3, 4).reshape(rows * columns, _SIDE, _SIDE, image.shape[2])
+    return whole.transpose(0, 2, 1, 3, 4)
+
+
+def _chosen(grids: list[Array]) -> npt.NDArray[np.float64]:
+    """[n, 8, 8, C]: copies of some squares of each image, in proportion to its own; of all where they are few.
+
+    Images may be mapped and many, so what is copied must not grow with them.
+    """
+    counts = [grid.shape[0] * grid.shape[1] for grid in grids]
+    share, generator = min(1.0, _N_BLOCKS / max(1, sum(counts))), Generator(PCG64(0))
+    chosen = [np.empty((0, _SIDE, _SIDE, 1))]
+    for grid, count in zip(grids, counts, strict=True):
+        places = np.sort(generator.choice(count, math.ceil(count * share), replace=False, shuffle=False))
+        chosen.append(grid[np.unravel_index(places, grid.shape[:2])])
+    return np.concatenate(chosen[1:] or chosen).astype(np.float64)
 
 
 def _ratio(squares: Array) -> float | None:

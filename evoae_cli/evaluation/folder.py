@@ -9,6 +9,7 @@ from evoae_cli.errors import ImageError
 from evoae_cli.evaluation.contract import Split
 from evoae_cli.evaluation.readers import SUFFIXES, UnreadableImageError, read_image
 from evoae_cli.evaluation.sources import SourceImage
+from evoae_cli.marks import STUDY
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _MOST_REASONS = 3
@@ -84,6 +85,7 @@ def n_of(count: int, noun: str) -> str:
 def files_below(folder: Path) -> list[str]:
     """Paths of all files below `folder`, relative, sorted; hidden ones left out, linked folders followed once.
 
+    Studies that lie there are left out: the pictures in them are made by evoae, and change while a search runs.
     Raises ImageError for a folder that cannot be listed.
     """
 
@@ -93,8 +95,8 @@ def files_below(folder: Path) -> list[str]:
     found: list[str] = []
     seen: set[str] = set()
     for place, subfolders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        # A link to a folder above would go round for ever.
-        if (real := os.path.realpath(place)) in seen:
+        # A link to a folder above would go round for ever. A study that is named itself is searched.
+        if (real := os.path.realpath(place)) in seen or (STUDY in names and Path(place) != folder):
             subfolders.clear()
             continue
         seen.add(real)

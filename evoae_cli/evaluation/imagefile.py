@@ -176,13 +176,18 @@ def pixels(image_file: ImageFile) -> npt.NDArray[Any]:
 
 @contextmanager
 def writing_to(cache: Path) -> Iterator[None]:
-    """Make the cache folder, and turn a full disk or a read-only folder into an ImageError of one line."""
+    """Make the cache folder, and turn a full disk or a read-only folder into an ImageError of one line.
+
+    What is to write nothing that stays has its cache in the folder of temporary files.
+    """
     try:
         cache.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        refusal = f"cannot write to the cache folder {cache} ({error.strerror or error})"
-        raise ImageError(f"{refusal}; name another with EVOAE_CACHE") from error
+        is_temporary = cache != cache_folder() and cache.is_relative_to(tempfile.gettempdir())
+        what, variable = ("temporary", "TMPDIR") if is_temporary else ("cache", "EVOAE_CACHE")
+        refusal = f"cannot write to the {what} folder {cache} ({error.strerror or error})"
+        raise ImageError(f"{refusal}; name another with {variable}") from error
 
 
 def _write(

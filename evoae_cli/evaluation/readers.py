@@ -39,9 +39,9 @@ def read_image(path: Path, *, is_upright: bool = True) -> Pixels:
     """Pixels of `path`, HxWxC with 1 to 8 channels, as uint8, uint16 or float32.
 
     EXIF orientation is applied, unless the pixels are wanted as they are stored (`is_upright=False`); that of TIFF
-    only, and then always, where Pillow reads it (palettes, inverted greys, some compressions). Alpha is dropped,
-    palettes and CMYK become RGB, 1 bit becomes 0 and 255. Floats of any width become float32, as do integers other than
-    8 and 16 bit unsigned. Raises UnreadableImageError.
+    only, and then always, where Pillow reads it (`is_converted`, some compressions). Alpha is dropped, palettes, CMYK,
+    CIELAB and YCbCr become RGB, 1 bit becomes 0 and 255. Floats of any width become float32, as do integers other than
+    8 and 16 bit unsigned. Animations are refused, as stacks are. Raises UnreadableImageError.
     """
     try:
         if path.stat().st_size == 0:
@@ -99,8 +99,8 @@ def _read_tiff(path: Path) -> npt.NDArray[Any]:
         if n_channels > MAX_CHANNELS:
             raise _RefusedError(f"{n_channels} channels; at most {MAX_CHANNELS} are possible")
         _check_size(sizes["Y"], sizes["X"])
-        if page.photometric in (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.PALETTE):
-            return _read_pillow(path)
+        if is_converted(page):
+            return _read_converted(path, page)
         try:
             array = series.asarray()
         except ValueError as error:
@@ -112,6 +112,36 @@ def _read_tiff(path: Path) -> npt.NDArray[Any]:
         alpha = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
         n_alpha = sum(kind in alpha for kind in page.extrasamples)
         return array[..., :-n_alpha] if n_alpha else array
+
+
+def is_converted(page: Any) -> bool:
+    """Whether what a page of a TIFF file stores is one of `CONVERTED`, and must be made grey or RGB."""
+    from tifffile import COMPRESSION, PHOTOMETRIC
+
+    # Decoders of JPEG make RGB of YCbCr.
+    is_made = page.photometric == PHOTOMETRIC.YCBCR and page.compression in (COMPRESSION.OJPEG, COMPRESSION.JPEG)
+    return page.photometric in CONVERTED and not is_made
+
+
+def _read_converted(path: Path, page: Any) -> npt.NDArray[Any]:
+    from tifffile import PHOTOMETRIC
+
+    if page.photometric in (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.PALETTE):
+        return _read_pillow(path)
+    colours = CONVERTED[page.photometric]
+    if page.bitspersample != 8:
+        # Pillow would quietly cut them to 8 bits.
+        raise _RefusedError(f"{colours} of {page.bitspersample} bits; save it as RGB")
+    if page.extrasamples:
+        raise _RefusedError(f"{colours} with alpha or other channels; save it as RGB")
+    try:
+        return _read_pillow(path)
+    except (_RefusedError, OSError, ValueError) as error:
+        raise _RefusedError(f"{colours} that cannot be decoded ({first_line(error)}); save it as RGB") from error
+
+
+CONVERTED = {0: "inverted greys", 3: "a palette", 5: "CMYK", 6: "YCbCr", 8: "CIELAB", 9: "ICCLAB", 10: "ITULAB"}
+"""What is neither grey, with 0 for black, nor RGB, by TIFF's numbers (PhotometricInterpretation)."""
 
 
 def read_compressed_tiff(path: Path, compression: str, page: int = 0) -> npt.NDArray[Any]:
@@ -140,13 +170,14 @@ def _read_deep_png(path: Path, is_upright: bool) -> npt.NDArray[Any]:
 
     (torchvision decodes 16 bits in one go, but a damaged file makes it end the process.)
     """
+    high = _read_pillow(path, is_upright)
     with _open_pillow(path) as image:
         [tile] = image.tile
         if tile.args not in ("RGB;16B", "RGBA;16B"):
             raise _RefusedError("16-bit grey with alpha; save it without alpha")
         image.tile = [tile._replace(args=tile.args.removesuffix("B") + "L")]
         low = np.asarray(_upright(image) if is_upright else image)[..., :3]
-    pixels: Pixels = _read_pillow(path, is_upright).astype(np.uint16) << 8 | low
+    pixels: Pixels = high.astype(np.uint16) << 8 | low
     return pixels
 
 
@@ -160,6 +191,8 @@ def _open_pillow(path: Path) -> "ImageFile":
     except UnidentifiedImageError:
         raise _RefusedError("not an image of the kind its name says, or damaged") from None
     _check_size(image.height, image.width)
+    # Pillow maps a file whose name it knows, and then scrambles TIFF that is to be turned by a right angle.
+    image.filename = ""
     return image
 
 
@@ -171,6 +204,10 @@ def _upright(image: "Image") -> "Image":
 
 def _read_pillow(path: Path, is_upright: bool = True, page: int = 0) -> npt.NDArray[Any]:
     with _open_pillow(path) as opened:
+        # JPEG of several images is a photograph with its preview, or the other eye's view; of TIFF the page is chosen.
+        n_images = getattr(opened, "n_frames", 1) if opened.format in ("PNG", "WEBP") else 1
+        if n_images > 1:
+            raise _RefusedError(f"an animation of {n_images} images; save each as a file of its own")
         if page:
             opened.seek(page)
         image = _upright(opened) if is_upright else opened

@@ -217,34 +217,31 @@ def _part(facts: Facts, are_alike: bool, n_studies: int) -> StudyPart:
 
 
 def _courses(studies: Sequence[Facts]) -> Plot | None:
-    drawn = [
-        (facts.title, charts.course_of(facts.candidates))
-        for facts in studies
-        if len(facts.about["settings"]) and facts.candidates
-    ]
-    drawn = [(title, course) for title, course in drawn if len(course.generations) > 1][:_MOST_DRAWN]
+    courses = [(facts, charts.course_of(facts.history)) for facts in studies]
+    drawn = [(facts, course) for facts, course in courses if len(course.generations) > 1][:_MOST_DRAWN]
     if not drawn:
         return None
+    svg = charts.courses_svg([(facts.title, course) for facts, course in drawn], "courses")
     caption = "The best fitness so far on validation, and dotted the mean of each generation."
-    return Plot(svg=Markup(charts.courses_svg(drawn, "courses")), caption=caption + _short_of(studies))
+    return Plot(svg=Markup(svg), caption=caption + _drawn_note([facts for facts, _ in drawn], len(studies)))
 
 
 def _fronts(studies: Sequence[Facts]) -> Plot | None:
-    drawn = [(facts.title, facts.candidates) for facts in studies if charts.marks_of(facts.candidates, "parameters")]
+    drawn = [facts for facts in studies if charts.marks_of(facts.candidates, "parameters")][:_MOST_DRAWN]
     if not drawn:
         return None
-    svg = charts.fronts_svg(drawn[:_MOST_DRAWN], "parameters", "fronts")
+    svg = charts.fronts_svg([(facts.title, facts.candidates) for facts in drawn], "parameters", "fronts")
     caption = "Candidates on validation, and the front that no other of the same study beats in both."
-    return Plot(svg=Markup(svg), caption=caption + _short_of(studies))
+    return Plot(svg=Markup(svg), caption=caption + _drawn_note(drawn, len(studies)))
 
 
-def _short_of(studies: Sequence[Facts]) -> str:
-    left_out = len(studies) - _MOST_DRAWN
-    epochs = {facts.settings.get("epochs") for facts in studies}
-    note = f" {left_out} studies are left out." if left_out > 0 else ""
-    return note + (
-        " Candidates of different studies were trained for different numbers of epochs." if len(epochs) > 1 else ""
-    )
+def _drawn_note(drawn: Sequence[Facts], n_studies: int) -> str:
+    """What to know of a figure with the studies `drawn`: there may be too many, or nothing to draw of some."""
+    n_left_out = n_studies - len(drawn)
+    note = f" {n_left_out:,} {'studies are' if n_left_out > 1 else 'study is'} left out." if n_left_out else ""
+    if len({facts.settings.get("epochs") for facts in drawn}) > 1:
+        note += " Candidates of different studies were trained for different numbers of epochs."
+    return note
 
 
 def _settings(studies: Sequence[Facts]) -> tuple[FigureRow, ...]:

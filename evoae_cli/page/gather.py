@@ -28,7 +28,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     about: dict[str, Any]
     """The object of `evoae show --json`."""
     candidates: tuple[Record, ...]
-    """Of the search, in the order of their proposals."""
+    """All of the search, in the order of their proposals."""
+    history: tuple[Record, ...]
+    """Of them those of its history, which where time was up ends before the first proposal that was left out."""
     finals: tuple[Record, ...]
     """All trainings to the final budget."""
     runs: tuple[Record, ...]
@@ -76,7 +78,10 @@ def gather(folder: Path, title: str | None = None) -> Facts:
     about = summary(folder)
     store = Store.read(folder)
     try:
-        by_stage: dict[str, tuple[Record, ...]] = {stage: tuple(store.records(stage)) for stage in get_args(Stage)}
+        history = tuple(store.records("search"))
+        by_stage: dict[str, tuple[Record, ...]] = {
+            stage: tuple(store.records(stage, is_whole=True)) for stage in get_args(Stage)
+        }
         events = tuple(store.events())
     finally:
         store.close()
@@ -86,6 +91,7 @@ def gather(folder: Path, title: str | None = None) -> Facts:
         title=title or folder.absolute().name,
         about=about,
         candidates=by_stage["search"],
+        history=history,
         finals=by_stage["final"],
         runs=tuple(runs),
         events=events,

@@ -7,6 +7,7 @@ import msgspec
 from evoae_cli.page.charts import Line
 from evoae_cli.page.gather import Facts
 from evoae_cli.page.wording import db, decibels, duration, fitness_of, number, short
+from evoae_cli.study.snapshot import Counts
 
 
 class Tile(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +22,9 @@ def headline_of(facts: Facts) -> str:
     """What was found, in a sentence that claims no more than there is."""
     best = facts.about["best"]
     if best is None:
-        return "Nothing has been trained yet."
+        what = "It has not" if facts.is_training else "No candidate has"
+        is_any_failed = Counts(**facts.about["counts"]).failed > 0
+        return f"{what} been {'trained with success' if is_any_failed else 'evaluated'} yet."
     split = "test" if best.get("test") else "val"
     own, rivals = best.get("test") or best, facts.about["references"][split]
     where = "on test images that no decision has seen" if split == "test" else "on validation, so far"

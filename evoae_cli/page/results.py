@@ -47,11 +47,18 @@ def groups_of(facts: Facts) -> tuple[Group, ...]:
     """The whole table of one study."""
     groups = [_finalists(facts)]
     if facts.comparison is not None:
-        random, *others = random_groups(facts.comparison, facts.about["references"])
-        note = " ".join(map(_sentence, random_lines(facts.comparison)))
-        groups += [msgspec.structs.replace(random, note=note), *others]
+        groups += _of_chance(facts.comparison, facts)
     groups += _references(facts.about["references"])
     return tuple(group for group in groups if group.rows)
+
+
+def _of_chance(comparison: BaselineSummary, facts: Facts) -> list[Group]:
+    """What chance found for the study's own seed: others have other test images, so they are in the note alone."""
+    own = tuple(side for side in comparison.studies if side.part.seed == facts.about["seed"])
+    found = random_groups(msgspec.structs.replace(comparison, studies=own), facts.about["references"])
+    groups = [group for group in found if group.rows]
+    note = " ".join(map(_sentence, random_lines(comparison)))
+    return [msgspec.structs.replace(group, note=note if group is groups[0] else "") for group in groups]
 
 
 def table_text(genotype: str) -> str:
@@ -151,7 +158,7 @@ def random_groups(found: BaselineSummary, references: Mapping[str, Any]) -> tupl
 def random_lines(found: BaselineSummary) -> list[str]:
     """How much better evolution is than chance, and how bad chance is, in sentences without their ends."""
     lines = [verdict.line for verdict in found.verdicts]
-    if found.random is not None:
+    if found.random is not None and found.random.collapsed is not None:
         lines.append(f"{found.random.collapsed:.0%} of the random architectures are no better than a constant image")
     return lines
 

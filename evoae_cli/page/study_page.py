@@ -166,21 +166,23 @@ def _no_random(facts: Facts) -> str:
 
 
 def _fitness(facts: Facts, level: Line | None) -> Plot | None:
-    if not facts.candidates:
+    n_all, n_behind = len(facts.candidates), len(facts.candidates) - len(facts.history)
+    if not facts.history:
         return None
+    which = f"{len(facts.history):,} of" if n_behind else "All"
     caption = (
-        f"All {several(len(facts.candidates), 'candidate')} on validation after "
+        f"{which} {several(n_all, 'candidate')} on validation after "
         f"{several(facts.settings['epochs'], 'epoch')}, the best so far, and the mean of each generation, in which a "
         "failed one counts as 0."
     )
     if facts.settings.get("mode") == "async":
         caption += " The search has no generations; so many candidates as one would have stand for one."
+    if n_behind:
+        caption += f" The other {n_behind:,} were proposed behind one that there was no time for."
     if level is not None:
-        there = (
-            "The dashed line is" if charts.fits(level, facts.candidates) else f"Far above, at {level.fitness:.1f}, is"
-        )
+        there = "The dashed line is" if charts.fits(level, facts.history) else f"Far above, at {level.fitness:.1f}, is"
         caption += f" {there} {level.name}."
-    return Plot(svg=Markup(charts.fitness_svg(facts.candidates, level, "fitness")), caption=caption)
+    return Plot(svg=Markup(charts.fitness_svg(facts.history, level, "fitness")), caption=caption)
 
 
 def _no_fitness(facts: Facts) -> str:

@@ -124,6 +124,11 @@ def _reason(name: str, value: Any, error: str, kind: Any) -> str:
 
 def check_together(config: "StudyConfig") -> None:
     """Raise UsageError for values that contradict each other."""
+    if config.from_model is not None and config.genotype is None:
+        raise UsageError(
+            f"from_model {config.from_model!r} is given without the genotype that it trains further; write: "
+            "evoae train --from STUDY"
+        )
     if config.objective == "manifold" and config.pairs is not None:
         raise UsageError("manifold takes clean images alone; give them as --data, or search for denoise")
     preset = preset_settings(config.preset, config.objective, config.space)

@@ -178,6 +178,7 @@ def _start_weights(setup: Setup, network: NetworkSpec, warn: Callable[[str], Non
 
 def _locked(folder: Path, *, is_new: bool) -> StudyLock:
     """The lock of a study's folder, which is made if the study is new. Raises StudyError if that cannot be."""
+    was_there = folder.is_dir()
     try:
         if is_new:
             folder.mkdir(parents=True, exist_ok=True)
@@ -185,6 +186,11 @@ def _locked(folder: Path, *, is_new: bool) -> StudyLock:
     except OSError as error:
         remedy = "choose another --study" if is_new else "make it writable, or resume a copy"
         raise StudyError(f"cannot write to {folder}: {error.strerror}; {remedy}") from None
+    except StudyError:
+        with contextlib.suppress(OSError):  # another's, who has put something there
+            if not was_there:
+                folder.rmdir()
+        raise
 
 
 def _remove_unfinished(folder: Path) -> None:

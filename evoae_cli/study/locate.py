@@ -6,8 +6,9 @@ from datetime import datetime
 from pathlib import Path
 
 from evoae_cli.errors import StudyError
+from evoae_cli.marks import STUDY
 
-DATABASE = "study.db"
+DATABASE = STUDY
 SETTINGS = "study.toml"
 LIVE = "live.json"
 BEST = "best"

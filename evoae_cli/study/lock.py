@@ -17,7 +17,8 @@ _PATIENCE_S = 0.2
 class StudyLock:
     """`study.lock` beside the database: held while a process writes to the study, freed by the kernel when it ends.
 
-    Raises StudyError with the holder's process id when another process has it, OSError where the file cannot be made.
+    Raises StudyError with the holder's process id when another process has it, and where the file system has no locks;
+    OSError where the file cannot be made.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,7 +33,7 @@ class StudyLock:
                     break
                 # Its holder removed the file with the folder: what was locked is no longer the study's.
                 self._file.close()
-            except OSError:
+            except BlockingIOError:
                 self._file.seek(0)
                 holder = self._file.read().strip() or "unknown"
                 self._file.close()
@@ -42,6 +43,14 @@ class StudyLock:
                         f"or watch it: evoae show {folder} --watch"
                     ) from None
                 time.sleep(_PATIENCE_S / 10)
+            except OSError as error:
+                self._file.close()
+                if not was_there:
+                    path.unlink(missing_ok=True)
+                raise StudyError(
+                    f"study {folder} cannot be locked ({error.strerror}): its file system has no flock, or it fails; "
+                    "keep studies on another disk"
+                ) from error
         self._file.seek(0)
         self._found = self._file.read()
         self._is_new = not was_there and not self._found
@@ -85,9 +94,12 @@ def lock_holder(folder: Path) -> int | None:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             text = file.read().strip()
             return int(text) if text.isdigit() else 0
+        except OSError:
+            # Where no lock can be had, no process has one.
+            return None
     return None
 
 

@@ -17,6 +17,8 @@ from evoae_cli.study.settings import field_names, field_type
 _RIVALS_OF_PAIRS = ("data", "noise", "sigma2", "noisy_only")
 """Settings that say where images or noise come from, as pairs do."""
 
+_PATHS = ("data", "pairs", "output", "data_root")
+
 EARLIER: Mapping[str, Any] = {"space": "paper", "colours": "off", "clip_gradients": False}
 """What studies did that are older than these settings, and so do not name them."""
 
@@ -32,6 +34,9 @@ def resolve(objective: Objective, *layers: Mapping[str, Any]) -> StudyConfig:
         # The later word replaces the earlier one: pairs what else brings images or noise, other images the pairs.
         for name in _RIVALS_OF_PAIRS if layer.get("pairs") is not None else ("pairs",) if layer.get("data") else ():
             given.pop(name, None)
+        # A study stores `auto` as it was resolved, and its colours cannot vary where the noise is the images' own.
+        if (layer.get("pairs") is not None or layer.get("noisy_only")) and given.get("colours") == "on":
+            del given["colours"]
         for key, value in layer.items():
             if key not in field_names():
                 raise UsageError(f"unknown setting {key!r}{_nearest(key, field_names())}")
@@ -39,6 +44,7 @@ def resolve(objective: Objective, *layers: Mapping[str, Any]) -> StudyConfig:
                 raise UsageError(f"the settings are for {value!r}, not for {objective}; give one objective")
             if value is not None:
                 given[key] = _without_paths(value)
+                _check_text(key, given[key])
         stated = {key for key in ("noise", "sigma2") if layer.get(key) is not None}
         if len(stated) == 2:
             raise UsageError(
@@ -81,6 +87,19 @@ def _without_paths(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(map(_without_paths, value))
     return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _check_text(name: str, value: Any) -> None:
+    """Raise UsageError for a name that is no UTF-8: a file's may be anything, but study.toml cannot hold it."""
+    for text in value if isinstance(value, list | tuple) else (value,):
+        if not isinstance(text, str):
+            continue
+        # What is relative is stored with the current folder before it.
+        whole = os.path.abspath(text) if name in _PATHS and (name == "output" or os.path.isdir(text)) else text
+        try:
+            whole.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{option_name(name)} {whole!r} is no UTF-8; rename it, or give a link to it") from None
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -155,6 +155,22 @@ def test_an_image_that_memory_is_short_for_is_named_and_the_others_are_encoded(
         assert not Path("codes.npz").exists()
 
 
+def test_memory_that_is_short_at_the_end_is_one_line_and_leaves_no_file(
+    finished_study: Path, here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pictures(here / "images", (32, 32))
+
+    def short(stream: Any, *rest: Any) -> None:
+        stream.write(b"begun")
+        raise MemoryError
+
+    monkeypatch.setattr("evoae_cli.applying.codefile.write_npz", short)
+    code, out, err = evoae(capfd, "encode", finished_study, "images", "-o", "codes.npz", "-q")
+    assert (code, out) == (1, "")
+    assert err == "evoae: memory is short for writing codes.npz; encode fewer images at once\n"
+    assert [path.name for path in here.iterdir()] == ["images"]
+
+
 def test_a_picture_that_the_format_cannot_hold_is_told_before_any_is_decoded(
     finished_study: Path, here: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

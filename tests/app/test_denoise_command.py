@@ -84,9 +84,30 @@ def test_json_is_one_line_with_a_result_for_each_file(
     assert (first["input"], first["output"], first["planes"], first["error"]) == ("in/a.png", "out/a.png", 1, None)
     assert first["figures"].keys() == {"noisy_psnr_db", "noisy_ssim", "psnr_db", "ssim"}
     assert first["noise_std_8bit"] > 25
-    assert (bad["output"], bad["figures"]) == (None, None)
+    assert (first["noise_kind"], first["noise_strength"]) == ("gaussian", first["noise_std_8bit"])
+    assert (bad["output"], bad["figures"], bad["noise_kind"], bad["noise_strength"]) == (None, None, None, None)
     assert "cannot be read" in bad["error"]
     assert told["mean"]["noisy_psnr_db"] == pytest.approx(20.7, abs=0.4)
+
+
+@pytest.mark.parametrize("source", ["in/a.png", "in"])
+def test_a_bug_in_one_file_names_it_and_its_traceback_is_printed_only_when_asked(
+    source: str,
+    here: Path,
+    finished_study: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(path: Path, *rest: Any) -> None:
+        raise OverflowError("int too big")
+
+    monkeypatch.setattr("evoae_cli.applying.batch.write_pixels", broken)
+    words = (finished_study, source, "-o", "out/", "-q")
+    code, _, err = evoae(capfd, *words)
+    assert code == 1
+    assert "evoae: in/a.png: this is a bug in evoae (OverflowError: int too big)" in err
+    assert "Traceback" not in err
+    assert "in broken" in evoae(capfd, *words, "--debug")[2]
 
 
 def test_added_noise_prints_figures_and_needs_no_output(

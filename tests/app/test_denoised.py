@@ -15,7 +15,7 @@ from evoae_cli.applying.tryout import Figures
 
 def results(n: int, *, noise: str = "", warning: str = "") -> list[FileResult]:
     return [
-        FileResult(Path(f"{k}.png"), None, noise_std_8bit=float(k), noise_warning=noise, warning=warning)
+        FileResult(Path(f"{k}.png"), None, noise_strength=float(k), noise_warning=noise, warning=warning)
         for k in range(n)
     ]
 
@@ -26,6 +26,8 @@ def test_few_warnings_are_told_one_by_one_and_many_summed_up() -> None:
     [line] = warnings([*results(12, noise="odd"), *results(28)], trained)
     assert line.startswith("12 of 40 images read as more or less noisy (0 to 11 ")
     assert line.endswith("trained for (25): 0.png, 1.png, 2.png, 3.png, 4.png and 7 more")
+    [line] = warnings(results(4, noise="odd"), Trained(10, 50, "poisson"))
+    assert "noisy (poisson:0 to poisson:3) than what this model was trained for (poisson:10-50): 0.png" in line
     assert list(warnings(results(2, warning="lost"), None)) == ["lost"] * 2
     [line] = warnings(results(4, warning="lost"), None)
     assert line.startswith("4 of 4 images have transparency")

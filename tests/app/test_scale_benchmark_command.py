@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from evoae_cli.app.main import run
 from evoae_cli.bench.executors import available, throughput
+from evoae_cli.bench.scale import Reading
 from evoae_cli.evaluation.hardware import devices
+from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.resolve import resolve
 from evoae_cli.study.setup import worker_devices
 
@@ -50,6 +53,35 @@ def test_it_goes_up_to_as_many_workers_as_a_search_has_by_itself(tmp_path: Path)
     assert last["workers"] == len(worker_devices(resolve("denoise", {}), devices("auto")))
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_machine_s_load_is_that_before_the_searches(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load = 0.25
+
+    def measure(config: StudyConfig, *_: object) -> Reading:
+        nonlocal load
+        load = 9.0
+        return Reading(
+            mode=config.mode,
+            workers=1,
+            stretches=(),
+            rate=1.0,
+            busy=1.0,
+            gap_median_s=None,
+            gap_p95_s=None,
+            n_killed=0,
+            recovery_median_s=None,
+            recovery_p95_s=None,
+        )
+
+    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr("evoae_cli.bench.scale.measure", measure)
+    with pytest.raises(SystemExit) as ended:
+        run(["scale-benchmark", "--workers", "1", "--json", "-q"])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["machine"]["load"] == 0.25
 
 
 def test_files_that_are_there_stay_unless_forced(tmp_path: Path) -> None:

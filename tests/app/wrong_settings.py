@@ -168,6 +168,13 @@ CASES = (
     case("a folder without settings", "search --config here", "here/study.toml", prepare=folder("here")),
     case("a broken file", "search --config a.toml", "a.toml", "line 1", prepare=file("a.toml", "epochs = = 3\n")),
     case("a binary file", "search --config a.toml", "a.toml", "no text", prepare=file("a.toml", b"\xff\xfe\x00")),
+    case(
+        "a file of a model to train without its architecture",
+        "search --config a.toml --dry-run",
+        "from_model 'runs/mine'",
+        "evoae train --from",
+        prepare=file("a.toml", _TOML + 'from_model = "runs/mine"\n'),
+    ),
     case("an empty file", "search --config a.toml", "a.toml", "objective", prepare=file("a.toml")),
     case(
         "an unknown key",

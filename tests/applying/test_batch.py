@@ -15,8 +15,9 @@ from PIL import Image, ImageCms, ImageOps
 from evoae_cli.applying.apply import denoise_array
 from evoae_cli.applying.batch import FileResult, Work, denoise_files, run_jobs
 from evoae_cli.applying.inputs import plan
+from evoae_cli.applying.pixels import write_pixels
 from evoae_cli.applying.tryout import figures, parse_added_noise
-from evoae_cli.errors import StudyError, UsageError
+from evoae_cli.errors import BugError, StudyError, UsageError
 from evoae_cli.evaluation.readers import read_image
 
 
@@ -207,6 +208,29 @@ def test_memory_that_runs_out_is_one_line_and_stops_no_others(tmp_path: Path, mo
     assert second.failure is None
 
 
+def test_a_bug_that_one_file_brings_out_is_its_failure_and_stops_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        save(tmp_path / f"in/{name}.png", make_image((16, 16, 3)))
+
+    def broken(path: Path, *rest: Any) -> None:
+        if path.stem == "a":
+            raise OverflowError("int too big\nto convert")
+        if path.stem == "b":
+            raise MemoryError
+        write_pixels(path, *rest)
+
+    monkeypatch.setattr("evoae_cli.applying.batch.write_pixels", broken)
+    first, second, third = denoise_files(make_model(), [tmp_path / "in"], tmp_path / "out")
+    assert isinstance(first.failure, BugError)
+    assert re.search(r"a\.png: this is a bug in evoae \(OverflowError: int too big\); ", str(first.failure))
+    assert "\n" not in str(first.failure)
+    assert "in broken" in first.failure.trace
+    assert re.search(r"b\.png: memory is short for it$", str(second.failure))
+    assert third.failure is None
+
+
 def test_the_noise_of_an_image_three_pixels_wide_is_read_without_a_word(tmp_path: Path) -> None:
     [result] = denoise_files(make_model(), [save(tmp_path / "in.png", make_image((16, 3, 3)))], tmp_path / "out.png")
     assert result.failure is None
@@ -221,19 +245,48 @@ def test_transparency_that_the_output_has_no_room_for_is_said(tmp_path: Path) ->
         assert np.array_equal(np.asarray(found)[..., 3], make_image((16, 16, 4))[..., 3])
 
 
-def test_noise_is_read_only_where_the_model_was_trained_for_gaussian_noise(tmp_path: Path) -> None:
+def test_noise_is_read_only_where_the_model_is_known_to_be_trained_for_it(tmp_path: Path) -> None:
     noisy = np.clip(np.rint(120 + np.random.default_rng(0).normal(0, 25, (64, 64, 3))), 0, 255).astype(np.uint8)
     source = save(tmp_path / "in.png", noisy)
 
     def result(**about: Any) -> FileResult:
         return denoise_files(make_model(**about), [source], tmp_path / "out.png", is_forced=True)[0]
 
-    fine, other, unknown = result(noise="gaussian:25"), result(noise_std_8bit=50.0), result(noise="poisson:30")
+    fine, other, unknown = result(noise="gaussian:25"), result(noise_std_8bit=50.0), result(noise="noisy-only")
     assert fine.noise_std_8bit == pytest.approx(25, rel=0.05)
-    assert fine.noise_warning == ""
+    assert (fine.noise_kind, fine.noise_strength, fine.noise_warning) == ("gaussian", fine.noise_std_8bit, "")
     assert "trained for 50" in other.noise_warning
     assert str(source) in other.noise_warning
-    assert (unknown.noise_std_8bit, unknown.noise_warning) == (None, "")
+    assert (unknown.noise_kind, unknown.noise_strength, unknown.noise_warning) == (None, None, "")
+
+
+def test_a_model_of_poisson_noise_warns_of_images_with_other_counts(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sources = [
+        save(
+            tmp_path / f"{counts}.png",
+            (rng.poisson(0.5 * counts, (64, 64, 3)) / counts * 255).clip(0, 255).astype("u1"),
+        )
+        for counts in (120, 30, 7)
+    ]
+    less, fine, more = denoise_files(make_model(noise="poisson:30"), sources, tmp_path / "out/")
+    assert less.noise_warning.startswith(f"{sources[0]}: its noise reads as poisson:1")
+    assert less.noise_warning.endswith(
+        "; this model was trained for poisson:30. With less noise than that the result may be blurred"
+    )
+    assert more.noise_warning.startswith(f"{sources[2]}: its noise reads as poisson:")
+    assert more.noise_warning.endswith("With more noise than that the result may be noisy")
+    assert (fine.noise_kind, fine.noise_warning, fine.noise_std_8bit) == ("poisson", "", None)
+    assert fine.noise_strength == pytest.approx(30, rel=0.15)
+
+
+def test_of_a_stack_the_median_of_its_planes_is_what_its_noise_reads_as(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    planes = [np.where(rng.random((64, 64)) < share, 255, 128).astype(np.uint8) for share in (0.1, 0.1, 0.1, 0.1, 0.8)]
+    source = save(tmp_path / "in.tif", np.stack(planes))
+    [result] = denoise_files(make_model(channels=1, noise="salt-pepper:0.1"), [source], tmp_path / "out.tif")
+    assert (result.n_planes, result.noise_warning) == (5, "")
+    assert result.noise_strength == pytest.approx(0.1, rel=0.1)
 
 
 def test_added_noise_gives_the_same_figures_with_and_without_an_output(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 def picture(path: Path, mode: str = "RGB", **options: Any) -> Image.Image:
     shape = (24, 40) if mode == "L" else (24, 40, len(mode))
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8))
+    values = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    image = Image.frombytes(mode, (40, 24), values.tobytes())
     image.save(path, **options)
     return image
 
@@ -150,6 +151,65 @@ def test_transparency_that_cannot_be_kept_is_known(tmp_path: Path) -> None:
     assert not holds_alpha(Path("a.npy"), pixels)
     assert holds_alpha(Path("a.png"), pixels)
     assert not holds_alpha(Path("a.png"), pixels.astype(np.uint16))
+
+
+@pytest.mark.parametrize("target", [".png", ".webp"])
+def test_colours_that_were_multiplied_with_their_transparency_are_divided_where_the_format_wants_it(
+    target: str, tmp_path: Path
+) -> None:
+    alpha = np.array([255, 128, 10, 0], np.uint8).reshape(1, 4, 1)
+    colours = np.array([200, 100, 10, 0], np.uint8).reshape(1, 4, 1).repeat(3, axis=2)
+    tifffile.imwrite(
+        tmp_path / "in.tif", np.concatenate([colours, alpha], axis=2), photometric="rgb", extrasamples=["assocalpha"]
+    )
+    copied(tmp_path / "in.tif", tmp_path / f"out{target}")
+    with Image.open(tmp_path / f"out{target}") as image:
+        assert np.asarray(image)[0].tolist() == [[200] * 3 + [255], [199] * 3 + [128], [255] * 3 + [10], [0] * 4]
+
+
+@pytest.mark.parametrize(
+    ("target", "per_inch", "is_kept"),
+    [
+        (".png", 5e7, True),
+        (".png", 1.27e9, False),
+        (".jpg", 60_000, True),
+        (".jpg", 70_000, False),
+        (".tif", 4e9, True),
+        (".tif", 5e9, False),
+        (".webp", 100, False),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_resolution_that_the_format_cannot_hold_is_left_out(
+    target: str, per_inch: float, is_kept: bool, dtype: str, tmp_path: Path
+) -> None:
+    if dtype == "uint16" and target in (".jpg", ".webp"):
+        pytest.skip("which these do not hold")
+    write_pixels(tmp_path / f"out{target}", np.zeros((4, 4, 3), dtype), Carried(dpi=(per_inch, per_inch)))
+    found = carried_by(tmp_path / f"out{target}", np.zeros((4, 4, 3), dtype)).dpi
+    assert found == (pytest.approx((per_inch, per_inch), rel=1e-6) if is_kept else None)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB"])
+def test_a_tiff_of_other_colours_is_not_turned_again_and_its_profile_is_not_given_to_rgb(
+    mode: str, tmp_path: Path
+) -> None:
+    image = picture(tmp_path / "plain.tif", mode)
+    image.save(tmp_path / "in.tif", icc_profile=ICC, tiffinfo={274: 6})
+    carried = copied(tmp_path / "in.tif", tmp_path / "out.png")
+    assert (carried.icc, carried.exif) == (b"", b"")
+    upright = np.rot90(read_image(tmp_path / "plain.tif"), 3)
+    assert np.array_equal(read_image(tmp_path / "out.png"), upright)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["in.png", "in.tif"])
+def test_a_large_image_is_taken_along_without_a_word(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(tmp_path / name, "RGBA")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    assert copied(tmp_path / name, tmp_path / "out.png").alpha is not None
 
 
 def test_a_plain_image_carries_nothing(tmp_path: Path) -> None:

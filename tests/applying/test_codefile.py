@@ -1,13 +1,14 @@
 """Files of codes: plain arrays that other programs take as they are, read back only if they are whole."""
 
 import io
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from evoae_cli.applying.codefile import CodedImage, CodeFile, read_codes, to_npz
+from evoae_cli.applying.codefile import CodedImage, CodeFile, read_codes, to_npz, write_npz
 from evoae_cli.errors import UsageError
 
 
@@ -72,6 +73,21 @@ def test_fewer_bits_round_each_channel_by_half_a_level_at_most(
         level = (before.max() - before.min()) / (2**bits - 1)
         assert np.abs(after - before).max() <= level * 0.51 + 1e-6
         assert len(np.unique(after)) <= 2**bits
+
+
+@pytest.mark.parametrize("bits", [8, 32])
+@pytest.mark.parametrize("is_matrix", [True, False])
+def test_writing_takes_memory_for_one_code_and_not_for_all(bits: int, is_matrix: bool, tmp_path: Path) -> None:
+    file = make_file(*[(100, 100 + number * (not is_matrix)) for number in range(40)])
+    with (tmp_path / "c.npz").open("wb") as stream:
+        tracemalloc.start()
+        write_npz(stream, file, bits)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    all_of_them = sum(image.code.nbytes for image in file.images)
+    assert most < all_of_them / 4
+    assert (tmp_path / "c.npz").read_bytes()[:2] == b"PK"
+    assert [image.name for image in read_codes(tmp_path / "c.npz").images] == [image.name for image in file.images]
 
 
 def test_8_bits_take_a_quarter_of_the_room() -> None:

@@ -177,6 +177,37 @@ def test_letters_that_describe_no_stack_are_refused(axes: str) -> None:
         check_axes(axes)
 
 
+@pytest.mark.parametrize("axes", ["YXZ", "YXT", "XYZ", "ZXY"])
+def test_a_stack_whose_own_axes_lie_behind_its_planes_is_refused(axes: str, tmp_path: Path) -> None:
+    source = made(tmp_path / "in.tif", values(8, 9, 5), metadata={"axes": axes})
+    with pytest.raises(ImageError, match=f"has axes {axes}, in which Y and X are not last; save it") as caught:
+        copied(source, tmp_path / "out.tif")
+    assert "\n" not in str(caught.value)
+    assert copied(source, tmp_path / "out.tif", "ZYX") == [(9, 5, 1)] * 8
+
+
+@pytest.mark.parametrize(("photometric", "name"), [("separated", "CMYK"), ("cielab", "CIELAB"), ("ycbcr", "YCbCr")])
+def test_a_stack_of_other_colours_is_refused_and_a_single_image_left_to_the_reader(
+    photometric: str, name: str, tmp_path: Path
+) -> None:
+    array = values(2, 8, 9, 4 if name == "CMYK" else 3, dtype="uint8")
+    source = made(tmp_path / "in.tif", array, photometric=photometric)
+    with pytest.raises(ImageError, match=f"is a stack of {name}; save it as plain grey or RGB"), open_stack(source):
+        pass
+    with open_stack(made(tmp_path / "one.tif", array[0], photometric=photometric)) as stack:
+        assert stack is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_large_plane_that_pillow_decodes_is_read_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [Image.fromarray(plane) for plane in values(2, 16, 18, dtype="uint8")]
+    images[0].save(tmp_path / "in.tif", save_all=True, append_images=images[1:], compression="tiff_lzw")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    assert copied(tmp_path / "in.tif", tmp_path / "out.tif") == [(16, 18, 1)] * 2
+
+
 def test_letters_may_be_small_and_channels_may_stand_anywhere() -> None:
     assert [check_axes(axes) for axes in ("tzcyx", "YXS", "CTYX", "YX")] == ["TZCYX", "YXS", "CTYX", "YX"]
 

@@ -2,16 +2,22 @@
 
 import statistics
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
+from requested import small_request
 
-from evoae_cli.bench.scale import Reading, measure, reading
-from evoae_cli.bench.scaled import Orders, Span, kill_share, wait_s
+from evoae_cli.bench import scaled
+from evoae_cli.bench.scale import Mode, Reading, measure, reading
+from evoae_cli.bench.scaled import ORDERS, Orders, Span, kill_share, wait_s
 from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import EvoaeError
+from evoae_cli.evaluation.contract import Evaluation, EvaluationRequest, ImagesRef
+from evoae_cli.outcome import Outcome
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.resolve import resolve
+from evoae_cli.worker.runner import Progress, Run
 
 GENERATIONS = {"start": 0, "a": 1, "b": 1, "c": 1, "d": 2, "e": 2}
 
@@ -56,6 +62,50 @@ def test_an_asynchronous_search_is_read_until_its_last_candidate_is_begun() -> N
     found = reading("async", 2, [first, second], GENERATIONS)
     assert [(stretch.n, stretch.took_s) for stretch in found.stretches] == [(3, 4.0)]
     assert found.busy == pytest.approx(7.5 / 8)
+
+
+def test_without_generations_the_rate_is_that_of_all_candidates_however_long_its_stretches() -> None:
+    """From 1 to 6: four candidates, of which d alone makes an incomplete last stretch of 0.5 s."""
+    first = [span("start", 0, 1), span("a", 1, 3), span("c", 3, 5.5), span("e", 6, 9)]
+    second = [span("b", 1, 5), span("d", 5, 6)]
+    found = reading("async", 2, [first, second], GENERATIONS)
+    assert [(stretch.n, stretch.took_s) for stretch in found.stretches] == [(3, 4.5), (1, 0.5)]
+    assert found.rate == pytest.approx(4 / 5)
+
+
+@pytest.mark.parametrize("mode", get_args(Mode))
+def test_a_worker_that_takes_over_a_killed_one_s_candidate_has_not_been_waiting_for_it(mode: Mode) -> None:
+    """The first is idle from 2 on, and a is free only at 5; from c to d it pauses for 0.25 s."""
+    generations = {"start": 0, "a": 1, "b": 1, "c": 2, "d": 2}
+    first = [span("start", 0, 1), span("b", 1, 2), span("a", 5.5, 6), span("c", 6, 7), span("d", 7.25, 8)]
+    found = reading(mode, 2, [first, [span("a", 1, 5, is_killed=True)]], generations)
+    gaps = {"generational": [0.25], "async": [0.0, 0.0, 0.25]}[mode]
+    assert found.gap_median_s == pytest.approx(statistics.median(gaps))
+    assert found.gap_p95_s is not None
+    assert found.gap_p95_s <= 0.25
+    assert found.recovery_median_s == pytest.approx(0.5)
+
+
+def test_finalists_are_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each search would end with one that is thrown away, as long as all its candidates together."""
+
+    def start(device: str, threads: int) -> tuple[str, Run]:
+        def run(payload: bytes, progress: Progress) -> tuple[Outcome, bytes, str]:
+            trained.append(msgspec.msgpack.decode(payload, type=EvaluationRequest).stage)
+            return Outcome.OK, b"", ""
+
+        return device, run
+
+    trained = list[str]()
+    monkeypatch.setattr("evoae_cli.worker.evaluation.start", start)
+    monkeypatch.setenv(ORDERS, msgspec.json.encode(Orders(folder=str(tmp_path))).decode())
+    _, run = scaled.start("cpu", 1)
+    images = ImagesRef(path="none", fingerprint="none", patch=16, n_val=1, n_test=1)
+    for stage in ("search", "final"):
+        outcome, found, _ = run(msgspec.msgpack.encode(small_request(images, stage=stage)), lambda done: None)
+        assert outcome is Outcome.OK
+    assert trained == ["search"]
+    assert msgspec.msgpack.decode(found, type=Evaluation).stage == "final"
 
 
 def test_a_single_generation_is_no_reading() -> None:

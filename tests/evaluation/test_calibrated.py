@@ -1,9 +1,10 @@
+import pytest
 import torch
 from skimage.data import astronaut
 from torch import Tensor
 
 from evoae_cli.evaluation.calibrated import references
-from evoae_cli.evaluation.classical import apply, non_local_means, total_variation
+from evoae_cli.evaluation.classical import LEAST_STD, apply, estimated_std, non_local_means, total_variation
 from evoae_cli.evaluation.masking import hidden_exam
 from evoae_cli.evaluation.metrics import exam_scores
 
@@ -32,3 +33,16 @@ def test_images_without_noise_are_calibrated_too() -> None:
     flat = torch.zeros(2, 1, 32, 32)
     found = references(hidden_exam(flat, 0, "val"), flat)
     assert all(score.mse < 1e-6 for score in found.values())
+
+
+def test_flat_crops_among_the_training_images_tell_nothing_of_the_noise() -> None:
+    exam, training = hidden_exam(noisy(0.3, 1), 0, "val"), noisy(0.3, 2)
+    flat = torch.stack([torch.full((3, 64, 64), value) for value in (-1.0, 0.3)])
+    assert estimated_std(torch.cat([training, flat])) == pytest.approx(estimated_std(training))
+    with_flat, without = references(exam, torch.cat([training, flat])), references(exam, training)
+    for name, score in with_flat.items():
+        assert score.fitness == pytest.approx(without[name].fitness, rel=0.1), name
+
+
+def test_of_nothing_but_flat_images_the_noise_is_the_least() -> None:
+    assert estimated_std(torch.full((2, 1, 16, 16), -1.0)) == LEAST_STD

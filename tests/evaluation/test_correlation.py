@@ -1,6 +1,7 @@
 """Telling independent noise from noise that neighbouring pixels share, on real photographs."""
 
 import io
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from PIL import Image
 from scipy.ndimage import convolve, gaussian_filter
 from skimage.data import astronaut, chelsea, coffee
 
-from evoae_cli.evaluation.correlation import CORRELATED, coarse_over_fine, images_of
+from evoae_cli.evaluation.correlation import CORRELATED, _chosen, coarse_over_fine, images_of
 from evoae_cli.evaluation.imagefile import LabelledImage, write_image_file
 
 Pixels = npt.NDArray[Any]
@@ -91,6 +92,25 @@ def test_nothing_is_said_of_too_few_pixels_or_of_images_without_any_noise() -> N
     assert coarse_over_fine([white(astronaut()[:64, :64].astype(float))]) is None
     assert coarse_over_fine([np.full((7, 900, 3), 5.0)]) is None
     assert coarse_over_fine([np.full((512, 512, 3), 200, np.uint8)] * 5) is None
+
+
+def test_memory_does_not_grow_with_the_images() -> None:
+    image = eight_bit(white(astronaut()[..., :1].astype(np.float64)))
+    peaks = []
+    for n_images in (10, 200):
+        tracemalloc.start()
+        ratio = coarse_over_fine([image] * n_images)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert ratio == pytest.approx(1.0, abs=0.1)
+    assert peaks[1] < peaks[0] * 1.1
+
+
+def test_the_squares_that_are_looked_at_come_from_all_images_in_proportion() -> None:
+    grids = [np.full((rows, 200, 8, 8, 1), value) for value, rows in ((1, 300), (2, 100), (3, 1))]
+    chosen = _chosen(grids)
+    counts = [int((chosen[:, 0, 0, 0] == value).sum()) for value in (1, 2, 3)]
+    assert counts == [pytest.approx(40_000 * rows / 401, abs=1) for rows in (300, 100, 1)]
 
 
 def test_images_are_taken_from_the_file_as_they_were_stored(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from evoae_cli.errors import ImageError
-from evoae_cli.evaluation.folder import folder_images, listed
+from evoae_cli.evaluation.folder import files_below, folder_images, listed
 
 
 def put(path: Path, value: int = 0) -> None:
@@ -27,6 +27,15 @@ def test_images_are_found_below_whatever_the_case_of_their_suffix_hidden_ones_ap
     assert [image.name for image in images] == ["b.PNG", "deep/c.tiff", "deep/er/a.JPG"]
     assert {image.split for image in images} == {None}
     assert warnings == []
+
+
+def test_a_study_below_the_images_adds_none_of_its_pictures(tmp_path):
+    for name in ("a.png", "runs/mine/best/preview.png", "runs/b.png"):
+        put(tmp_path / name)
+    (tmp_path / "runs/mine/study.db").touch()
+    assert files_below(tmp_path) == ["a.png", "runs/b.png"]
+    assert files_below(tmp_path / "runs/mine/best") == ["preview.png"]
+    assert files_below(tmp_path / "runs/mine") == ["best/preview.png", "study.db"]
 
 
 def test_subfolders_train_val_and_test_are_the_split_and_what_lies_beside_is_left_out(tmp_path):

@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from evoae_cli.evaluation.imagefile import (
     open_image_file,
     pixels,
     write_image_file,
+    writing_to,
 )
 
 RNG = np.random.default_rng(0)
@@ -114,8 +116,9 @@ def test_mixed_depths_or_channels_are_a_bug_and_leave_nothing_behind(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_cache_folder_that_cannot_be_made_is_one_line_with_the_remedy(tmp_path):
+def test_a_cache_folder_that_cannot_be_made_is_one_line_with_the_remedy(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
+    monkeypatch.setenv("EVOAE_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(
         ImageError, match=r"cannot write to the cache folder .*; name another with EVOAE_CACHE"
     ) as refusal:
@@ -159,3 +162,16 @@ def test_a_file_of_single_images_is_the_one_that_older_studies_name(tmp_path):
     ramp = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     written = write(tmp_path, [LabelledImage("a", "train", ramp)])
     assert written.fingerprint == "7046c64fee1d8fc25566600dc1f8d7276bbc76f4f9673b243bc62dc4f6b0b094"
+
+
+def test_the_variable_that_would_help_is_named_where_a_folder_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVOAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name, variable in (("cache", "EVOAE_CACHE"), ("evoae-plan-x", "TMPDIR")):
+        with (
+            pytest.raises(ImageError, match=f"No space left.*name another with {variable}$"),
+            writing_to(tmp_path / name),
+        ):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -4,7 +4,7 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from evoae_cli.evaluation.readers import UnreadableImageError, read_image
 
@@ -99,6 +99,58 @@ def test_palettes_become_colour_and_one_bit_becomes_0_and_255(tmp_path):
 def test_cmyk_jpeg_becomes_colour(tmp_path):
     Image.fromarray(COLOUR).convert("CMYK").save(tmp_path / "print.jpeg")
     assert read_image(tmp_path / "print.jpeg").shape == (10, 12, 3)
+
+
+def smooth(mode):
+    """Colours that survive each conversion, and these as `mode` stores them."""
+    values = np.random.default_rng(0).integers(100, 160, (3, 4, 3), dtype=np.uint8)
+    rgb = Image.fromarray(values).resize((24, 16), Image.Resampling.BICUBIC)
+    if mode != "LAB":
+        return np.asarray(rgb), rgb.convert(mode)
+    profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    return np.asarray(rgb), ImageCms.applyTransform(rgb, ImageCms.buildTransform(*profiles, "RGB", "LAB"))
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB", "YCbCr"])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
+def test_other_colours_of_a_tiff_become_rgb(tmp_path, mode, compression):
+    rgb, image = smooth(mode)
+    image.save(tmp_path / "a.tif", compression=compression)
+    found = read_image(tmp_path / "a.tif")
+    assert found.shape == rgb.shape
+    np.testing.assert_allclose(found.astype(int), rgb, atol=8)
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "reason"),
+    [
+        (np.zeros((8, 9, 5), np.uint8), {"photometric": "separated", "extrasamples": ["unassalpha"]}, "with alpha"),
+        (np.zeros((8, 9, 4), np.uint16), {"photometric": "separated"}, "CMYK of 16 bits"),
+        (np.zeros((8, 9, 3), np.uint8), {"photometric": "icclab"}, "ICCLAB that cannot be decoded"),
+        (np.zeros((3, 8, 9), np.uint8), {"photometric": "ycbcr", "planarconfig": "separate"}, "YCbCr that cannot be"),
+    ],
+)
+def test_colours_that_nobody_turns_into_rgb_are_refused_with_the_remedy(tmp_path, values, options, reason):
+    tifffile.imwrite(tmp_path / "a.tif", values, **options)
+    with pytest.raises(UnreadableImageError, match=f"{reason}.*save it as RGB") as caught:
+        read_image(tmp_path / "a.tif")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_an_animation_is_refused_and_one_of_a_single_image_is_read(tmp_path, suffix):
+    images = [Image.fromarray(COLOUR ^ value) for value in (0, 60, 200)]
+    for n in (1, 3):
+        images[0].save(tmp_path / f"{n}.{suffix}", save_all=True, append_images=images[1:n], lossless=True)
+    assert read_image(tmp_path / f"1.{suffix}").shape == COLOUR.shape
+    with pytest.raises(UnreadableImageError, match="an animation of 3 images; save each as a file of its own"):
+        read_image(tmp_path / f"3.{suffix}")
+
+
+def test_a_photograph_with_its_preview_is_read(tmp_path):
+    image = Image.fromarray(COLOUR)
+    image.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[image.resize((4, 4))])
+    assert read_image(tmp_path / "a.jpg").shape == COLOUR.shape
 
 
 @pytest.mark.parametrize("pixels", [DEEP_GREY, DEEP_COLOUR, DEEP_GREY / np.float32(7)], ids=["grey", "colour", "float"])

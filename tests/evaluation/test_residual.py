@@ -42,3 +42,9 @@ def test_how_much_of_the_noise_was_taken_away_is_seen() -> None:
     noisy = photograph() + white()
     assert residual_of(noisy, photograph()).share == pytest.approx(1.0, abs=0.05)
     assert residual_of(noisy, noisy - 0.3 * white()).share == pytest.approx(0.3, abs=0.02)
+
+
+def test_a_black_image_among_the_noisy_ones_does_not_hide_how_much_was_taken_away() -> None:
+    black = torch.full((1, 3, 256, 256), -1.0)
+    noisy, clean = torch.cat([photograph() + white(), black]), torch.cat([photograph(), black])
+    assert residual_of(noisy, clean).share == pytest.approx(0.5**0.5, abs=0.05)

@@ -35,7 +35,8 @@ def test_the_spool_has_no_name_so_a_killed_process_leaves_nothing(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cache_folder_that_is_a_file_is_refused_in_one_line(tmp_path):
+def test_a_cache_folder_that_is_a_file_is_refused_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "cache").touch()
+    monkeypatch.setenv("EVOAE_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ImageError, match="cannot write to the cache folder"):
         Spool(tmp_path / "cache")

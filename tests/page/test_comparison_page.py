@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from page_kit import Changed
 
-from evoae_cli.baseline.plan import Plan, write_plan
+from evoae_cli.baseline.plan import Plan, read_plan, write_plan
+from evoae_cli.baseline.protocols import Protocol
 from evoae_cli.baseline.rivalfile import RivalRow, add_rival
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import RivalFound, Scores
@@ -49,6 +51,22 @@ def test_many_studies_are_all_in_the_tables_and_some_in_the_figures(finished_stu
     assert len(found.names) == len(found.figures[0].values) == 12
     assert found.courses is not None
     assert "4 studies are left out" in found.courses.caption
+
+
+def test_studies_of_which_nothing_can_be_drawn_are_left_out_of_the_figures(
+    finished_study: Path, changed: Changed
+) -> None:
+    """A search cut short in its first generation has no course; with other epochs too, which say nothing then."""
+    first = f"{_EPOCHS}; DELETE FROM evaluations WHERE generation>0"
+    whole, short = gather(finished_study), gather(changed("short", sql=first))
+    found = comparison_page([whole, short])
+    assert found.courses is not None
+    assert found.courses.caption.endswith("mean of each generation. 1 study is left out.")
+    assert found.fronts is not None
+    assert "left out" not in found.fronts.caption
+    many = comparison_page([whole] * 9 + [short] * 2).courses
+    assert many is not None
+    assert many.caption.endswith("mean of each generation. 3 studies are left out.")
 
 
 def test_a_study_named_twice_is_one(finished_study: Path) -> None:
@@ -107,6 +125,23 @@ def test_a_comparison_with_random_search_beside_a_study_is_on_its_page(chance: t
     assert "Random search is missing" not in text
     (folder / "baseline.json").write_text("{")
     assert "Random search is missing" in page_text([study])[0]
+
+
+@pytest.mark.parametrize("protocols", [("paper", "uniform"), ("uniform",)])
+def test_a_study_s_page_has_random_search_of_its_own_seed_and_sentences_about_all(
+    protocols: tuple[Protocol, ...], chance: tuple[Path, Path], changed: Changed
+) -> None:
+    """With other seeds the test images and their noise are others."""
+    study, folder = chance
+    plan = msgspec.structs.replace(read_plan(folder), n_pairs=2, protocols=protocols)
+    write_plan(folder, plan)
+    seed = plan.settings["seed"]
+    for part in (part for part in plan.parts if part.seed != seed):
+        changed(f"chance/{part.name}")
+    text, _ = page_text([study])
+    assert f"random, 1 to 10 layers, seed {seed}: " in text
+    assert f"random, 1 to 10 layers, seed {seed + 1}: " not in text
+    assert text.count("0.00 dB, 2 pairs") == text.count("Evolution is 0.00 dB worse than random, 1 to 10 layers") == 1
 
 
 def test_a_comparison_has_a_page_of_all_its_studies(chance: tuple[Path, Path]) -> None:

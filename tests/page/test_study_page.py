@@ -11,6 +11,7 @@ import pytest
 from page_kit import Changed
 
 from evoae_cli import __version__
+from evoae_cli.app.tables import study_lines
 from evoae_cli.baseline.rivalfile import RivalRow
 from evoae_cli.baseline.summary import BaselineSummary
 from evoae_cli.evaluation.contract import Evaluation, RivalFound, Scores
@@ -189,8 +190,38 @@ def test_a_study_in_which_nothing_has_ended_has_a_page_too(changed: Changed) -> 
     shutil.rmtree(folder / "best")
     text = text_of(folder)
     assert Reader(text).sections == ORDER
-    assert "Nothing has been trained yet." in text
+    assert '<p class="lead">No candidate has been evaluated yet.</p>' in text
     assert "No evaluation has ended yet." in text
+
+
+def test_a_study_in_which_all_has_failed_says_so_as_show_does(changed: Changed) -> None:
+    folder = changed(
+        sql="DELETE FROM meta WHERE key IN ('winner', 'finalists'); DELETE FROM evaluations WHERE stage<>'search';"
+        "UPDATE evaluations SET outcome='crashed', fitness=0,"
+        " record=json_set(record, '$.outcome', 'crashed', '$.scores', NULL);"
+        "UPDATE meta SET value=json_set(value, '$.crashed', 2) WHERE key='counts'"
+    )
+    shutil.rmtree(folder / "best")
+    headline = headline_of(gather(folder))
+    assert headline == "No candidate has been trained with success yet."
+    assert headline.rstrip(".").lower() in study_lines(summary(folder), folder)
+
+
+def test_what_was_trained_behind_the_history_s_end_is_counted_and_not_drawn_in_it(changed: Changed) -> None:
+    """Time was up in generation 1, with later proposals of it already trained."""
+    ended = "INSERT OR REPLACE INTO meta VALUES ('state', '\"time-up\"'), ('history_end', '[1, 0]')"
+    folder = changed(sql=ended)
+    facts = gather(folder)
+    n_all, n_history = facts.about["counts"]["trained"], sum(r.generation == 0 for r in facts.candidates)
+    assert (len(facts.candidates), len(facts.history)) == (n_all, n_history)
+    assert 0 < n_history < n_all
+    page = study_page(facts)
+    assert page.fitness is not None
+    assert page.fitness.caption.startswith(f"{n_history} of {n_all} candidates on validation")
+    assert f"The other {n_all - n_history} were proposed behind" in page.fitness.caption
+    assert f" of {n_all} candidates cannot be beaten" in page.costs[0].caption
+    assert sum(bar.kind == "search" for bar in page.timeline.bars) == n_all
+    assert sum(row.n for row in page.outcomes) == len(facts.runs) > n_all
 
 
 def test_settings_of_another_version_are_shown_as_they_are(changed: Changed) -> None:

@@ -413,3 +413,33 @@ def test_paths_may_be_given_from_python() -> None:
     config = resolve("denoise", {"pairs": (Path("noisy"), Path("clean"))})
     assert config.pairs == ("noisy", "clean")
     assert resolve("denoise", {"data": Path("photos")}).data == "photos"
+
+
+@pytest.mark.parametrize("later", [{"pairs": ("noisy", "clean")}, {"noisy_only": True, "data": "photos"}])
+def test_colours_that_an_earlier_study_varied_are_left_where_the_noise_is_the_images_own(later: dict[str, Any]) -> None:
+    assert resolve("denoise", {"colours": "on", "data": "clean"}, later).colours == "auto"
+    assert "--colours on" in refusal("denoise", {"data": "clean"}, later | {"colours": "on"})
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [{"data": "b\udce4ume"}, {"pairs": ("n", "b\udce4ume")}, {"noisy_only": True, "data": "n", "output": "b\udce4ume"}],
+)
+def test_names_that_are_no_utf_8_are_refused_before_the_images_are_read(layer: dict[str, Any]) -> None:
+    message = refusal("denoise", layer)
+    assert "is no UTF-8; rename it" in message
+    assert message.encode(), "it can be shown"
+
+
+def test_a_current_folder_that_is_no_utf_8_is_refused_where_it_would_be_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "b\udce4ume"
+    (here / "photos").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    assert "is no UTF-8" in refusal("denoise", {"data": "photos"})
+    assert resolve("denoise", {}).data == "photographs"
+
+
+def test_a_model_to_train_further_needs_its_genotype() -> None:
+    assert "without the genotype" in refusal("denoise", {"from_model": "runs/mine"})
