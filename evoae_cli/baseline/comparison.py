@@ -163,7 +163,7 @@ def spread_of(folder: Path) -> Spread | None:
     """How good the architectures of the study in `folder` are on val; None before the first was trained."""
     store = Store.read(folder)
     try:
-        found = [record.evaluation for record in store.records("search")]
+        found = [record.evaluation for record in store.records("search", is_whole=True)]
         references = store.meta("references_val") or {}
     finally:
         store.close()

@@ -71,7 +71,7 @@ def _named(name: str, space: SearchSpace) -> list[Genotype]:
 
 def _best_candidates(store: Store) -> list[str]:
     settings = store.meta("settings") or {}
-    good = (record.evaluation for record in store.records("search") if record.evaluation.fitness > 0.0)
+    good = (record.evaluation for record in store.records("search", is_whole=True) if record.evaluation.fitness > 0.0)
     ranked = nsmallest(
         settings.get("finalists", 1), good, key=lambda found: (-found.fitness, found.parameters, found.genotype)
     )

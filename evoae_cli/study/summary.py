@@ -145,7 +145,9 @@ def _start(store: Store, settings: dict[str, Any]) -> dict[str, Any] | None:
 
 def _front(store: Store, settings: dict[str, Any]) -> tuple[ArchitectureRow, ...]:
     """The candidates that none dominates; none where fitness is the only objective, as it once always was."""
-    return front_of((record.evaluation for record in store.records("search")), settings.get("objectives", ()))
+    return front_of(
+        (record.evaluation for record in store.records("search", is_whole=True)), settings.get("objectives", ())
+    )
 
 
 def _failure(record: Record) -> dict[str, Any]:
