@@ -221,7 +221,7 @@ def test_a_host_with_tasks_of_its_own_gives_back_what_it_has_not_begun(tmp_path:
     helper = Helper(owner.serving.address, tmp_path, n=1, run=gate.run)
     with stopping(owner, helper):
         owner.broker.submit([job(number) for number in range(4)])
-        until(lambda: owner.broker.counts().n_lent == 2)
+        until(lambda: owner.broker.counts().n_lent == 2 and helper.broker.counts().n_leased == 1)
         helper.broker.submit([job(100)])
         until(lambda: owner.broker.counts().n_lent == 1)
         gate.open()
@@ -235,7 +235,7 @@ def test_a_lender_s_idle_worker_runs_what_a_host_has_not_begun(tmp_path: Path) -
     helper = Helper(owner.serving.address, tmp_path, n=1, run=gate.run)
     with stopping(owner, helper):
         owner.broker.submit([job(number) for number in range(4)])
-        until(lambda: owner.broker.counts().n_lent == 2)
+        until(lambda: owner.broker.counts().n_lent == 2 and helper.broker.counts().n_leased == 1)
         own = Crew(owner.broker, 1, lambda payload: b"here")
         with stopping(own):
             owner.collect(3)
