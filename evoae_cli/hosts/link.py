@@ -20,6 +20,7 @@ from evoae_cli.hosts import wire
 from evoae_cli.hosts.address import Address
 from evoae_cli.hosts.appetite import Appetite, Wanted
 from evoae_cli.hosts.caller import UnreachableError, WrongKeyError
+from evoae_cli.hosts.contact import Contact
 from evoae_cli.hosts.depot import Depot
 from evoae_cli.hosts.fetches import Fetches
 from evoae_cli.hosts.freight import Freight
@@ -38,8 +39,6 @@ GONE_AFTER_S = 600.0
 """So long a lender may be away, as when its search is resumed elsewhere, before those who help it give it up."""
 _GOODBYE_S = 1.0
 """How long the end may wait for the other side."""
-_LEAVES_AFTER = 3
-"""As many times its patience a link that drains tries to return what it holds: by then the lender has taken it back."""
 _MOST_REFUSED = 3
 """Tasks in a row that this host could not run, after which it asks for no more."""
 
@@ -97,19 +96,16 @@ class Link:
         self._listens_on = listens_on
         self._patience_s = patience_s
         self._beat_s = beat_s
-        self._gone_after_s = gone_after_s
         self._pauses_s = pauses_s
-        self._clock = clock
         self._tell = tell
         self._on_idle = on_idle
         self._polling, self._reporting = Line(address, key, patience_s), Line(address, key, patience_s)
+        self._contact = Contact(_POLL, patience_s=patience_s, gone_after_s=gone_after_s, clock=clock)
         self._holdings = Holdings(appetite.new_id)
         # All mutable state beside the holdings, under the condition's lock; each is a single value, which views read.
         self._changed = threading.Condition()
         self._session: bytes | None = None
         self._title = ""
-        # By connection, of those that get no answer: why, and since when.
-        self._down: dict[str, tuple[str, float]] = {}
         self._n_refused = 0
         self._n_freed = 0
         self._is_draining = False
@@ -203,7 +199,7 @@ class Link:
             return
         for line in self._lines:
             line.close()
-        if self._session is not None and not self._down:
+        if self._session is not None and not self._contact.trouble:
             # Else it notices by itself.
             with contextlib.suppress(EvoaeError), contextlib.closing(Line(self.address, self._key, _GOODBYE_S)) as line:
                 line.ask(wire.Leave(self._session), wire.Taken)
@@ -215,7 +211,7 @@ class Link:
             name=self._title,
             n_held=self.n_held,
             n_done=self._returns.n_done,
-            trouble=str(self.failure or next((trouble for trouble, _ in self._down.copy().values()), "")),
+            trouble=str(self.failure or self._contact.trouble),
         )
 
     # ---- what all threads do ----
@@ -256,40 +252,22 @@ class Link:
             self._changed.wait_for(lambda: self._is_stopping or self.is_own or self.failure is not None, seconds)
 
     def _be_down(self, what: str, trouble: str) -> None:
-        """Note that a connection gets no answer, and give the other side up where that has lasted."""
-        with self._changed:
-            if self._is_stopping:
-                return
-            is_new = not self._down
-            since = self._down.get(what, ("", self._clock()))[1]
-            self._down[what] = (trouble, since)
-            patience_s = self._gone_after_s
-            # Where it polls and yet cannot return what it holds, it would hold it for ever.
-            is_alone = what != _POLL and _POLL not in self._down
-            if self._is_draining or self._has_ended or is_alone:
-                patience_s = min(patience_s, _LEAVES_AFTER * self._patience_s)
-            is_gone = self._clock() - since > patience_s
-        if is_gone and self._has_ended:
+        """Tell people that a connection gets no answer; give the other side up where that has lasted."""
+        if self._is_stopping:
+            return
+        silence = self._contact.lost(what, trouble, is_leaving=self._is_draining or self._has_ended)
+        if silence.is_over and self._has_ended:
             # Nobody waits for what is here.
             self._take_out(self._holdings.local_ids())
             self._holdings.give_up(self._holdings.local_ids())
             self._on_idle()
-        elif is_gone:
-            self._fail(UnreachableError(f"{trouble}, and has not for {patience_s:g} s; it is given up"))
-        elif is_new:
+        elif silence.is_over:
+            self._fail(UnreachableError(f"{trouble}, and has not for {silence.borne_s:g} s; it is given up"))
+        elif silence.is_news:
             self._tell(f"{trouble}; trying again")
 
     def _be_up(self, what: str) -> None:
-        if not self._down:
-            return
-        with self._changed:
-            was_down = self._down.pop(what, None) is not None
-            if was_down and what == _POLL:
-                # What the others could not do meanwhile says nothing of them.
-                now = self._clock()
-                self._down = {other: (trouble, now) for other, (trouble, _) in self._down.items()}
-            is_up = was_down and not self._down
-        if is_up:
+        if self._contact.found(what):
             self._tell(f"{self.address} is there again")
 
     def _fail(self, error: EvoaeError) -> None:
