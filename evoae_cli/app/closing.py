@@ -1,6 +1,7 @@
 """The closing screen: the result, where the model is, and four lines to copy."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from evoae_cli.study.front import front_text
 from evoae_cli.study.locate import BEST, SETTINGS, shortest_name
 from evoae_cli.study.snapshot import ArchitectureRow, Counts
 
+_OWN_IMAGES = ("--data", "FOLDER")
 _TIME_UP = "its time was up; evoae resume goes on with the search"
 
 
@@ -48,7 +50,9 @@ def closing(summary: dict[str, Any], folder: Path, width: int, page: Path | None
         Text(),
         *[
             Text(f"  {line}", style="cyan")
-            for line in next_lines(summary["objective"], folder, is_alone=is_training(summary))
+            for line in next_lines(
+                summary["objective"], folder, is_alone=is_training(summary), images=_like(summary["settings"])
+            )
         ],
     ]
     return Group(*lines)
@@ -124,8 +128,13 @@ def _end(summary: dict[str, Any]) -> str:
     return f"every architecture {'within the limits that came up' if is_limited else 'of the search space'} was trained"
 
 
-def next_lines(objective: str, folder: Path, *, is_alone: bool = False) -> list[str]:
-    """Four lines to copy: look closer, use the model, load it in Python, search on; or, without a search, train on."""
+def next_lines(
+    objective: str, folder: Path, *, is_alone: bool = False, images: Sequence[str] = _OWN_IMAGES
+) -> list[str]:
+    """Four lines to copy: look closer, use the model, load it in Python, search on; or, without a search, train on.
+
+    `images` are the options of a further search that say which images it gets, and what noise.
+    """
     # So that lines with the default name fit 80 columns.
     name = shortest_name(folder)
     use = command_line("evoae", "denoise", name, "noisy.png", "-o", "clean.png")
@@ -135,8 +144,17 @@ def next_lines(objective: str, folder: Path, *, is_alone: bool = False) -> list[
         command_line("evoae", "show", name, *([] if is_alone else ["--history"])),
         use if objective == "denoise" else again,
         _in_python(name),
-        further if is_alone else command_line("evoae", "search", objective, "--data", "FOLDER"),
+        further if is_alone else command_line("evoae", "search", objective, *images),
     ]
+
+
+def _like(settings: dict[str, Any]) -> tuple[str, ...]:
+    """Options of a search of other images, of the kind that these were: clean ones would be learnt otherwise."""
+    if settings["pairs"] is not None:
+        return ("--pairs", "NOISY_DIR", "CLEAN_DIR")
+    if settings["noisy_only"]:
+        return (*_OWN_IMAGES, "--noisy-only")
+    return _OWN_IMAGES if settings["noise"] is None else (*_OWN_IMAGES, "--noise", settings["noise"])
 
 
 def _in_python(name: str) -> str:

@@ -22,7 +22,7 @@ def opening(
     *,
     where: str = "",
 ) -> str:
-    """`denoise in runs/x: 2 workers, 12 photographs, about 4 min`, or `at most 3:00` with a limit that is shorter.
+    """`denoise in runs/x: 2 workers, 13 photographs, about 4 min`, or `at most 3:00` with a limit that is shorter.
 
     `where` says where the workers are, empty for this host. No time is foretold for GPUs, since they differ too much,
     and nothing of workers that only PyTorch, or another engine, can count.
@@ -33,7 +33,7 @@ def opening(
     elif where:
         parts.append(where if config.workers is None else f"{several(config.workers, 'worker')} {where}")
     if config.data == "photographs":
-        parts.append(several(len({photograph.scene for photograph in PHOTOGRAPHS}), "photograph"))
+        parts.append(several(len(PHOTOGRAPHS), "photograph"))
     elif config.pairs is not None:
         from evoae_cli.evaluation.pairs import matched_pairs, pair_folders
 

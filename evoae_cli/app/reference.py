@@ -66,6 +66,9 @@ _SETTINGS_BEGINNING = """\
 The arguments of [`search(...)` in Python](python.md) and the keys of [`study.toml`](study-format.md) have the same
 names, with `_` for `-`. A setting comes from the command line, else from the file of `--config`, else from the preset.
 Where the preset's value depends on the objective, both are given. `--help` shows those in bold, `--help-all` all.
+
+With `--space paper`, and with `--noisy-only`, preset `quick` has some other values than those below, which suit the
+smaller networks and the noise that stays in the images; `--dry-run` lists the settings that hold.
 """
 
 

@@ -68,8 +68,7 @@ def study_lines(summary: dict[str, Any], folder: Path, width: int | None = None)
     if is_training(summary):
         lines[1:1] = [start_line(summary) or f"trained from scratch: {summary['settings']['genotype']}"]
     if best is None:
-        what = "it has not" if is_training(summary) else "no candidate has"
-        lines.append(f"{what} been {'trained with success' if Counts(**counts).failed else 'evaluated'} yet")
+        lines.append(Counts(**counts).nothing_yet(is_training=is_training(summary)))
     else:
         lines += [*_named("best: ", best["genotype"], "", width), *_score_lines(best)]
         if by_strength := by_strength_text(best["test"] or {}):

@@ -8,7 +8,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from statistics import fmean
@@ -22,7 +22,7 @@ from evoae_cli.baseline.summary import BaselineSummary
 from evoae_cli.bench.evolved import check_same, parsed_settings, searched, told_warnings
 from evoae_cli.bench.report import one_line_errors, tell, this_machine
 from evoae_cli.bench.reproduction_figures import write_figures
-from evoae_cli.bench.reproduction_plan import N_DROPOUTS, Plan, Task, tasks_of
+from evoae_cli.bench.reproduction_plan import ACCEPTABLE_DB, N_DROPOUTS, Kind, Plan, Task, tasks_of
 from evoae_cli.bench.reproduction_tables import tables
 from evoae_cli.bench.results import Results, Row, Setup, plain
 from evoae_cli.errors import EvoaeError, UsageError
@@ -45,25 +45,35 @@ class Repetition:
     def __init__(self, plan: Plan, results: Results) -> None:
         self._plan = plan
         self._results = results
+        self._makers: dict[Kind, Callable[[Task], list[Row]]] = {
+            "search": self._search,
+            "chance": self._chance,
+            "paper": self._paper,
+            "code": self._code,
+            "dropout": self._dropout,
+        }
 
     def run(self, task: Task) -> list[Row]:
         """The rows of a task, from the results if they are there. Raises EvoaeError where a study cannot go on."""
         found = self._there(task)
-        # A comparison has a row for each protocol, of which a full disk may have kept some only.
-        if len(found) < max(1, len(task.search.protocols) * (task.kind == "chance")):
+        # A full disk, or a stop, may have kept some of them only.
+        if len(found) < self._n_rows(task):
             begun = time.monotonic()
-            for row in getattr(self, f"_{task.kind}")(task):
+            for row in self._makers[task.kind](task):
                 if row.name not in [there.name for there in found]:
                     more = row.more | {"date": date.today().isoformat(), "took_s": round(time.monotonic() - begun)}
                     self._results.add(msgspec.structs.replace(row, more=more))
             found = self._there(task)
         return found
 
+    def _n_rows(self, task: Task) -> int:
+        if task.kind == "chance":
+            return len(task.search.protocols)
+        return len(self._dropouts_of(task)) if task.kind == "dropout" else 1
+
     def _there(self, task: Task) -> list[Row]:
-        case = task.case or task.search.name
-        found = [
-            row for row in self._results.rows if (row.more["kind"], row.case, row.seed) == (task.kind, case, task.seed)
-        ]
+        wanted = (task.kind, task.case, task.seed)
+        found = [row for row in self._results.rows if (row.more["kind"], row.case, row.seed) == wanted]
         for row in found:
             self._results.check_settings(row, self._settings(task))
         return found
@@ -80,7 +90,7 @@ class Repetition:
         val, test = ({key: scores.get(key) for key in _KEPT} for scores in (best, best["test"]))
         return Row(
             name=name,
-            case=task.case or task.search.name,
+            case=task.case,
             seed=task.seed,
             psnr_db=test["psnr_db"],
             ssim=test["ssim"],
@@ -153,17 +163,21 @@ class Repetition:
         return self._row(task, side.part.protocol, summary(Path(side.study)), n_trained=side.n_candidates)
 
     def _code(self, task: Task) -> list[Row]:
-        found = self._trained(task, self._searched(task).genotype, code_ratio=task.case)
+        found = self._trained(task, self._searched(task).genotype, code_ratio=task.ratio)
         return [self._row(task, "code", found)]
 
     def _dropout(self, task: Task) -> list[Row]:
         """The fittest modules with dropout that the search met, trained to the end."""
-        chosen = self._searched(task).more["dropouts"]
-        return [self._row(task, f"dropout {number}", self._trained(task, one)) for number, one in enumerate(chosen, 1)]
+        chosen = enumerate(self._dropouts_of(task), 1)
+        return [self._row(task, f"dropout {number}", self._trained(task, one)) for number, one in chosen]
+
+    def _dropouts_of(self, task: Task) -> list[str]:
+        found: list[str] = self._searched(task).more["dropouts"]
+        return found
 
     def _trained(self, task: Task, genotype: str, **settings: Any) -> dict[str, Any]:
         """The summary of the training of one architecture, as long as a finalist's."""
-        folder = self._plan.folder(task.kind, task.case or genotype, task.seed)
+        folder = self._plan.folder(task.kind, task.case if task.ratio else genotype, task.seed)
         of_search = self._plan.settings_of(task.search, task.seed)
         left_out = (*OF_SEARCH, "epochs", "final_epochs")
         own = {name: value for name, value in of_search.items() if name not in left_out}
@@ -196,8 +210,7 @@ def repeat(plan: Plan, out: Path | None) -> Results:
     for number, task in enumerate(tasks, 1):
         rows = repetition.run(task)
         mean = fmean(row.psnr_db for row in rows) if rows else float("nan")
-        case = f", {task.case}" if task.case else ""
-        tell(f"{number} of {len(tasks)}: {task.kind}, {task.search.name}{case}, seed {task.seed}: {mean:.2f} dB")
+        tell(f"{number} of {len(tasks)}: {task.kind}, {task.case}, seed {task.seed}: {mean:.2f} dB")
     return results
 
 
@@ -212,7 +225,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--studies", type=Path, default=Path("runs/reproduction"), help="their folder")
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep the rows here, and make only those not there")
     parser.add_argument("--figures", type=Path, metavar="FOLDER", help="draw Figures 5, 6, 8 and 9 into this folder")
-    parser.add_argument("--acceptable", type=float, default=25.0, metavar="DB", help="PSNR that a code must keep (25)")
+    acceptable = f"pooled PSNR that a code must keep ({ACCEPTABLE_DB:.1f}, that of the paper's smaller code)"
+    parser.add_argument("--acceptable", type=float, default=ACCEPTABLE_DB, metavar="DB", help=acceptable)
     given = parser.parse_args(argv)
     with one_line_errors():
         plan = Plan(

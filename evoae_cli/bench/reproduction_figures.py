@@ -67,7 +67,8 @@ def _fitness(rows: Sequence[Row]) -> bytes:
         axes.set_ylabel("fitness on validation (1 / MSE)")
         axes.grid(color="#DDDDDD", linewidth=0.5)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, loc="lower right")
+        # Above the axes: within them it would lie over one curve or another.
+        axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize="small")
     stream = BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()

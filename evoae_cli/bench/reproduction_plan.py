@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from evoae_cli.baseline.protocols import FAIR, MOST_SAMPLES, Protocol
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
+from evoae_cli.page.paper import NUMBERS
 from evoae_cli.study.resolve import resolve
 
 SCALED: dict[str, Any] = {
@@ -39,17 +40,33 @@ class Search:
     """What chance gets beside it, for every seed."""
     is_as_paper: bool = False
     """Whether random architectures are trained to the final budget beside it, with the first seed."""
+    ratios: tuple[str, ...] = ()
+    """Codes with which its winner is trained, for every seed."""
 
 
 SEARCHES = (
     Search("denoise, 2 epochs", "denoise", {"epochs": 2}, FAIR, is_as_paper=True),
     Search("denoise, 5 epochs", "denoise", {"epochs": 5}),
-    Search("manifold, 2 reductions", "manifold", {"reductions": 2, "code_ratio": "1/4"}, FAIR, is_as_paper=True),
-    Search("manifold, 3 reductions", "manifold", {"reductions": 3, "code_ratio": "1/8"}, is_as_paper=True),
+    Search(
+        "manifold, 2 reductions",
+        "manifold",
+        {"reductions": 2, "code_ratio": "1/4"},
+        FAIR,
+        is_as_paper=True,
+        # A position of the code has one value at least: after two reductions a 16th of the image's positions is left.
+        ratios=("1/4", "1/8", "1/16"),
+    ),
+    Search(
+        "manifold, 3 reductions",
+        "manifold",
+        {"reductions": 3, "code_ratio": "1/8"},
+        is_as_paper=True,
+        ratios=("1/4", "1/8", "1/16", "1/32", "1/64"),
+    ),
 )
 """Those of Tables 1 to 3: candidates trained for 2 or 5 epochs, and codes of d/4 and d/8 values."""
-_RATIOS = ("1/4", "1/8", "1/16", "1/32", "1/64")
-"""After three reductions there are codes of a 64th."""
+(ACCEPTABLE_DB,) = (number.pooled_db for number in NUMBERS if number.entry == "3 reductions, best of the search")
+"""Pooled PSNR of the paper's smaller code, whose pictures it calls good."""
 N_DROPOUTS = 2
 """Modules with dropout that are trained to the end."""
 
@@ -61,8 +78,7 @@ class Plan:
     data: str
     studies: Path
     searches: tuple[Search, ...] = SEARCHES
-    """The first is the one whose modules with dropout are trained; the winner of the last codes images ever smaller."""
-    ratios: tuple[str, ...] = _RATIOS
+    """The first is the one whose modules with dropout are trained."""
     seeds: tuple[int, ...] = (0, 1, 2)
     n_samples: int = 30
     """Random architectures of the paper's protocol."""
@@ -89,16 +105,25 @@ class Plan:
         return self.studies / "".join(letter if letter.isalnum() else "-" for letter in name.replace(", ", "-"))
 
 
+Kind = Literal["search", "chance", "paper", "code", "dropout"]
+"""What a task makes: a search; chance at as many epochs; the paper's random architectures; trainings of the winner with
+smaller codes; and of modules with dropout."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What gives one or more rows."""
 
-    kind: str
-    """`search`, `chance`, `paper`, `code` or `dropout`."""
+    kind: Kind
     search: Search
     seed: int
-    case: str = ""
-    """Of a code, its ratio."""
+    ratio: str = ""
+    """Of a code."""
+
+    @property
+    def case(self) -> str:
+        """What its rows are about."""
+        return f"{self.search.name}, {self.ratio}" if self.ratio else self.search.name
 
 
 def tasks_of(plan: Plan) -> list[Task]:
@@ -108,6 +133,10 @@ def tasks_of(plan: Plan) -> list[Task]:
         *(Task("search", search, seed) for seed, search in product(plan.seeds, plan.searches)),
         *(Task("chance", search, seed) for seed, search in product(plan.seeds, plan.searches) if search.protocols),
         *(Task("paper", search, first) for search in plan.searches if search.is_as_paper),
-        *(Task("code", plan.searches[-1], first, ratio) for ratio in plan.ratios),
-        Task("dropout", plan.searches[0], first),
+        *(Task("dropout", plan.searches[0], seed) for seed in plan.seeds),
+        *(
+            Task("code", search, seed, ratio)
+            for seed, search in product(plan.seeds, plan.searches)
+            for ratio in search.ratios
+        ),
     ]

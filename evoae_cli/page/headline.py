@@ -22,9 +22,8 @@ def headline_of(facts: Facts) -> str:
     """What was found, in a sentence that claims no more than there is."""
     best = facts.about["best"]
     if best is None:
-        what = "It has not" if facts.is_training else "No candidate has"
-        is_any_failed = Counts(**facts.about["counts"]).failed > 0
-        return f"{what} been {'trained with success' if is_any_failed else 'evaluated'} yet."
+        why = Counts(**facts.about["counts"]).nothing_yet(is_training=facts.is_training)
+        return f"{why[0].upper()}{why[1:]}."
     split = "test" if best.get("test") else "val"
     own, rivals = best.get("test") or best, facts.about["references"][split]
     where = "on test images that no decision has seen" if split == "test" else "on validation, so far"

@@ -15,6 +15,8 @@ BEST = "best"
 START = "start.safetensors"
 """The weights that a training starts from, where it is not from scratch."""
 
+_N_NAMED = 5
+"""Studies that are named where one is not found."""
 _LONGEST_NAME = 255
 """Bytes in the name of a file or folder, on the file systems of Linux and macOS."""
 
@@ -101,7 +103,8 @@ def find_study(name: str | None) -> tuple[Path, bool]:
         raise StudyError(f"{folder} cannot be looked at ({error.strerror}); check its permissions") from error
     if folder.exists():
         raise StudyError(f"{folder} is no study: it has no {DATABASE}")
-    known = ", ".join(path.name for path in list_studies()[:5])
+    names = [path.name for path in list_studies()]
+    known = ", ".join(names[:_N_NAMED]) + (f" and {len(names) - _N_NAMED} more" if len(names) > _N_NAMED else "")
     raise StudyError(f"no study {name!r}; " + (f"there are: {known}" if known else "start one: evoae search denoise"))
 
 

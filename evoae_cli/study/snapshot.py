@@ -53,6 +53,11 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
         """Evaluations without a fitness."""
         return self.diverged + self.oom + self.timeout + self.crashed
 
+    def nothing_yet(self, *, is_training: bool) -> str:
+        """Why there is no best model: nothing of the search, or of the training, has ended, or nothing well."""
+        what = "it has not" if is_training else "no candidate has"
+        return f"{what} been {'trained with success' if self.failed else 'evaluated'} yet"
+
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A study at one moment."""

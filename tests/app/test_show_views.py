@@ -19,6 +19,7 @@ from evoae_cli.study.locate import new_study_folder
 from evoae_cli.study.resolve import resolve
 
 FOLDER = Path("runs/denoise-20260101-120000")
+SETTINGS = {"preset": "quick", "pairs": None, "noise": None, "noisy_only": False}
 SCORES = {"fitness": 64.2, "mse": 0.0156, "psnr_db": 25.06, "psnr_pooled_db": 24.5, "ssim": 0.712}
 
 
@@ -41,7 +42,7 @@ def make_summary(**changes: Any) -> dict[str, Any]:
         "objective": "denoise",
         "state": "done",
         "seed": 7,
-        "settings": {"preset": "quick"},
+        "settings": SETTINGS,
         "noise": "gaussian, standard deviation 73.6 on 0..255 (variance 0.333 on [-1, 1])",
         "active_s": 200.0,
         "best": {**best, "test": SCORES | {"psnr_db": 24.9}},
@@ -105,6 +106,20 @@ def test_lines_to_copy_are_whole_even_in_a_narrow_window() -> None:
     lines = closing_lines(make_summary(), 40)
     assert lines[-4:] == ["  " + line for line in next_lines("denoise", FOLDER)]
     assert all(len(line) <= 40 for line in lines[:5])
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({}, "evoae search denoise --data FOLDER"),
+        ({"noise": "poisson:30"}, "evoae search denoise --data FOLDER --noise poisson:30"),
+        ({"noisy_only": True}, "evoae search denoise --data FOLDER --noisy-only"),
+        ({"pairs": ("a", "b")}, "evoae search denoise --pairs NOISY_DIR CLEAN_DIR"),
+    ],
+)
+def test_the_line_that_searches_on_takes_images_for_what_they_were(settings: dict[str, Any], line: str) -> None:
+    """Noisy images that were taken for clean ones would teach the wrong thing."""
+    assert closing_lines(make_summary(settings=SETTINGS | settings), 80)[-1] == f"  {line}"
 
 
 def test_there_are_four_lines_to_copy_and_a_shell_reads_each_as_meant() -> None:
@@ -241,7 +256,7 @@ def test_the_front_of_several_objectives_is_a_table_and_a_line() -> None:
         | {"operations": 10**6 * n, "code_values": 48}
         for n in (16, 8)
     ]
-    several = make_summary(front=rows, settings={"preset": "quick", "objectives": ["fitness", "operations"]})
+    several = make_summary(front=rows, settings=SETTINGS | {"objectives": ["fitness", "operations"]})
     line = "front: 2 from 8,000,000 operations/18.0 dB to 16,000,000/26.0 dB"
     assert line in closing_lines(several, 80)
     lines = study_lines(several, FOLDER)
@@ -257,7 +272,7 @@ def test_the_front_of_several_objectives_is_a_table_and_a_line() -> None:
 
 
 def test_a_search_that_ended_within_its_limits_does_not_claim_the_whole_space() -> None:
-    limited = make_summary(state="exhausted", settings={"preset": "quick", "max_code": 100})
+    limited = make_summary(state="exhausted", settings=SETTINGS | {"max_code": 100})
     assert "every architecture within the limits that came up was trained" in closing_lines(limited, 80)
 
 
@@ -359,7 +374,7 @@ def test_columns_are_aligned() -> None:
 def test_the_opening_says_workers_images_and_time() -> None:
     config = resolve("denoise")
     line = opening(config, FOLDER, Workers(2, is_on_gpu=False))
-    assert line.startswith(f"denoise in {FOLDER}: 2 workers, 12 photographs, about ")
+    assert line.startswith(f"denoise in {FOLDER}: 2 workers, 13 photographs, about ")
     assert line.endswith(" min")
 
 

@@ -23,14 +23,16 @@ def test_the_experiments_run_are_kept_and_are_told(
     searches = (
         Search("denoise, 2 epochs", "denoise", {"epochs": 1, "final_epochs": 2}, ("one-layer",), is_as_paper=True),
         Search(
-            "manifold, 3 reductions", "manifold", {"reductions": 3, "code_ratio": "1/8", "epochs": 1, "final_epochs": 2}
+            "manifold, 3 reductions",
+            "manifold",
+            {"reductions": 3, "code_ratio": "1/8", "epochs": 1, "final_epochs": 2},
+            ratios=("1/16", "1/32"),
         ),
     )
     plan = Plan(
         data=str(photographs / "train"),
         studies=tmp_path / "studies",
         searches=searches,
-        ratios=("1/16",),
         seeds=(0,),
         n_samples=2,
         settings=tuple((without | of_test | {"generations": 0, "finalists": 1}).items()),
@@ -38,20 +40,23 @@ def test_the_experiments_run_are_kept_and_are_told(
     out = tmp_path / "rows.json"
     rows = repeat(plan, out).rows
     kinds = [(row.more["kind"], row.case, row.name) for row in rows]
-    assert kinds[:5] == [
+    codes = [("code", f"manifold, 3 reductions, {ratio}", "code") for ratio in ("1/16", "1/32")]
+    dropouts = [("dropout", "denoise, 2 epochs", f"dropout {number}") for number in range(1, len(kinds) - 5)]
+    assert dropouts
+    assert kinds == [
         ("search", "denoise, 2 epochs", "evolution"),
         ("search", "manifold, 3 reductions", "evolution"),
         ("chance", "denoise, 2 epochs", "one-layer"),
         ("paper", "denoise, 2 epochs", "paper"),
-        ("code", "1/16", "code"),
+        *dropouts,
+        *codes,
     ]
-    evolved, coder, _, papers, code = rows[:5]
+    evolved, coder, chance, papers, *_, code, smaller = rows
     assert len(evolved.more["best"]) == len(evolved.more["mean"]) == 1
     assert papers.more["spread"]["n"] == 2
-    assert code.genotype == coder.genotype
+    assert code.genotype == smaller.genotype == coder.genotype
     assert code.n_values == 32 * 32 * 3 // 16
-    assert len(rows) > 5
-    assert all("dropout2d" in row.genotype for row in rows[5:])
+    assert all("dropout2d" in row.genotype for row in rows if row.more["kind"] == "dropout")
 
     # With the rows there, and no studies, nothing is trained again.
     before = out.read_bytes()
@@ -62,8 +67,11 @@ def test_the_experiments_run_are_kept_and_are_told(
 
     told = tables(rows, acceptable_db=0.0)
     assert f"| denoise, 2 epochs | evolution, seed 0 | {evolved.more['val']['fitness'] / 16:.2f} |" in told
-    assert f"| denoise, 2 epochs | modules of one layer | {evolved.psnr_db - rows[2].psnr_db:+.2f} | - | no |" in told
-    assert f"| 1/16 | 192 | {code.psnr_db:.2f} | {code.ssim:.3f} | the smallest |" in told
+    assert f"| denoise, 2 epochs | modules of one layer | {evolved.psnr_db - chance.psnr_db:+.2f} | - | no |" in told
+    assert f"| denoise, 2 epochs | random, as the paper | {evolved.psnr_db - papers.psnr_db:+.2f} | - | no |" in told
+    assert "| denoise | best of a search with 2 epochs each | 6.1 | 25.9 |" in told
+    assert f"| {code.psnr_db:.2f} | {code.ssim:.3f} | 1 |  |" in told
+    assert f"| {smaller.psnr_db:.2f} | {smaller.ssim:.3f} | 1 | the smallest |" in told
 
     figures = tmp_path / "figures"
     write_figures(plan, rows, figures)
@@ -126,9 +134,7 @@ def test_studies_and_rows_of_other_settings_are_not_taken_for_these(
 ) -> None:
     small = tuple((dict(tiny) | {"generations": 0, "finalists": 1}).items())
     search = Search("denoise, 2 epochs", "denoise", {})
-    plan = Plan(
-        data=str(photographs / "train"), studies=tmp_path, searches=(search,), ratios=(), seeds=(0,), settings=small
-    )
+    plan = Plan(data=str(photographs / "train"), studies=tmp_path, searches=(search,), seeds=(0,), settings=small)
     out = tmp_path / "rows.json"
     repeat(plan, out)
     other = Plan(**vars(plan) | {"settings": (*small, ("lr", 0.5))})

@@ -65,6 +65,10 @@ def test_a_missing_study_is_refused_with_what_there_is(runs: Path) -> None:
     make_study(runs / "mine")
     with pytest.raises(StudyError, match="no study 'other'; there are: mine"):
         find_study("other")
+    for name in "abcdef":
+        make_study(runs / name)
+    with pytest.raises(StudyError, match=r"there are: (\w+, ){4}\w+ and 2 more$"):
+        find_study("other")
     (runs / "empty").mkdir()
     with pytest.raises(StudyError, match="is no study"):
         find_study("empty")
