@@ -24,7 +24,7 @@ def denoise(
     model: ModelName,
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT...", help="Files (PNG, JPEG, TIFF, WebP, NPY; stacks too), or folders of such."),
+        typer.Argument(metavar="INPUT", help="Files (PNG, JPEG, TIFF, WebP, NPY; stacks too), or folders of such."),
     ],
     output: Annotated[
         str | None,
@@ -47,6 +47,7 @@ def denoise(
             parser=read_as(int, "--tile"),
             metavar="N",
             help=f"Larger images are cleaned in pieces of this side. Default: {_TILE}.",
+            show_default=False,
         ),
     ] = _TILE,
     views: Annotated[
@@ -56,6 +57,7 @@ def denoise(
             parser=read_as(int, "--views"),
             metavar="N",
             help="Average over 2, 4 or 8 turned and mirrored views: a little better, N times as long. Default: 1.",
+            show_default=False,
         ),
     ] = 1,
     device: Annotated[
@@ -72,7 +74,11 @@ def denoise(
     seed: Annotated[
         int,
         typer.Option(
-            "--seed", parser=read_as(int, "--seed"), metavar="N", help="Of the draws of --add-noise. Default: 0."
+            "--seed",
+            parser=read_as(int, "--seed"),
+            metavar="N",
+            help="Of the draws of --add-noise. Default: 0.",
+            show_default=False,
         ),
     ] = 0,
     quiet: Quiet = False,

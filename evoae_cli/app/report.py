@@ -17,7 +17,7 @@ def report(
     studies: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="STUDY...",
+            metavar="STUDY",
             help="Names or folders of studies, or of comparisons by random-baseline; the newest if not given.",
             autocompletion=study_names,
         ),
