@@ -37,7 +37,7 @@ def spread_facts(random: Spread) -> list[str]:
     sd = "" if random.fitness_sd is None else f", standard deviation {random.fitness_sd:.2f}"
     facts = [
         f"{several(random.n, 'random architecture')} trained to the final budget, on val: "
-        f"mean fitness {random.fitness_mean:.2f}{sd}, best {random.fitness_best:.2f}",
+        f"mean fitness {random.fitness_mean:.2f}{sd}, best {random.fitness_best:.2f} before it is trained once more",
     ]
     if random.psnr_mean_db is not None:
         facts.append(f"mean PSNR {db(random.psnr_mean_db)}, best {db(random.psnr_best_db)}")

@@ -78,16 +78,16 @@ def check_readable(folder: Path) -> None:
     Store.read(folder).close()
 
 
-def check_writable(folder: Path) -> None:
-    """Raise StudyError if a study cannot be made in `folder`, which need not exist yet."""
+def check_writable(folder: Path, option: str = "--study") -> None:
+    """Raise StudyError if nothing can be made in `folder`, which `option` names and which need not exist yet."""
     nearest = folder.absolute()
     while not os.path.lexists(nearest):
         nearest = nearest.parent
     if not os.path.isdir(nearest):
         what = "a file" if os.path.exists(nearest) else "a link to nothing"
-        raise StudyError(f"cannot write to {folder}: {nearest} is {what}; choose another --study")
+        raise StudyError(f"cannot write to {folder}: {nearest} is {what}; choose another {option}")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise StudyError(f"cannot write to {folder}: no permission to write in {nearest}; choose another --study")
+        raise StudyError(f"cannot write to {folder}: no permission to write in {nearest}; choose another {option}")
 
 
 def workers_at_hand(config: StudyConfig) -> Workers | None:

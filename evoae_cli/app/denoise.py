@@ -119,12 +119,12 @@ def denoise(
     results = denoise_jobs(show, work, jobs, device, names_failures=not is_single)
     if debug:
         sys.stderr.writelines(result.failure.trace for result in results if isinstance(result.failure, BugError))
+    if as_json:
+        typer.echo(json.dumps(report(results, folder)))
     if is_single and results[0].failure is not None:
         # Nothing else was asked for, so this is how the command ends.
         raise results[0].failure
-    if as_json:
-        typer.echo(json.dumps(report(results, folder)))
-    else:
+    if not as_json:
         for line in table(results):
             typer.echo(line)
         if out is not None and any(result.target for result in results):

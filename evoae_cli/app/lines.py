@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SILENCE_S = 2.0
 """Longer, and a person wonders whether anything happens."""
+_LONGEST_S = 60.0
+"""Between lines of what takes long: a log that is read later needs no more."""
 _PHASES = {"finalists": "training the finalists", "test": "scoring on test"}
 
 
@@ -28,13 +30,25 @@ def write_event(console: Console, event: "StudyEvent") -> None:
         say(console, event.line)
 
 
+def growing(first_s: float = SILENCE_S, longest_s: float = _LONGEST_S) -> Iterator[float]:
+    """Pauses, each twice as long as the one before, up to the longest."""
+    while True:
+        yield first_s
+        first_s = min(2 * first_s, longest_s)
+
+
 @contextmanager
-def ticking(tick: Callable[[float], None], every_s: float = SILENCE_S) -> Iterator[None]:
-    """Within the block call `tick` now and then, from a thread of its own, with the seconds that have passed."""
+def ticking(tick: Callable[[float], None], pauses_s: Iterable[float] | None = None) -> Iterator[None]:
+    """Within the block call `tick` after each pause, from a thread of its own, with the seconds that have passed.
+
+    Without `pauses_s`, which must not end, they grow.
+    """
     over, started = threading.Event(), time.monotonic()
 
     def run() -> None:
-        while not over.wait(every_s):
+        for pause_s in growing() if pauses_s is None else pauses_s:
+            if over.wait(pause_s):
+                return
             tick(time.monotonic() - started)
 
     thread = threading.Thread(target=run, name="ticking", daemon=True)

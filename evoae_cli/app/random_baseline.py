@@ -18,7 +18,6 @@ from evoae_cli.app.engines import CpusPerTask, EngineName, GpusPerTask, Place, R
 from evoae_cli.app.options import completion, with_baseline_settings
 from evoae_cli.app.running import Show, shown
 from evoae_cli.app.signals import exit_code, interruptible
-from evoae_cli.app.starting import NewStudy
 from evoae_cli.baseline.begin import abandon, begin, new_plan
 from evoae_cli.baseline.plan import Plan, read_plan
 from evoae_cli.baseline.protocols import PROTOCOLS
@@ -90,7 +89,14 @@ def random_baseline(
             show_default=False,
         ),
     ] = None,
-    study: NewStudy = None,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            "--study",
+            metavar="NAME|FOLDER",
+            help="Name of the comparison (default: random-baseline-<date>-<time>).",
+        ),
+    ] = None,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
     cpus_per_task: CpusPerTask = None,

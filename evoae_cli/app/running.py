@@ -7,6 +7,7 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from rich.console import Console
 from evoae_cli.app.closing import closing
 from evoae_cli.app.common import command_line
 from evoae_cli.app.console import can_redraw, say, warn
-from evoae_cli.app.lines import Narrator, ticking, write_event
+from evoae_cli.app.lines import SILENCE_S, Narrator, ticking, write_event
 from evoae_cli.app.live import live_screen
 from evoae_cli.app.screen import render
 from evoae_cli.app.signals import exit_code, interruptible
@@ -111,7 +112,8 @@ def shown(study: "Study", show: Show, limit_s: float | None = None) -> "StudyRes
     elif not show.is_quiet:
         narrator = Narrator(show.console, study.snapshot)
         narrator.tick(0)
-        screen = ticking(narrator.tick)
+        # Each tick tells what is new, which is nothing most of the time.
+        screen = ticking(narrator.tick, repeat(SILENCE_S))
     with screen:
         return study.run(_listener(show, narrator), limit_s=limit_s)
 

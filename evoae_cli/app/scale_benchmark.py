@@ -1,5 +1,6 @@
 """`evoae scale-benchmark`: how many candidates this machine evaluates with more and more workers."""
 
+import contextlib
 import json
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from evoae_cli.app.running import Show
 from evoae_cli.app.scaled_lines import scaling_lines, times_of_one
 from evoae_cli.engine.choice import chosen_engine
 from evoae_cli.engine.wishes import Wishes
-from evoae_cli.errors import UsageError, first_line
+from evoae_cli.errors import EvoaeError, UsageError, first_line
 from evoae_cli.study.checks import one_of
 from evoae_cli.study.config import MAX_WORKERS, StudyConfig
 from evoae_cli.study.resolve import resolve
@@ -28,7 +29,7 @@ from evoae_cli.wholefile import write_whole
 if TYPE_CHECKING:
     from evoae_cli.bench.executors import Throughput
     from evoae_cli.bench.report import Machine
-    from evoae_cli.bench.scale import Mode, Reading
+    from evoae_cli.bench.scale import Conditions, Mode, Reading
 
 _MODES = ("generational", "async", "both")
 _FILES = ("scaling.json", "scaling.png")
@@ -93,7 +94,7 @@ def scale_benchmark(
             "--fail-rate",
             parser=read_as(float, "--fail-rate"),
             metavar="P",
-            help="Kill the worker in this share of the evaluations.",
+            help="Kill the worker in this share of the evaluations, in no candidate more than twice.",
         ),
     ] = 0.0,
     device: Annotated[str, typer.Option("--device", metavar="TEXT", help="auto, cpu, cuda, or a list.")] = "auto",
@@ -136,18 +137,25 @@ def scale_benchmark(
     # Before anything is measured, whose load is not meant.
     machine = this_machine()
     show = Show(stderr_console(), quiet, as_json)
-    readings = list(_readings(config, counts, modes, simulate, cv or 0.0, fail_rate, Place(choice=choice), show))
+    with show.preparing("loading PyTorch"):
+        from evoae_cli.bench.scale import Conditions
+
+    asked = Conditions(modes=tuple(modes), engine=engine, simulate_s=simulate, cv=cv or 0.0, fail_rate=fail_rate)
+    readings = list(_readings(config, counts, asked, Place(choice=choice), show))
     compared: list[Throughput] = []
+    try:
+        if compare:
+            if out is not None:
+                # Before others are measured, which may fail.
+                _write(out, _as_json(machine, config, asked, readings, compared), readings, asked)
+            compared += _compared(counts[-1], show)
+    finally:
+        # What has been measured is told, whatever else fails.
+        found = _as_json(machine, config, asked, readings, compared)
+        text = json.dumps(found) if as_json else "\n".join(scaling_lines(readings, compared, asked))
+        sys.stdout.write(text + "\n")
     if out is not None:
-        # Before others are measured, which may fail.
-        _write(out, _as_json(machine, config, readings, compared), readings)
-    if compare:
-        compared += _compared(counts[-1], show)
-    found = _as_json(machine, config, readings, compared)
-    if out is not None:
-        _write(out, found, readings)
-    text = json.dumps(found) if as_json else "\n".join(scaling_lines(readings, compared))
-    sys.stdout.write(text + "\n")
+        _write(out, found, readings, asked)
 
 
 def _counts(text: str | None, device: str) -> list[int]:
@@ -208,7 +216,7 @@ def _config(
 
 
 def _check_out(out: Path, is_forced: bool) -> None:
-    check_writable(out)
+    check_writable(out, "--out")
     there = [name for name in _FILES if (out / name).exists()]
     if there and not is_forced:
         raise UsageError(f"--out {out / there[0]} exists; add --force to overwrite it, or name another folder")
@@ -217,22 +225,18 @@ def _check_out(out: Path, is_forced: bool) -> None:
 def _readings(
     config: StudyConfig,
     counts: Sequence[int],
-    modes: Sequence["Mode"],
-    simulate: float | None,
-    cv: float,
-    fail_rate: float,
+    asked: "Conditions",
     place: Place,
     show: Show,
 ) -> Iterator["Reading"]:
-    with show.preparing("loading PyTorch"):
-        from evoae_cli.bench.scale import measure
-        from evoae_cli.bench.scaled import Orders
+    from evoae_cli.bench.scale import measure
+    from evoae_cli.bench.scaled import Orders
 
     def orders(folder: str) -> Orders:
-        return Orders(folder=folder, seed=config.seed, wait_s=simulate, cv=cv, fail_rate=fail_rate)
+        return Orders(folder=folder, seed=config.seed, wait_s=asked.simulate_s, cv=asked.cv, fail_rate=asked.fail_rate)
 
     with tempfile.TemporaryDirectory(prefix="evoae-scale-") as folder:
-        for mode in modes:
+        for mode in asked.modes:
             for count in counts:
                 own = msgspec.structs.replace(config, mode=mode, workers=count)
                 with show.preparing(f"{mode} search with {count} worker{'s' * (count > 1)}"):
@@ -258,7 +262,11 @@ def _compared(n_workers: int, show: Show) -> Iterator["Throughput"]:
 
 
 def _as_json(
-    machine: "Machine", config: StudyConfig, readings: Sequence["Reading"], compared: Sequence["Throughput"]
+    machine: "Machine",
+    config: StudyConfig,
+    asked: "Conditions",
+    readings: Sequence["Reading"],
+    compared: Sequence["Throughput"],
 ) -> dict[str, Any]:
     rows = [
         msgspec.to_builtins(reading) | {"times_one_worker": times}
@@ -266,15 +274,24 @@ def _as_json(
     ]
     return {
         "machine": msgspec.to_builtins(machine),
+        "asked": msgspec.to_builtins(asked),
         "settings": msgspec.to_builtins(config),
         "readings": rows,
         "compared": [msgspec.to_builtins(one) for one in compared],
     }
 
 
-def _write(out: Path, found: dict[str, Any], readings: Sequence["Reading"]) -> None:
+def _write(out: Path, found: dict[str, Any], readings: Sequence["Reading"], asked: "Conditions") -> None:
     from evoae_cli.bench.scale_figure import scaling_png
 
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / _FILES[0], (json.dumps(found, indent=2) + "\n").encode())
-    write_whole(out / _FILES[1], scaling_png(list(zip(readings, times_of_one(readings), strict=True))))
+    figure = scaling_png(list(zip(readings, times_of_one(readings), strict=True)), asked.unlike_a_search)
+    was_there = out.is_dir()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / _FILES[0], (json.dumps(found, indent=2) + "\n").encode())
+        write_whole(out / _FILES[1], figure)
+    except OSError as error:
+        if not was_there:
+            with contextlib.suppress(OSError):  # not made, or not empty
+                out.rmdir()
+        raise EvoaeError(f"cannot write to {out}: {error.strerror}; make room or choose another --out") from error

@@ -7,7 +7,7 @@ from evoae_cli.app.tables import columns
 
 if TYPE_CHECKING:
     from evoae_cli.bench.executors import Throughput
-    from evoae_cli.bench.scale import Reading
+    from evoae_cli.bench.scale import Conditions, Reading
 
 
 def times_of_one(readings: Sequence["Reading"]) -> list[float]:
@@ -16,8 +16,10 @@ def times_of_one(readings: Sequence["Reading"]) -> list[float]:
     return [reading.rate / of_one[reading.mode] for reading in readings]
 
 
-def scaling_lines(readings: Sequence["Reading"], compared: Sequence["Throughput"]) -> list[str]:
-    """A row for each search, and below them one for each executor that was compared."""
+def scaling_lines(
+    readings: Sequence["Reading"], compared: Sequence["Throughput"], conditions: "Conditions"
+) -> list[str]:
+    """What is otherwise than in a search; a row for each search; below them one for each executor that was compared."""
     gap, recovery = ("gap, ms", "95 %"), ("recovery, s", "95 %")
     rows = [["search", "workers", "per minute", "times one", "busy", *gap, "killed", *recovery]]
     for reading, times in zip(readings, times_of_one(readings), strict=True):
@@ -35,7 +37,7 @@ def scaling_lines(readings: Sequence["Reading"], compared: Sequence["Throughput"
                 _number(reading.recovery_p95_s, 1),
             ]
         )
-    lines = columns(rows, tuple(range(1, 10)))
+    lines = [*filter(None, [conditions.unlike_a_search]), *columns(rows, tuple(range(1, 10)))]
     if compared:
         lines += ["", *_compared_lines(compared)]
     return lines

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,9 @@ class Scale:
 
     low: npt.NDArray[np.float64]
     high: npt.NDArray[np.float64]
+    least: float = -np.inf
+    """No clean value is less, in the image's units: what the model makes is clipped there."""
+    most: float = np.inf
 
     def to_signal(self, pixels: Pixels) -> Floats:
         """Pixels [..., C] on the scale of the model, not clipped."""
@@ -48,7 +51,7 @@ class Scale:
         """The scale of an image of `n` channels: of grey in a colour model the mean, as the mean is what comes back."""
         if n > 1 or len(self.low) == 1:
             return self
-        return Scale(self.low.mean(keepdims=True), self.high.mean(keepdims=True))
+        return replace(self, low=self.low.mean(keepdims=True), high=self.high.mean(keepdims=True))
 
 
 def denoise_array(
@@ -91,7 +94,7 @@ def cleaned(
     """What the model makes of `image` [H, W, C] on a scale: the same shape and dtype. Raises EvoaeError."""
     result = np.empty_like(image, order="C")
     for first, rows in _cleaned_rows(model, image, scale, tile, views):
-        result[first : first + len(rows)] = as_dtype(rows, image.dtype)
+        result[first : first + len(rows)] = as_dtype(rows.clip(scale.least, scale.most), image.dtype)
         if on_progress is not None:
             on_progress((first + len(rows)) / len(image))
     return result
@@ -143,26 +146,41 @@ def channels_of(model: "LoadedModel") -> int:
 
 def check_channels(model: "LoadedModel", n_channels: int) -> None:
     """Raise ImageError unless the model takes images of so many channels, as they are or one by one."""
+    if not takes_channels(model, n_channels):
+        wanted = f"the image has {n_channels} channels; this model takes {channels_of(model)}"
+        if takes_channels(model, 1):
+            raise ImageError(f"{wanted}, or 1; to clean each by itself as grey, name them C, as --axes YXC")
+        raise ImageError(f"{wanted}; use a model that was trained on such images, or on grey ones")
+
+
+def takes_channels(model: "LoadedModel", n_channels: int) -> bool:
+    """Whether images of so many channels go through the model, as they are or one by one."""
     n_wanted = channels_of(model)
-    if n_channels != n_wanted and n_wanted != 1 and (n_channels, n_wanted) != (1, 3):
-        raise ImageError(f"the image has {n_channels} channels; this model takes {n_wanted}")
+    return n_wanted in (1, n_channels) or (n_channels, n_wanted) == (1, 3)
 
 
 def scale_for(metadata: dict[str, Any], image: Pixels) -> Scale:
     """The values of `image` that mean -1 and 1 to the model.
 
     A model trained on other integers than the image's is scaled by the depths (255 to 65535); a floating-point image
-    goes through such a model on the scale 0..1. Raises ImageError for a floating-point image beyond that, and for an
-    integer image that lies far outside what a model of floating-point images was trained on.
+    goes through such a model on the scale 0..1, beyond which noise may take it. Raises ImageError for a floating-point
+    image on another scale, for values that are no numbers, and for an integer image that lies far outside what a model
+    of floating-point images was trained on.
     """
     scale, trained = scale_of(metadata, image.dtype), metadata["pixels"]
     is_float = image.dtype.kind == "f"
+    if not (np.isfinite(image.min()) and np.isfinite(image.max())):
+        raise ImageError("the image holds pixels that are NaN or infinite; replace them first")
     if trained["dtype"] in _DEPTHS:
-        if is_float and (image.min() < 0 or image.max() > 1):
+        if is_float and _beyond_unit(image) > _FAR:
             raise ImageError(
                 f"the image holds {image.min():g} to {image.max():g}; this model was trained on {trained['dtype']}: "
                 f"convert the image to {trained['dtype']}, or scale it to 0..1"
             )
+        if is_float:
+            # What lies within 0..1 stays there, and a background below 0 stays below. What ends at _FAR is taken again.
+            low, high = float(image.min()), float(image.max())
+            return replace(scale, least=max(min(0.0, low), -_FAR), most=min(max(1.0, high), 1 + _FAR))
     elif not is_float and _is_far_outside(image, scale):
         raise ImageError(
             f"the image holds {image.min()} to {image.max()} in {image.dtype}; this model was trained on "
@@ -179,12 +197,17 @@ def scale_of(metadata: dict[str, Any], depth: np.dtype[Any]) -> Scale:
         raise ImageError(f"pixels of type {depth} are not understood; convert to uint8, uint16 or float32")
     if trained["dtype"] not in _DEPTHS:
         return Scale(low, high)
-    share = _DEPTHS.get(depth.name, 1.0) / _DEPTHS[trained["dtype"]]
-    return Scale(low * share, high * share)
+    white = _DEPTHS.get(depth.name, 1.0)
+    share = white / _DEPTHS[trained["dtype"]]
+    return Scale(low * share, high * share, 0.0, white)
 
 
 _DEPTHS = {"uint8": 255.0, "uint16": 65535.0}
 """White, of integers."""
+_FAR = 0.25
+"""How far floats may lie beyond 0..1, as root mean square. Gaussian noise of 25, 50 and 100 takes photographs (those of
+scikit-image) up to 0.04, 0.1 and 0.25 beyond. On 0..255 they lie 30 to 180 beyond, and only what is all but black lies
+nearer; on -1..1 most lie 0.3 to 0.9 beyond, and with mean 0 and deviation 1 they lie 0.7."""
 _MOST_FAR = 0.001
 """Share of the values that may be far outside: some pixels of a sensor always read as white."""
 
@@ -197,6 +220,12 @@ def _is_far_outside(image: Pixels, scale: Scale) -> bool:
         return False
     n_far = np.count_nonzero(image < least) + np.count_nonzero(image > most)
     return bool(n_far > _MOST_FAR * image.size)
+
+
+def _beyond_unit(image: Pixels) -> float:
+    """How far the values lie beyond 0..1, as root mean square."""
+    below, above = image[image < 0].astype(np.float64), image[image > 1].astype(np.float64)
+    return float(np.sqrt((np.square(below).sum() + np.square(above - 1).sum()) / image.size))
 
 
 def as_dtype(values: Pixels, dtype: np.dtype[Any]) -> Pixels:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.applying.apply import TILE, as_dtype, check_channels, cleaned, scale_for
+from evoae_cli.applying.apply import TILE, as_dtype, check_channels, cleaned, scale_for, takes_channels
 from evoae_cli.applying.carried import TIFF, carried_by, turned
 from evoae_cli.applying.inputs import Job, plan
 from evoae_cli.applying.noisecheck import Trained, fits, trained_noise, verdict
@@ -186,6 +186,9 @@ def _run_picture(work: Work, job: Job, tell: Callable[[float], None]) -> FileRes
 
 
 def _run_stack(work: Work, job: Job, stack: Stack, tell: Callable[[float], None]) -> FileResult:
+    if not takes_channels(work.model, stack.n_channels) and takes_channels(work.model, 1):
+        # Channels that are no colours, as the dyes of a microscope.
+        stack = stack.by_channel()
     check_channels(work.model, stack.n_channels)
     places = stack.places()
     is_read = set(np.linspace(0, len(places) - 1, _MOST_READ).astype(int).tolist())

@@ -88,7 +88,7 @@ def decode_array(
     if joined.shape[2] != n_wanted:
         # Grey, which went in as three equal channels.
         joined = joined.mean(axis=2, keepdims=True)
-    return as_dtype(joined, depth).reshape(wanted if shape is None else shape)
+    return as_dtype(joined.clip(scale.least, scale.most), depth).reshape(wanted if shape is None else shape)
 
 
 def check_decodes(model: "LoadedModel") -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -35,11 +35,25 @@ def writing_stack(path: Path, like: Stack) -> Iterator[Callable[[Place, Pixels],
 
             def put(place: Place, plane: Pixels) -> None:
                 # By writing, not through a mapping, which would end the process where the disk is full.
-                for first, values in _runs(like, place, plane.astype(like.dtype, copy=False)):
-                    file.seek(offset + first * like.dtype.itemsize)
-                    file.write(np.ascontiguousarray(values).tobytes())
+                for first, step, values in _runs(like, place, plane.astype(like.dtype, copy=False)):
+                    _put(file, offset + first * like.dtype.itemsize, step, values)
 
             yield put
+
+
+def _put(file: BinaryIO, at: int, step: int, values: Pixels) -> None:
+    """Write values from `at` on, as every `step`-th of the file; what lies between them stays."""
+    flat = np.ravel(values)
+    if step > 1:
+        joined = np.zeros((len(flat) - 1) * step + 1, flat.dtype)
+        file.seek(at)
+        # Fewer where the file is not as long yet.
+        there = np.frombuffer(file.read(joined.nbytes), flat.dtype)
+        joined[: len(there)] = there
+        joined[::step] = flat
+        flat = joined
+    file.seek(at)
+    file.write(flat.tobytes())
 
 
 def check_holds_stack(path: Path, stack: Stack) -> None:
@@ -63,8 +77,8 @@ def kind_of(axes: str, shape: tuple[int, ...], dtype: np.dtype[Any], kind: str) 
     return kind
 
 
-def _runs(stack: Stack, place: Place, plane: Pixels) -> Iterator[tuple[int, Pixels]]:
-    """(number of the first value in the file, values in a row) that make up a plane."""
+def _runs(stack: Stack, place: Place, plane: Pixels) -> Iterator[tuple[int, int, Pixels]]:
+    """(number of the first value in the file, how far apart they lie, values) that make up a plane."""
     strides = [int(np.prod(stack.shape[axis + 1 :])) for axis in range(len(stack.shape))]
     first = sum(
         number * stride
@@ -73,9 +87,10 @@ def _runs(stack: Stack, place: Place, plane: Pixels) -> Iterator[tuple[int, Pixe
     )
     channels = stack.channel_axis
     if channels is None or channels > stack.axes.index("X"):
-        yield first, plane
+        step = 1 if channels is not None else strides[stack.axes.index("X")]
+        yield first, step, plane
     else:
-        yield from ((first + c * strides[channels], plane[:, :, c]) for c in range(plane.shape[2]))
+        yield from ((first + c * strides[channels], 1, plane[:, :, c]) for c in range(plane.shape[2]))
 
 
 def _lay_out_npy(path: Path, stack: Stack) -> int:

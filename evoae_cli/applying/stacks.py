@@ -8,7 +8,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +62,13 @@ class Stack:
     fetch: Callable[[tuple[Any, ...]], Pixels]
     """What an index over all axes picks out, with whole Y and X."""
     description: Description
+    has_grey_channels: bool = False
+    """Whether C counts planes, as T and Z do, each of them grey."""
 
     @property
     def channel_axis(self) -> int | None:
-        """Where the channels of a plane are: S, or C if there is no S."""
-        for letter in "SC":
+        """Where the channels of a plane are: S, or C if there is no S and it does not count planes."""
+        for letter in "S" if self.has_grey_channels else "SC":
             if letter in self.axes:
                 return self.axes.index(letter)
         return None
@@ -84,6 +86,10 @@ class Stack:
     def places(self) -> list[Place]:
         """The indices of all planes over the axes that are neither Y, X nor channels, in the order of the file."""
         return list(np.ndindex(*(self.shape[axis] for axis in self._planes())))
+
+    def by_channel(self) -> "Stack":
+        """The same with each channel of C as a grey plane of its own."""
+        return replace(self, has_grey_channels=True)
 
     def index(self, place: Place) -> tuple[Any, ...]:
         """The index of one plane over all axes."""
@@ -211,6 +217,9 @@ def _stack(
     stack = Stack(path, axes, tuple(shape), depth, fetch, description)
     if (n_pixels := shape[axes.index("Y")] * shape[axes.index("X")]) > MAX_PIXELS:
         raise ImageError(f"{path} has planes of {n_pixels // 10**6} million pixels; cut it into smaller ones")
+    if stack.n_channels > MAX_CHANNELS:
+        # No model has so many.
+        stack = stack.by_channel()
     if stack.n_channels > MAX_CHANNELS:
         raise ImageError(f"{path} has {stack.n_channels} channels (axes {axes}); at most {MAX_CHANNELS} are possible")
     return stack

@@ -13,7 +13,7 @@ from evoae_cli.baseline.spent import spent_of
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import one_of, option_name
-from evoae_cli.study.locate import find_study, new_study_folder
+from evoae_cli.study.locate import find_study, new_study_folder, study_path
 from evoae_cli.study.resolve import EARLIER, resolve
 from evoae_cli.study.settings import SEARCH_SETTINGS
 from evoae_cli.study.store import Store
@@ -93,9 +93,9 @@ def _another(folder: Path, name: str, there: object, value: object) -> UsageErro
 
 def begin(plan: Plan, name: str | None) -> Path:
     """The folder of a new comparison, with its plan in it. Raises StudyError or EvoaeError where it cannot be."""
+    if name is not None and is_baseline(there := study_path(name)):
+        raise StudyError(f"{there} holds a comparison; continue it: evoae resume {there}, or choose another --study")
     folder = new_study_folder(name, "random-baseline")
-    if is_baseline(folder):
-        raise StudyError(f"{folder} holds a comparison; continue it: evoae resume {folder}, or choose another --study")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_plan(folder, plan)

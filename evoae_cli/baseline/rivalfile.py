@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from evoae_cli.errors import StudyError
+from evoae_cli.errors import EvoaeError, StudyError
 from evoae_cli.evaluation.contract import RivalFound
 from evoae_cli.wholefile import write_whole
 
@@ -32,6 +32,11 @@ def read_rivals(folder: Path) -> list[RivalRow]:
 
 
 def add_rival(folder: Path, row: RivalRow) -> None:
-    """Keep one more row, in place of one of the same name."""
+    """Keep one more row, in place of one of the same name. Raises EvoaeError where it cannot be written."""
     rows = [*(one for one in read_rivals(folder) if one.name != row.name), row]
-    write_whole(folder / RIVALS, msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
+    try:
+        write_whole(folder / RIVALS, msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
+    except OSError as error:
+        raise EvoaeError(
+            f"cannot write to {folder}: {error.strerror}; make room, and go on with it: evoae resume {folder}"
+        ) from error

@@ -2,13 +2,26 @@
 
 from pathlib import Path
 
+from evoae_cli.baseline.plan import Part, is_baseline, read_plan
 from evoae_cli.baseline.protocols import Spent
-from evoae_cli.errors import UsageError
+from evoae_cli.errors import StudyError, UsageError
 from evoae_cli.genome.genotype import n_layers
 from evoae_cli.study.store import Store
 from evoae_cli.study.summary import state_of
 
 ENDED = ("done", "exhausted", "time-up")
+
+
+def part_of(folder: Path) -> Part | None:
+    """What the study in `folder` is in the comparison that it lies in; None for one that lies in none."""
+    place = folder.resolve()
+    if not is_baseline(place.parent):
+        return None
+    try:
+        return next((part for part in read_plan(place.parent).parts if part.name == place.name), None)
+    except StudyError:
+        # A damaged plan is told where the comparison itself is asked for.
+        return None
 
 
 def spent_of(folder: Path) -> Spent:
@@ -21,6 +34,9 @@ def spent_of(folder: Path) -> Spent:
         settings = store.meta("settings") or {}
         if settings.get("genotype") is not None:
             raise UsageError(f"{folder} trains one architecture, without a search; name a study of evoae search")
+        part = part_of(folder)
+        if part is not None and part.protocol != "evolution":
+            raise UsageError(f"{folder} trains random architectures ({part.title}); name a study of evoae search")
         if state_of(folder, store) not in ENDED:
             raise UsageError(f"the search in {folder} has not ended; finish it first: evoae resume {folder}")
         candidates = [record for record in store.records("search", is_whole=True) if record.generation >= 0]

@@ -1,5 +1,6 @@
 """What a comparison has come to, as one object: what `--json` prints, and what tables are made of. Free of torch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import msgspec
 from evoae_cli.baseline.comparison import Side, Spread, Verdict, sides_of, spread_of, verdicts
 from evoae_cli.baseline.plan import Part, Plan, read_plan
 from evoae_cli.baseline.rivalfile import RivalRow, read_rivals
+from evoae_cli.baseline.running import running_part
 from evoae_cli.baseline.spent import ENDED
 from evoae_cli.study.locate import is_study
 from evoae_cli.study.summary import summary
@@ -20,7 +22,7 @@ class BaselineSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Its folder."""
     objective: str
     state: str
-    """`done` once all its studies have ended, else `interrupted`."""
+    """`done` once all its studies have ended, `running` while a process runs one of them, else `interrupted`."""
     against: str | None
     n_pairs: int
     random: Spread | None
@@ -42,11 +44,10 @@ def baseline_summary(folder: Path) -> BaselineSummary:
     """What the comparison in `folder` has come to. Raises StudyError where there is none."""
     plan = read_plan(folder)
     sides = sides_of(folder, plan)
-    ended = {side.part.name for side in sides if side.state in ENDED}
     return BaselineSummary(
         baseline=str(folder),
         objective=plan.objective,
-        state="done" if all(part.name in ended for part in plan.parts) else "interrupted",
+        state=_state(folder, plan, sides),
         against=plan.against,
         n_pairs=plan.n_pairs,
         random=_random(folder, plan),
@@ -60,6 +61,13 @@ def is_ended(folder: Path, part: Part) -> bool:
     """Whether the study of `part` has ended with a model."""
     place = folder / part.name
     return is_study(place) and summary(place)["state"] in ENDED
+
+
+def _state(folder: Path, plan: Plan, sides: Sequence[Side]) -> str:
+    ended = {side.part.name for side in sides if side.state in ENDED}
+    if all(part.name in ended for part in plan.parts):
+        return "done"
+    return "interrupted" if running_part(folder) is None else "running"
 
 
 def _random(folder: Path, plan: Plan) -> Spread | None:

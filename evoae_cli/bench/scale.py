@@ -24,6 +24,29 @@ from evoae_cli.study.config import StudyConfig
 Mode = Literal["generational", "async"]
 
 
+class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for, without which no figures can be compared."""
+
+    modes: tuple[Mode, ...]
+    engine: str
+    simulate_s: float | None
+    """Mean of the times to wait in place of each training; None for real ones."""
+    cv: float
+    """Coefficient of variation of these times."""
+    fail_rate: float
+    """As `Orders.fail_rate`."""
+
+    @property
+    def unlike_a_search(self) -> str:
+        """What is otherwise than in a search as people run it, for people; empty where nothing is."""
+        waiting = (
+            "" if self.simulate_s is None else f"waiting {self.simulate_s:g} s in place of training, cv {self.cv:g}"
+        )
+        killed = f"evaluations killed with a chance of {100 * self.fail_rate:g}%" if self.fail_rate else ""
+        engine = f"engine {self.engine}" if self.engine != "local" else ""
+        return "; ".join(part for part in (waiting, killed, engine) if part)
+
+
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     """A generation, or as long a part of a search without them, of which the last may be shorter."""
 

@@ -10,8 +10,11 @@ _COLOURS = {"generational": "#0072B2", "async": "#D55E00"}
 _MARKERS = {"generational": "o", "async": "s"}
 
 
-def scaling_png(times: Sequence[tuple[Reading, float]]) -> bytes:
-    """The figure as PNG; `times` has each reading with its rate as a multiple of one worker's."""
+def scaling_png(times: Sequence[tuple[Reading, float]], title: str) -> bytes:
+    """The figure as PNG; `times` has each reading with its rate as a multiple of one worker's.
+
+    `title` is split where it has a semicolon.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.4), dpi=150, layout="constrained")
@@ -22,6 +25,7 @@ def scaling_png(times: Sequence[tuple[Reading, float]]) -> bytes:
         points = sorted((reading.workers, factor) for reading, factor in times if reading.mode == mode)
         if points:
             axes.plot(*zip(*points, strict=True), color=colour, marker=_MARKERS[mode], linewidth=1.5, label=mode)
+    axes.set_title(title.replace("; ", "\n"), fontsize="medium")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
     axes.set_xticks(counts, [str(count) for count in counts])

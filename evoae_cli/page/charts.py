@@ -21,6 +21,7 @@ from evoae_cli.page.figures import (
     drawing,
     svg_of,
 )
+from evoae_cli.page.wording import several
 from evoae_cli.study.store import Record
 
 if TYPE_CHECKING:
@@ -78,9 +79,10 @@ def fitness_svg(candidates: Sequence[Record], level: Line | None, name: str) -> 
     course = course_of(candidates)
     good = [record for record in candidates if record.evaluation.fitness > 0]
     failed = [record for record in candidates if record.evaluation.fitness == 0]
+    rise = f"rises from {course.best[0]:.1f} to" if len(course.generations) > 1 else "has"
     label = (
-        f"Fitness of {len(candidates):,} candidates over {len(course.generations):,} generations; "
-        f"the best rises from {course.best[0]:.1f} to {course.best[-1]:.1f}."
+        f"Fitness of {several(len(candidates), 'candidate')} over {several(len(course.generations), 'generation')}; "
+        f"the best {rise} {course.best[-1]:.1f}."
     )
     with drawing(*_SIZE) as (figure, axes):
         axes.scatter(
@@ -104,7 +106,11 @@ def fitness_svg(candidates: Sequence[Record], level: Line | None, name: str) -> 
         axes.plot(
             course.generations, course.best, color=ORANGE, linewidth=2, markersize=4, label="best", **_dots(course)
         )
-        axes.plot(course.generations, course.mean, color=GREEN, linewidth=1.6, linestyle="--", label="mean")
+        # A line through a single generation would not be seen.
+        marker = "_" if len(course.generations) == 1 else ""
+        axes.plot(
+            course.generations, course.mean, color=GREEN, linewidth=1.6, linestyle="--", marker=marker, label="mean"
+        )
         if level is not None and fits(level, candidates):
             _level(axes, level)
         axes.set_xlabel("generation")
@@ -163,11 +169,11 @@ def front_svg(candidates: Sequence[Record], finals: Sequence[Record], cost: Cost
         return svg_of(figure, name, label)
 
 
-def courses_svg(courses: Sequence[tuple[str, Course]], name: str) -> str:
-    """The best fitness so far of several studies, by generation."""
+def courses_svg(courses: Sequence[tuple[str, Course]], name: str, colours: Sequence[str] = SERIES) -> str:
+    """The best fitness so far of several studies, by generation, each in its colour."""
     label = "Best fitness so far by generation of " + "; ".join(title for title, _ in courses) + "."
     with drawing(*_SIZE) as (figure, axes):
-        for (title, course), colour in zip(courses, SERIES, strict=False):
+        for (title, course), colour in zip(courses, colours, strict=False):
             axes.plot(
                 course.generations,
                 course.best,
@@ -186,12 +192,14 @@ def courses_svg(courses: Sequence[tuple[str, Course]], name: str) -> str:
         return svg_of(figure, name, label)
 
 
-def fronts_svg(studies: Sequence[tuple[str, Sequence[Record]]], cost: Cost, name: str) -> str:
-    """Cost against fitness of the candidates of several studies, each with its front."""
+def fronts_svg(
+    studies: Sequence[tuple[str, Sequence[Record]]], cost: Cost, name: str, colours: Sequence[str] = SERIES
+) -> str:
+    """Cost against fitness of the candidates of several studies, each with its front in its colour."""
     label = f"Fitness against {COST_LABELS[cost]}, with the Pareto fronts of " + "; ".join(t for t, _ in studies) + "."
     with drawing(*_SIZE) as (figure, axes):
         costs = []
-        for (title, candidates), colour in zip(studies, SERIES, strict=False):
+        for (title, candidates), colour in zip(studies, colours, strict=False):
             marks = marks_of(candidates, cost)
             costs += [mark.cost for mark in marks]
             _scatter(axes, marks, color=colour, **_cloud(len(marks)))
@@ -287,4 +295,8 @@ def _label(title: str) -> str:
 def _whole_numbers(axes: "Axes") -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    # By itself it would take fractions rather than draw a single tick.
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    first, last = axes.dataLim.intervalx
+    if first == last:
+        axes.set_xlim(first - 0.5, last + 0.5)

@@ -7,20 +7,17 @@ import msgspec
 from markupsafe import Markup
 
 from evoae_cli.baseline.summary import BaselineSummary
-from evoae_cli.page import charts, howto, paper, pictures, results
+from evoae_cli.page import charts, howto, paper, results
+from evoae_cli.page.figures import SERIES
 from evoae_cli.page.gather import Facts
 from evoae_cli.page.headline import headline_of
-from evoae_cli.page.pictures import Gallery, Picture
+from evoae_cli.page.pictures import Gallery
 from evoae_cli.page.study_page import Plot
+from evoae_cli.page.together import exam_of, together
 from evoae_cli.page.wording import db, duration, number, setting, whole
 
-_MOST_DRAWN = 8
+_MOST_DRAWN = len(SERIES)
 """Studies in one figure: more colours cannot be told apart."""
-_MOST_PICTURED = 4
-_ROOM = 3_000_000
-"""Characters for all pictures."""
-_OF_EXAM = ("objective", "seed", "patch", "noisy_only", "test_images")
-"""Settings that decide which test images, with which noise, a model is scored on; besides noise and images."""
 
 
 class FigureRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +47,14 @@ class ComparisonPage(msgspec.Struct, frozen=True, kw_only=True):
     lead: str
     notes: tuple[str, ...]
     """What to know before comparing."""
-    verdicts: tuple[str, ...]
+    chance: tuple[str, ...]
+    """How much better evolution is than chance, and how bad chance is."""
+    chance_title: str
     names: tuple[str, ...]
     figures: tuple[FigureRow, ...]
     gallery: Gallery | None
-    """The same test images through each model, where all were scored on the same."""
+    """The same test images through each model that was scored on the same."""
+    gallery_note: str
     parts: tuple[StudyPart, ...]
     random: tuple[results.Group, ...]
     """What chance found, and what else was measured; of a comparison with random search."""
@@ -71,19 +71,29 @@ def comparison_page(studies: Sequence[Facts], baseline: BaselineSummary | None =
     """Work out the page of several studies; `baseline` is the comparison with random search that they are from."""
     notes = _notes(studies)
     are_alike = not notes
+    if baseline is not None:
+        # What it measured besides is of the test images of its first study.
+        exam, measured = exam_of(studies[0]), {"comparison": baseline}
+        studies = [msgspec.structs.replace(f, **measured) if exam_of(f) == exam else f for f in studies]
+    pictures = together(studies)
+    colours = _colours(studies)
     titles = " and ".join(facts.title for facts in studies) if len(studies) < 4 else f"{len(studies)} studies"
     return ComparisonPage(
-        title="Evolution and random search" if baseline is not None else titles,
+        title=titles if baseline is None else _title(baseline),
         lead=_lead(studies, baseline),
         notes=notes,
-        verdicts=() if baseline is None else tuple(results.random_lines(baseline)),
+        chance=() if baseline is None else tuple(results.random_lines(baseline)),
+        chance_title="Evolution less random search, best against best on test"
+        if baseline is not None and baseline.verdicts
+        else "What chance finds",
         names=tuple(facts.title for facts in studies),
         figures=_figures(studies, are_alike),
-        gallery=_together(studies) if are_alike else None,
-        parts=tuple(_part(facts, are_alike, len(studies)) for facts in studies),
+        gallery=pictures.gallery,
+        gallery_note=pictures.note,
+        parts=tuple(_part(facts, pictures.own.get(place)) for place, facts in enumerate(studies)),
         random=() if baseline is None else results.random_groups(baseline, studies[0].about["references"]),
-        courses=_courses(studies),
-        fronts=_fronts(studies),
+        courses=_courses(studies, colours),
+        fronts=_fronts(studies, colours),
         settings=_settings(studies),
         lines=tuple(line for facts in studies[:_MOST_DRAWN] for line in howto.loading_of(facts, f"Load {facts.title}")),
         paper=tuple(
@@ -94,6 +104,10 @@ def comparison_page(studies: Sequence[Facts], baseline: BaselineSummary | None =
         own_pooled=tuple(_pooled(studies)),
         is_noisy_only=all(facts.is_noisy_only for facts in studies),
     )
+
+
+def _title(baseline: BaselineSummary) -> str:
+    return "Random architectures" if baseline.against is None else "Evolution and random search"
 
 
 def _lead(studies: Sequence[Facts], baseline: BaselineSummary | None) -> str:
@@ -114,11 +128,8 @@ def _lead(studies: Sequence[Facts], baseline: BaselineSummary | None) -> str:
 
 def _notes(studies: Sequence[Facts]) -> tuple[str, ...]:
     """In what the studies' tests differ, so that their figures are not of the same images; empty where in nothing."""
-    differing = [name for name in _OF_EXAM if len({str(facts.settings.get(name)) for facts in studies}) > 1]
-    if len({facts.about["noise"] for facts in studies}) > 1:
-        differing.append("noise")
-    if len({facts.about["fingerprint"] for facts in studies}) > 1:
-        differing.append("images")
+    exams = [exam_of(facts) for facts in studies]
+    differing = [name for name in exams[0] if len({exam[name] for exam in exams}) > 1]
     if not differing:
         return ()
     return (
@@ -177,62 +188,46 @@ def _best(values: Sequence[float | None], are_alike: bool) -> int:
     return values.index(max(known)) if are_alike and len(known) > 1 else -1
 
 
-def _together(studies: Sequence[Facts]) -> Gallery | None:
-    """Each row one test image: what all got, then what each made of it."""
-    found = [(facts, gallery) for facts in studies[:_MOST_PICTURED] if (gallery := pictures.gallery_of(facts, _ROOM))]
-    if len(found) < 2 or len({gallery.titles for _, gallery in found}) > 1:
-        return None
-    rows: list[tuple[Picture, ...]] = []
-    room = _ROOM
-    for number_ in range(len(found[0][1].rows)):
-        row: list[Picture] = []
-        for facts, gallery in found:
-            for picture in gallery.rows[number_]:
-                if picture.caption in ("output of the network", "reconstruction"):
-                    row.append(msgspec.structs.replace(picture, caption=facts.title))
-                elif picture.caption not in {other.caption for other in row}:
-                    row.append(picture)
-        best = max((picture.psnr_db for picture in row if picture.psnr_db is not None), default=None)
-        marked = tuple(
-            msgspec.structs.replace(picture, is_best=best is not None and picture.psnr_db == best) for picture in row
-        )
-        room -= sum(len(picture.uri) for picture in marked)
-        if room < 0 and rows:
-            break
-        rows.append(marked)
-    titles = found[0][1].titles
-    return Gallery(rows=tuple(rows), titles=titles, n_left_out=len(titles) - len(rows))
-
-
-def _part(facts: Facts, are_alike: bool, n_studies: int) -> StudyPart:
-    is_pictured = not are_alike and n_studies <= _MOST_PICTURED
+def _part(facts: Facts, gallery: Gallery | None) -> StudyPart:
     return StudyPart(
         title=facts.title,
         folder=str(facts.folder),
         headline=headline_of(facts),
-        gallery=pictures.gallery_of(facts, _ROOM // n_studies) if is_pictured else None,
+        gallery=gallery,
         groups=results.groups_of(msgspec.structs.replace(facts, comparison=None)),
         is_noisy_only=facts.is_noisy_only,
     )
 
 
-def _courses(studies: Sequence[Facts]) -> Plot | None:
-    courses = [(facts, charts.course_of(facts.history)) for facts in studies]
-    drawn = [(facts, course) for facts, course in courses if len(course.generations) > 1][:_MOST_DRAWN]
+def _colours(studies: Sequence[Facts]) -> dict[int, str]:
+    """The colour of each study that is drawn, the same in all figures; those first that have a course to draw."""
+    drawable = [place for place, facts in enumerate(studies) if facts.candidates]
+    drawn = sorted(drawable, key=lambda place: not _has_course(studies[place]))[:_MOST_DRAWN]
+    return dict(zip(sorted(drawn), SERIES, strict=False))
+
+
+def _has_course(facts: Facts) -> bool:
+    return len({record.generation for record in facts.history}) > 1
+
+
+def _courses(studies: Sequence[Facts], colours: dict[int, str]) -> Plot | None:
+    drawn = {place: studies[place] for place in colours if _has_course(studies[place])}
     if not drawn:
         return None
-    svg = charts.courses_svg([(facts.title, course) for facts, course in drawn], "courses")
+    courses = [(facts.title, charts.course_of(facts.history)) for facts in drawn.values()]
+    svg = charts.courses_svg(courses, "courses", [colours[place] for place in drawn])
     caption = "The best fitness so far on validation, and dotted the mean of each generation."
-    return Plot(svg=Markup(svg), caption=caption + _drawn_note([facts for facts, _ in drawn], len(studies)))
+    return Plot(svg=Markup(svg), caption=caption + _drawn_note(list(drawn.values()), len(studies)))
 
 
-def _fronts(studies: Sequence[Facts]) -> Plot | None:
-    drawn = [facts for facts in studies if charts.marks_of(facts.candidates, "parameters")][:_MOST_DRAWN]
+def _fronts(studies: Sequence[Facts], colours: dict[int, str]) -> Plot | None:
+    drawn = {place: studies[place] for place in colours if charts.marks_of(studies[place].candidates, "parameters")}
     if not drawn:
         return None
-    svg = charts.fronts_svg([(facts.title, facts.candidates) for facts in drawn], "parameters", "fronts")
+    fronts = [(facts.title, facts.candidates) for facts in drawn.values()]
+    svg = charts.fronts_svg(fronts, "parameters", "fronts", [colours[place] for place in drawn])
     caption = "Candidates on validation, and the front that no other of the same study beats in both."
-    return Plot(svg=Markup(svg), caption=caption + _drawn_note(drawn, len(studies)))
+    return Plot(svg=Markup(svg), caption=caption + _drawn_note(list(drawn.values()), len(studies)))
 
 
 def _drawn_note(drawn: Sequence[Facts], n_studies: int) -> str:

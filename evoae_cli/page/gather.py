@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from evoae_cli.baseline.plan import is_baseline, read_plan
-from evoae_cli.baseline.spent import ENDED
+from evoae_cli.baseline.plan import Part, is_baseline, read_plan
+from evoae_cli.baseline.spent import ENDED, part_of
 from evoae_cli.baseline.summary import BaselineSummary, baseline_summary
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Stage
@@ -45,6 +45,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     classical: PictureFile | None
     comparison: BaselineSummary | None
     """With random architectures, where one has been made of this study."""
+    part: Part | None
+    """What it is in the comparison that it lies in; None for a study of its own."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -56,6 +58,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     def is_training(self) -> bool:
         """Whether it trains one architecture, without a search."""
         return self.settings.get("genotype") is not None
+
+    @property
+    def is_random(self) -> bool:
+        """Whether its architectures were drawn at random for a comparison, and nothing evolved."""
+        return self.part is not None and self.part.protocol != "evolution"
 
     @property
     def is_ended(self) -> bool:
@@ -100,6 +107,7 @@ def gather(folder: Path, title: str | None = None) -> Facts:
         pictures=read_pictures(folder / BEST / MODEL_PICTURES),
         classical=read_pictures(folder / BEST / CLASSICAL_PICTURES),
         comparison=comparison_with(folder),
+        part=part_of(folder),
     )
 
 

@@ -107,7 +107,7 @@ def lines_of(facts: Facts) -> tuple[CopyLine, ...]:
     )
     if facts.is_ended:
         lines.append(_shell("Train the model further", "train", objective, "--from", name, "--epochs", "200"))
-        if facts.comparison is None and not facts.is_training:
+        if facts.comparison is None and facts.part is None and not facts.is_training:
             lines.append(CopyLine(what="Compare it with chance, and add that to this page", line=chance_line(facts)))
     else:
         lines.append(_shell("Go on with it", "resume", name))

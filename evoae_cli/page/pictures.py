@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +15,9 @@ from evoae_cli.page.gather import Facts
 
 _ROOM = 2_400_000
 """Characters for all pictures of a page."""
-_CAPTIONS = {"clean": "clean", "noisy": "noisy", "output": "output of the network", "reconstruction": "reconstruction"}
+MODEL_CAPTIONS = ("output of the network", "reconstruction")
+"""Of what a model made."""
+_CAPTIONS = {"clean": "clean", "noisy": "noisy", "output": MODEL_CAPTIONS[0], "reconstruction": MODEL_CAPTIONS[1]}
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +65,29 @@ def gallery_of(facts: Facts, room: int = _ROOM) -> Gallery | None:
         rows.append(row)
     titles = [_title(facts, number) for number in pictures.numbers]
     return Gallery(rows=tuple(rows), titles=tuple(titles[: len(rows)]), n_left_out=len(titles) - len(rows))
+
+
+def gallery_note(facts: Facts) -> str:
+    """What the gallery of one study shows, and what it lacks."""
+    if facts.is_manifold:
+        return "What comes back from the code alone. The figure is the PSNR of each image in dB."
+    if facts.is_noisy_only:
+        note = "There are no clean images of these, so nobody can say how close the outputs come; no PSNR is claimed."
+    else:
+        note = "The figure is the PSNR of each image in dB; the best of each row is in bold."
+    if facts.classical is None:
+        note += " The pictures of the best classical method were not kept when the study ended."
+    return note + classical_note([facts])
+
+
+def classical_note(shown: Sequence[Facts]) -> str:
+    """That BM3D is not among the pictures, where a comparison has measured it; empty where none has."""
+    files = [facts.classical for facts in shown if facts.classical is not None]
+    names = dict.fromkeys(column.name for file in files for column in file.columns)
+    rivals = {row.name for facts in shown if facts.comparison is not None for row in facts.comparison.rivals}
+    if not names or "BM3D" not in rivals:
+        return ""
+    return f" Of the classical methods {' and '.join(names)} is the best of those without BM3D, which has no pictures."
 
 
 def _row(columns: list[Column], number: int) -> tuple[Picture, ...]:

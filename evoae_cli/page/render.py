@@ -21,12 +21,12 @@ _TEMPLATES = files("evoae_cli.page") / "templates"
 
 def render_study(page: "StudyPage") -> str:
     """The page of one study as HTML."""
-    return _render("study.html", page=page)
+    return _render("study.html", page=page, care=paper.care_for(number.objective for number in page.paper))
 
 
 def render_comparison(page: "ComparisonPage") -> str:
     """The page of several studies as HTML."""
-    return _render("comparison.html", page=page)
+    return _render("comparison.html", page=page, care=paper.care_for(number.objective for number in page.paper))
 
 
 def _render(name: str, **values: Any) -> str:
@@ -37,7 +37,6 @@ def _render(name: str, **values: Any) -> str:
         .render(
             css=css,
             version=__version__,
-            care=paper.CARE,
             conclusion=paper.CONCLUSION,
             paper_title=paper.TITLE,
             **values,

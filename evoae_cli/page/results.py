@@ -56,9 +56,8 @@ def _of_chance(comparison: BaselineSummary, facts: Facts) -> list[Group]:
     """What chance found for the study's own seed: others have other test images, so they are in the note alone."""
     own = tuple(side for side in comparison.studies if side.part.seed == facts.about["seed"])
     found = random_groups(msgspec.structs.replace(comparison, studies=own), facts.about["references"])
-    groups = [group for group in found if group.rows]
     note = " ".join(map(_sentence, random_lines(comparison)))
-    return [msgspec.structs.replace(group, note=note if group is groups[0] else "") for group in groups]
+    return [msgspec.structs.replace(group, note=note if group is found[0] else "") for group in found]
 
 
 def table_text(genotype: str) -> str:
@@ -101,13 +100,15 @@ def _finalists(facts: Facts) -> Group:
                 is_winner=is_winner and test is not None,
             )
         )
-    title = "This architecture" if facts.is_training else "Evolution: the finalists, ranked on validation"
+    # Of a random study as a comparison calls it.
+    origin = "Evolution" if facts.part is None else f"{facts.part.title[:1].upper()}{facts.part.title[1:]}"
+    title = "This architecture" if facts.is_training else f"{origin}: the finalists, ranked on validation"
     left_out = len(finalists) - len(rows)
     note = f"{left_out:,} more are left out. " if left_out else ""
     if not facts.is_training and rows:
         note += "Test was read once, for the winner alone."
     if not rows and best:
-        title = "Evolution: the best candidate so far"
+        title = f"{origin}: the best candidate so far"
         rows = [
             Row(
                 name=table_text(best["genotype"]),
@@ -148,11 +149,12 @@ def random_groups(found: BaselineSummary, references: Mapping[str, Any]) -> tupl
     sides = [side for side in found.studies if side.part.protocol != "evolution" and side.genotype is not None]
     as_paper += [_side(side) for side in sides if side.part.protocol == "paper"]
     fair = [_side(side) for side in sides if side.part.protocol != "paper"]
-    return (
+    groups = (
         Group(title="Random architectures, all trained to the final budget", rows=tuple(as_paper)),
         Group(title="Random search, with about as many trained epochs", rows=tuple(fair)),
         _rivals(found, references),
     )
+    return tuple(group for group in groups if group.rows)
 
 
 def random_lines(found: BaselineSummary) -> list[str]:

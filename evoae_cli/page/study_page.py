@@ -105,7 +105,7 @@ def study_page(facts: Facts) -> StudyPage:
         tiles=tiles_of(facts),
         gallery=gallery,
         no_gallery=_no_gallery(facts),
-        gallery_note=_gallery_note(facts),
+        gallery_note=pictures.gallery_note(facts),
         groups=results.groups_of(facts),
         no_random=_no_random(facts),
         fitness=_fitness(facts, level),
@@ -143,21 +143,13 @@ def _no_gallery(facts: Facts) -> str:
     )
 
 
-def _gallery_note(facts: Facts) -> str:
-    if facts.is_manifold:
-        return "What comes back from the code alone. The figure is the PSNR of each image in dB."
-    if facts.is_noisy_only:
-        note = "There are no clean images of these, so nobody can say how close the outputs come; no PSNR is claimed."
-    else:
-        note = "The figure is the PSNR of each image in dB; the best of each row is in bold."
-    if facts.classical is None:
-        note += " The pictures of the best classical method were not kept when the study ended."
-    return note
-
-
 def _no_random(facts: Facts) -> str:
     if facts.comparison is not None or facts.is_training:
         return ""
+    if facts.part is not None:
+        folder = facts.folder if facts.folder.name else facts.folder.absolute()
+        line = shlex.join(["evoae", "report", shortest_name(folder.parent)])
+        return f"This study is a part of a comparison with random search; the page of all its parts: {line}"
     if not facts.is_ended:
         return "Random search is missing, as only a search that has ended can be compared with it."
     return (

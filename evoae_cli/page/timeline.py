@@ -67,6 +67,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
     at: float
     kind: str
+    """As people read it."""
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +117,7 @@ def timeline_of(runs: Sequence[Record], events: Sequence[tuple[float, str, str]]
         workers=tuple(shown),
         bars=tuple(bars),
         faults=tuple(Fault(worker=worker, at=clock(at)) for at, worker in lost if worker in shown),
-        moments=tuple(Moment(at=clock(at), kind=kind) for at, kind, _ in events if kind in _MARKS),
+        moments=tuple(Moment(at=clock(at), kind=_MARKS[kind]) for at, kind, _ in events if kind in _MARKS),
         cuts=tuple(clock.cuts),
         length=clock.length,
         n_left_out=len(names) - len(shown),

@@ -1,7 +1,7 @@
 """Where studies lie: names and folders. Free of torch, so that completion, `list` and `show` are quick."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -58,7 +58,11 @@ def plain_path(name: str) -> Path:
 
 def list_studies() -> list[Path]:
     """All studies in the runs folder, the one started last first. Raises StudyError if it may not be looked at."""
-    studies = folders_in_runs(is_study)
+    return newest_first(folders_in_runs(is_study))
+
+
+def newest_first(studies: Iterable[Path]) -> list[Path]:
+    """Studies in the order in which they were started, the last one first."""
     return sorted(studies, key=lambda folder: (_started_ns(folder), folder.name), reverse=True)
 
 

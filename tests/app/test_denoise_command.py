@@ -90,6 +90,39 @@ def test_json_is_one_line_with_a_result_for_each_file(
     assert told["mean"]["noisy_psnr_db"] == pytest.approx(20.7, abs=0.4)
 
 
+def test_json_tells_of_a_single_file_that_cannot_be_used_too(
+    here: Path, finished_study: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("bad.png").write_text("no image")
+    code, out, err = evoae(capfd, finished_study, "bad.png", "-o", "out.png", "--json", "-q")
+    assert code == 2
+    assert "evoae: bad.png cannot be read" in err
+    told = json.loads(out)
+    assert (told["done"], told["failed"]) == (0, 1)
+    assert [(file["input"], file["output"]) for file in told["files"]] == [("bad.png", None)]
+    assert told["files"][0]["error"].startswith("bad.png cannot be read")
+
+
+def test_what_it_wrote_in_floats_it_takes_again(
+    here: Path, finished_study: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    np.save("0.npy", np.pad(np.ones((20, 20, 3), np.float32), ((6, 6), (6, 6), (0, 0))))
+    for n in range(3):
+        code, _, err = evoae(capfd, finished_study, f"{n}.npy", "-o", f"{n + 1}.npy", "-q")
+        assert code == 0, err
+
+
+def test_the_function_on_its_page_denoises_as_the_command_does(here: Path, finished_study: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "denoising.md").read_text(encoding="utf-8")
+    _, block = page.split("```python\n")
+    names: dict[str, Any] = {}
+    exec(compile(block.partition("```")[0], "denoising.md", "exec"), names)
+    image = read_image(Path("in/a.png"))
+    assert np.array_equal(
+        names["cleaned"](str(finished_study), image), denoise_array(load_model(finished_study), image)
+    )
+
+
 @pytest.mark.parametrize("source", ["in/a.png", "in"])
 def test_a_bug_in_one_file_names_it_and_its_traceback_is_printed_only_when_asked(
     source: str,

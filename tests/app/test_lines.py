@@ -2,12 +2,13 @@
 
 import io
 import threading
+from itertools import islice, repeat
 from typing import Any
 
 from rich.console import Console
 from test_screen import make_snapshot
 
-from evoae_cli.app.lines import Narrator, ticking
+from evoae_cli.app.lines import Narrator, growing, ticking
 from evoae_cli.app.running import Show
 from evoae_cli.engine.protocol import WorkerView
 
@@ -26,12 +27,16 @@ def test_within_the_block_time_is_told_and_after_it_no_more() -> None:
         if len(told) == 2:
             twice.set()
 
-    with ticking(tick, every_s=0.01):
+    with ticking(tick, repeat(0.01)):
         assert twice.wait(30)
     n_told = len(told)
     assert told == sorted(told)
     assert not threading.Event().wait(0.05)
     assert len(told) == n_told
+
+
+def test_what_takes_long_is_told_ever_less_often() -> None:
+    assert list(islice(growing(2.0, 60.0), 8)) == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
 
 
 def test_what_no_event_tells_is_told_once_and_that_workers_start_again_and_again() -> None:

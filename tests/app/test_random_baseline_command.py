@@ -136,6 +136,36 @@ def test_an_interrupted_comparison_goes_on_to_the_same_end(
     assert [side.test_db for side in mine.studies] == [side.test_db for side in theirs.studies]
 
 
+def test_one_that_runs_is_shown_so_and_is_reached_by_its_name_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVOAE_RUNS", str(tmp_path))
+    folder = tmp_path / "chance"
+    small = [*options(), "--final-epochs", "5000", "--samples", "3"]
+    words, how = command("random-baseline", "denoise", "--study", "chance", *small)
+    process = subprocess.Popen(words, **how)
+    try:
+        until = time.monotonic() + 120
+        # Workers are published once they have started.
+        while (listed := evoae("workers", "chance", "--json")).returncode or len(json.loads(listed.stdout)) < 2:
+            assert time.monotonic() < until, listed.stderr
+            time.sleep(0.2)
+        assert f"running study: {folder / 'paper-0'}" in listed.stderr
+        assert json.loads(evoae("workers", "--json").stdout)
+        assert json.loads(evoae("show", "chance", "--json").stdout)["state"] == "running"
+        assert evoae("list").stdout.splitlines()[1].split()[:3] == [str(folder), "denoise", "running"]
+        stopped = evoae("stop", "--now")
+        assert stopped.returncode == 0, stopped.stderr
+        assert stopped.stderr == f"{folder} is being ended; go on with it: evoae resume {folder}\n"
+        _, stderr = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130, stderr
+    assert f"Continue with: evoae resume {folder}" in stderr
+    assert json.loads(evoae("show", "chance", "--json").stdout)["state"] == "interrupted"
+
+
 def test_shares_are_said_in_per_cent() -> None:
     facts = spread_facts(
         Spread(
@@ -152,7 +182,7 @@ def test_shares_are_said_in_per_cent() -> None:
     )
     assert facts == [
         "30 random architectures trained to the final budget, on val: mean fitness 12.35, standard deviation 4.00, "
-        "best 20.00",
+        "best 20.00 before it is trained once more",
         "mean PSNR 18.2 dB, best 22.0 dB",
         "40% no better than a constant image, 10% failed",
     ]

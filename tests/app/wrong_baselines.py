@@ -20,7 +20,12 @@ CASES = (
     case("chance from no images", f"{_RANDOM} --data nowhere/", "nowhere", "folder of images"),
     case("chance with a wrong setting", f"{_RANDOM} --lr 0", "--lr 0", "above 0"),
     case("chance where a study is", f"{_RANDOM} --study mine", "runs/mine exists", "--study", prepare=study),
-    case("chance where a comparison is", f"{_RANDOM} --study chance", "runs/chance", "--study", prepare=COMPARISON),
+    case(
+        "chance where a comparison is",
+        f"{_RANDOM} --study chance",
+        *("runs/chance holds a comparison", "evoae resume runs/chance", "--study"),
+        prepare=COMPARISON,
+    ),
     case("against an unknown study", "random-baseline --against nowhere", "'nowhere'"),
     case("against another objective", "random-baseline manifold --against mine", "manifold", "denoise", prepare=study),
     case("against, with settings", "random-baseline --against mine --lr 0.1", "--lr", "search's", prepare=study),
@@ -34,6 +39,15 @@ CASES = (
     case("a comparison with history", "show chance --history", "paper-0", prepare=COMPARISON),
     case("a comparison in a time", "resume chance --for 3m", "--for", "leave it out", prepare=COMPARISON),
     case("a comparison's generations", "resume chance --generations 9", "--generations", prepare=COMPARISON),
+    *(
+        case(
+            f"{command} of a comparison in which nothing runs",
+            f"{command} chance",
+            "evoae resume runs/chance",
+            prepare=COMPARISON,
+        )
+        for command in ("stop", "workers")
+    ),
     case(
         "a comparison that cannot be read",
         "show chance",

@@ -188,7 +188,7 @@ def test_an_integer_image_within_the_floating_point_limits_of_a_model_goes_throu
     ("image", "part"),
     [
         (make_image((8, 8, 3), "float32") * 255, "trained on uint8"),
-        (make_image((8, 8, 5)), "5 channels"),
+        (make_image((8, 8, 5)), "5 channels; this model takes 3, or 1; .* --axes YXC"),
         (np.zeros((8, 8, 3), np.int32), "int32"),
         (np.zeros((2, 8, 8, 3), np.uint8), "2x8x8x3"),
         (np.zeros((0, 8, 3), np.uint8), "0x8x3"),
@@ -197,3 +197,69 @@ def test_an_integer_image_within_the_floating_point_limits_of_a_model_goes_throu
 def test_what_the_model_cannot_take_is_refused_with_a_remedy(image: Any, part: str) -> None:
     with pytest.raises(ImageError, match=part):
         denoise_array(make_model(), image)
+
+
+class Stretch(nn.Module):
+    """By hand: it answers with more contrast than there is, so beyond black and white."""
+
+    step, reach = 1, 0
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(gain))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gain * x
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floats_with_noise_beyond_0_and_1_are_on_that_scale(dtype: str) -> None:
+    model = replace(make_model(), network=Stretch(1.0))
+    noisy = (make_image((64, 64, 3)) / 255 + np.random.default_rng(0).normal(0, 0.2, (64, 64, 3))).astype(dtype)
+    assert noisy.min() < -0.25
+    assert np.abs(denoise_array(model, noisy) - noisy.clip(-0.25, 1.25)).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("scale", "name"),
+    [
+        (lambda image: image * 255, "0..255"),
+        (lambda image: image * 2 - 1, "-1..1"),
+        (lambda image: (image - image.mean()) / image.std(), "standardised"),
+        (lambda image: np.where(image > 0.999, 255, 0.0), "black with few white points of 255"),
+    ],
+)
+def test_floats_on_another_scale_than_0_to_1_are_refused(scale: Any, name: str) -> None:
+    with pytest.raises(ImageError, match=r"the image holds \S+ to \S+; .* or scale it to 0\.\.1$"):
+        denoise_array(make_model(), scale(make_image((64, 64, 3), "float64")))
+
+
+@pytest.mark.parametrize("noise_std", [0.0, 0.1, 0.3])
+def test_what_was_written_in_floats_is_taken_again_and_what_lay_in_0_to_1_stays_there(noise_std: float) -> None:
+    model = replace(make_model(), network=Stretch(2.0))
+    image = make_image((32, 32, 3), "float32")
+    image += np.random.default_rng(0).normal(0, noise_std, image.shape).astype(np.float32)
+    for _ in range(4):
+        before, image = image, denoise_array(model, image)
+        assert image.min() >= min(0, before.min())
+        assert image.max() <= max(1, before.max())
+    assert noise_std or (image.min(), image.max()) == (0, 1)
+
+
+def test_a_background_below_0_is_not_cut_off() -> None:
+    image = np.full((16, 16), -0.05) + np.random.default_rng(0).normal(0, 0.01, (16, 16))
+    assert np.abs(denoise_array(replace(make_model(), network=Stretch(1.0)), image) - image).max() < 1e-6
+
+
+def test_floats_on_the_scale_of_a_model_of_floats_are_not_clipped() -> None:
+    model = replace(make_model(dtype="float32", low=0.0, high=10.0), network=Stretch(2.0))
+    assert np.abs(denoise_array(model, np.full((8, 8), 40.0)) - 75).max() < 1e-4
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_refused(odd: float, dtype: str) -> None:
+    image = make_image((8, 8, 3), "float32")
+    image[3, 4, 1] = odd
+    with pytest.raises(ImageError, match="holds pixels that are NaN or infinite"):
+        denoise_array(make_model(dtype=dtype), image)

@@ -69,8 +69,54 @@ def test_channels_are_taken_together_where_they_are_the_models_and_one_by_one_fo
         found = np.load(tmp_path / f"{channels}.npy")
         expected = [np.moveaxis(denoise_array(model, np.moveaxis(plane, 0, -1)), -1, 0) for plane in array]
         assert np.array_equal(found, np.stack(expected))
-    [result] = denoise_files(make_model(), [save(tmp_path / "two.npy", array[:, :2])], tmp_path / "x.npy", axes="TCYX")
-    assert "2 channels" in str(result.failure)
+
+
+_OME = {"ome": True, "metadata": {"axes": "TCYX", "PhysicalSizeX": 0.5, "Channel": {"Name": ["actin", "nuclei"]}}}
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "axes"),
+    [
+        ((2, 2, 16, 18), _OME, None),
+        ((2, 2, 16, 18), {"imagej": True, "metadata": {"axes": "ZCYX", "spacing": 2.0, "unit": "um"}}, None),
+        ((4, 16, 18), {"imagej": True, "metadata": {"axes": "CYX"}}, None),
+        ((2, 16, 18), {}, "CYX"),
+        ((2, 16, 18, 5), {}, "TYXC"),
+    ],
+)
+def test_named_channels_that_are_none_of_the_models_are_cleaned_each_as_a_grey_plane(
+    shape: tuple[int, ...], options: dict[str, Any], axes: str | None, tmp_path: Path
+) -> None:
+    array, model = make_image(shape), make_model()
+    tifffile.imwrite(tmp_path / "in.tif", array, **({"photometric": "minisblack"} | options))
+    [result] = denoise_files(model, [tmp_path / "in.tif"], tmp_path / "out.tif", axes=axes)
+    with tifffile.TiffFile(tmp_path / "in.tif") as before, tifffile.TiffFile(tmp_path / "out.tif") as after:
+        assert after.series[0].axes == (axes or before.series[0].axes)
+        assert (after.is_ome, after.is_imagej) == (before.is_ome, before.is_imagej)
+        assert after.imagej_metadata == before.imagej_metadata
+        for part in ('PhysicalSizeX="0.5"', 'Name="actin"', 'Name="nuclei"') if options is _OME else ():
+            assert part in str(after.ome_metadata)
+        found = after.series[0].asarray()
+    channel_last = axes is not None and axes.endswith("C")
+    planes, cleaned = (np.moveaxis(x, -1, 1) if channel_last else x for x in (array, found))
+    planes, cleaned = planes.reshape(-1, 16, 18), cleaned.reshape(-1, 16, 18)
+    assert result.n_planes == len(planes)
+    assert np.array_equal(cleaned, np.stack([denoise_array(model, plane) for plane in planes]))
+
+
+def test_channels_without_a_name_are_refused_with_the_letters_that_help(tmp_path: Path) -> None:
+    model, source = make_model(), save(tmp_path / "in.npy", make_image((16, 18, 2)))
+    [result] = denoise_files(model, [source], tmp_path / "out.npy")
+    told = "the image has 2 channels; this model takes 3, or 1; to clean each by itself as grey, name them C"
+    assert str(result.failure) == f"{source}: {told}, as --axes YXC"
+    [result] = denoise_files(model, [source], tmp_path / "out.npy", axes="YXC")
+    assert (result.failure, np.load(tmp_path / "out.npy").shape) == (None, (16, 18, 2))
+
+
+def test_a_model_of_two_channels_cleans_no_grey_planes(tmp_path: Path) -> None:
+    source = save(tmp_path / "in.npy", make_image((3, 16, 18)))
+    [result] = denoise_files(make_model(channels=2), [source], tmp_path / "out.npy", axes="CYX")
+    assert "has 3 channels; this model takes 2; use a model that was trained on such images" in str(result.failure)
 
 
 def test_a_plane_that_cannot_be_used_leaves_no_file_of_its_stack(tmp_path: Path) -> None:

@@ -80,6 +80,20 @@ def test_pieces_join_to_the_code_and_the_image_of_the_whole(genotype: str, reduc
     assert np.abs(decode_array(model, code, image.shape, np.float64, tile=16) - whole).max() < 1e-5
 
 
+def test_floats_with_noise_beyond_0_and_1_are_encoded_and_what_comes_back_lies_within() -> None:
+    class Stretching(Autoencoder):
+        def decode(self, code: torch.Tensor) -> torch.Tensor:
+            return 20 * super().decode(code)
+
+    model = make_model()
+    model.network.__class__ = Stretching
+    noisy = make_image(32, 32, 3, dtype="float32") + np.random.default_rng(0).normal(0, 0.1, (32, 32, 3))
+    code = encode_array(model, noisy.astype(np.float32))
+    again = decode_array(model, code, noisy.shape, np.float32)
+    assert (again.min(), again.max()) == (0, 1)
+    assert encode_array(model, again).shape == code.shape
+
+
 def test_integers_far_outside_the_floating_point_limits_of_a_model_are_refused_and_those_within_come_back() -> None:
     model = make_model()
     model.metadata["pixels"] |= {"dtype": "float32", "low": [1000.0] * 3, "high": [1100.0] * 3}
@@ -129,6 +143,7 @@ def test_a_fingerprint_tells_weights_apart_and_nothing_else() -> None:
         (np.zeros((8, 8, 3), np.int32), "int32"),
         (np.zeros((2, 8, 8, 3), np.uint8), "2x8x8x3"),
         (make_image(8, 8, 3) * 255.0, "trained on uint8"),
+        (np.full((8, 8, 3), np.nan), "NaN or infinite"),
     ],
 )
 def test_an_image_that_the_model_cannot_take_is_refused(image: Any, part: str) -> None:

@@ -132,6 +132,43 @@ def test_an_array_is_read_by_the_letters_that_are_given(
             assert np.array_equal(file.series[0].asarray(), array)
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes", "n_planes"),
+    [
+        ((2, 3, 8, 9), "TCYX", 6),
+        ((3, 2, 8, 9), "CTYX", 6),
+        ((2, 8, 9, 3), "TYXC", 6),
+        ((8, 9, 2), "YXC", 2),
+        ((2, 2, 8, 9, 3), "TCYXS", 4),
+    ],
+)
+@pytest.mark.parametrize("target", ["out.npy", "out.tif"])
+@pytest.mark.parametrize("is_backwards", [False, True])
+def test_channels_that_are_planes_of_their_own_come_back_where_they_were(
+    shape: tuple[int, ...], axes: str, n_planes: int, target: str, is_backwards: bool, tmp_path: Path
+) -> None:
+    array = values(*shape)
+    with open_stack(made(tmp_path / "in.npy", array), axes) as opened:
+        assert opened is not None
+        stack = opened.by_channel()
+        assert len(stack.places()) == n_planes
+        with writing_stack(tmp_path / target, stack) as put:
+            for place in stack.places()[:: -1 if is_backwards else 1]:
+                plane = stack.read(place)
+                assert plane.shape == (8, 9, 3 if "S" in axes else 1)
+                put(place, plane)
+    found = np.load(tmp_path / target) if target == "out.npy" else tifffile.imread(tmp_path / target)
+    assert np.array_equal(found, array)
+
+
+def test_more_channels_than_a_model_can_have_are_planes_of_their_own(tmp_path: Path) -> None:
+    source = made(tmp_path / "in.tif", values(2, 40, 8, 9), ome=True, metadata={"axes": "ZCYX"})
+    assert copied(source, tmp_path / "out.tif") == [(8, 9, 1)] * 80
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert (file.is_ome, file.series[0].axes) == (True, "ZCYX")
+        assert np.array_equal(file.series[0].asarray(), tifffile.imread(source))
+
+
 def test_letters_given_for_a_tiff_replace_its_own(tmp_path: Path) -> None:
     source = made(tmp_path / "in.tif", values(3, 8, 9))
     assert copied(source, tmp_path / "out.tif", "CYX") == [(8, 9, 3)]
@@ -160,7 +197,7 @@ def test_a_plain_image_is_no_stack(tmp_path: Path) -> None:
         ((2, 5, 8, 9), None, "--axes ZCYX"),
         ((5, 8, 9), None, "--axes CYX"),
         ((2, 5, 8, 9), "ZYX", "has 4 axes"),
-        ((9, 8, 9), "CYX", "at most 8"),
+        ((9, 8, 9), "SYX", "9 channels .* at most 8"),
         ((0, 8, 9), "ZYX", "no pixels"),
     ],
 )

@@ -18,6 +18,8 @@ from evoae_cli.page.write import found_studies, page_text, target_for, write_pag
 _SEED = "UPDATE meta SET value=json_set(value, '$.seed', 7) WHERE key='settings'"
 _EPOCHS = "UPDATE meta SET value=json_set(value, '$.epochs', 5) WHERE key='settings'"
 
+_BEST = Scores(mse=0.001, psnr_db=36.0, psnr_pooled_db=36.0, ssim=0.9)
+
 
 def test_studies_of_the_same_test_images_are_compared_on_them(finished_study: Path, changed: Changed) -> None:
     """As the paper compares searches with 2 and with 5 epochs."""
@@ -26,8 +28,12 @@ def test_studies_of_the_same_test_images_are_compared_on_them(finished_study: Pa
     assert "On the same test images" in found.lead
     assert found.gallery is not None
     captions = [picture.caption for picture in found.gallery.rows[0]]
-    assert len(captions) == 5
-    assert {"clean", "noisy", "finished", "five"} < set(captions)
+    facts = gather(finished_study)
+    assert facts.classical is not None
+    assert captions == ["clean", "noisy", facts.classical.columns[0].name, "finished", "five"]
+    assert found.gallery.rows[0][-1].alt.startswith("Test image 1: five, ")
+    assert "both models" in found.gallery_note
+    assert "eft out" not in found.gallery_note
     assert [(row.name, row.values) for row in found.settings] == [("epochs", ("1", "5"))]
     assert found.courses is not None
     assert "different numbers of epochs" in found.courses.caption
@@ -40,6 +46,7 @@ def test_studies_of_other_test_images_are_not_compared_as_if_they_were_of_the_sa
     assert "differ in seed" in found.notes[0]
     assert found.gallery is None
     assert all(part.gallery is not None for part in found.parts)
+    assert found.gallery_note == "Each study has its own, below."
     assert all(row.best == -1 for row in found.figures)
     assert found.lead == "Each study by its own figures."
 
@@ -51,6 +58,11 @@ def test_many_studies_are_all_in_the_tables_and_some_in_the_figures(finished_stu
     assert len(found.names) == len(found.figures[0].values) == 12
     assert found.courses is not None
     assert "4 studies are left out" in found.courses.caption
+    assert found.gallery is not None
+    assert [picture.caption for picture in found.gallery.rows[0]].count(facts.title) == 5
+    named = "; ".join([facts.title] * 7)
+    assert found.gallery_note.endswith(f" Left out, as there is no room for more: {named}.")
+    assert comparison_page([facts] * 14).gallery_note.endswith("room for more: 9 studies.")
 
 
 def test_studies_of_which_nothing_can_be_drawn_are_left_out_of_the_figures(
@@ -67,6 +79,37 @@ def test_studies_of_which_nothing_can_be_drawn_are_left_out_of_the_figures(
     many = comparison_page([whole] * 9 + [short] * 2).courses
     assert many is not None
     assert many.caption.endswith("mean of each generation. 3 studies are left out.")
+
+
+def test_a_study_has_one_colour_in_all_figures(finished_study: Path, changed: Changed) -> None:
+    """The first has no course, and its colour is then not the next one's."""
+    short = gather(changed("short", sql="DELETE FROM evaluations WHERE generation>0"))
+    found = comparison_page([short, gather(finished_study)])
+    assert found.courses is not None
+    assert found.fronts is not None
+    assert "--vermillion" in found.courses.svg
+    assert "--blue" not in found.courses.svg
+    assert "--blue" in found.fronts.svg
+
+
+def test_pictures_that_are_not_there_are_told_and_so_is_why(finished_study: Path, changed: Changed) -> None:
+    whole, none = gather(finished_study), gather(changed("none", without=("best/pictures.npz",)))
+    found = comparison_page([whole, none])
+    assert found.gallery is not None
+    assert [picture.caption for picture in found.gallery.rows[0]][2] == "output of the network"
+    assert [part.gallery for part in found.parts] == [None, None]
+    assert found.gallery_note.startswith("Test images through finished. ")
+    assert "Left out, as they have not ended, or" in found.gallery_note
+    assert found.gallery_note.endswith(": none.")
+    mixed = comparison_page([whole, gather(changed("five", sql=_EPOCHS)), gather(changed("other", sql=_SEED))])
+    assert mixed.gallery is not None
+    assert [part.gallery is not None for part in mixed.parts] == [False, False, True]
+    assert mixed.gallery_note.endswith(" With the study, below: other.")
+    many = [gather(changed(f"other{seed}", sql=_SEED.replace("7", str(seed)))) for seed in range(1, 6)]
+    found = comparison_page(many)
+    assert (found.gallery, [part.gallery for part in found.parts]) == (None, [None] * 5)
+    assert found.gallery_note.startswith("Left out, as they were tested on other images or with other noise: other1;")
+    assert "below" not in found.gallery_note
 
 
 def test_a_study_named_twice_is_one(finished_study: Path) -> None:
@@ -152,6 +195,56 @@ def test_a_comparison_has_a_page_of_all_its_studies(chance: tuple[Path, Path]) -
     assert "evolution is 0.00 dB worse than random, 1 to 10 layers" in text
     assert text.count(">DnCNN<") == 1
     assert page_text([folder, study])[1] == studies
+
+
+def test_a_comparison_of_several_seeds_has_the_pictures_of_its_first(
+    chance: tuple[Path, Path], changed: Changed
+) -> None:
+    _, folder = chance
+    plan = msgspec.structs.replace(read_plan(folder), n_pairs=2)
+    write_plan(folder, plan)
+    for part in (part for part in plan.parts if part.seed != 0):
+        changed(f"chance/{part.name}", sql=_SEED.replace("7", str(part.seed)))
+    text, _ = page_text([folder])
+    pictures = text.partition('id="pictures"')[2].partition("</section>")[0]
+    assert "through 3 models" in pictures
+    assert "or with other noise: evolution, seed 1; random, 1 to 10 layers, seed 1." in pictures
+    assert "below" not in pictures
+    assert pictures.count("<img") == text.count("<img") == 4 * (2 + 1 + 3)
+
+
+def test_random_architectures_alone_are_not_set_beside_evolution(chance: tuple[Path, Path]) -> None:
+    _, folder = chance
+    write_plan(folder, msgspec.structs.replace(read_plan(folder), against=None, protocols=("paper",), references=()))
+    add_rival(folder, RivalRow(name="BM3D", found=RivalFound(rival="BM3D", scores=_BEST, image_s=1.0)))
+    text, studies = page_text([folder])
+    assert [path.name for path in studies] == ["paper-0"]
+    assert "evoae report, 1 study<" in text
+    assert "<h1>Random architectures</h1>" in text
+    assert "Evolution" not in text.partition('id="paper"')[0]
+    assert "What chance finds" in text
+    assert "no better than a constant image" in text
+    assert "Random search, with about as many" not in text
+    assert text.count("<img") == 4 * 4
+    assert "finished by a version" not in text
+    assert "below BM3D, the best classical method" in text
+    assert "is the best of those without BM3D" in text
+
+
+def test_a_random_study_is_called_by_its_protocol_wherever_it_is_shown(chance: tuple[Path, Path]) -> None:
+    _, folder = chance
+    title = "Random, 1 to 10 layers: the finalists, ranked on validation"
+    text, _ = page_text([folder])
+    assert text.count(title) == text.count("Random, as the paper: the finalists") == text.count("Evolution: the") == 1
+    own, _ = page_text([folder / "uniform-0"])
+    assert own.count(title) == 1
+    assert "evoae random-baseline denoise: random, 1 to 10 layers" in own
+    assert "Evolution" not in own.partition('id="paper"')[0]
+    assert "Random search is missing" not in own
+    assert f"the page of all its parts: evoae report {folder}" in own
+    assert "--against" not in own
+    (folder / "baseline.json").write_text("{")
+    assert "Evolution: the finalists" in page_text([folder / "uniform-0"])[0]
 
 
 def test_a_comparison_is_written_whole(finished_study: Path, changed: Changed, tmp_path: Path) -> None:

@@ -1,16 +1,18 @@
 """Parts of pages by themselves."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evoae_cli.evaluation.contract import Evaluation, NetworkSpec, Scores, Stage
 from evoae_cli.outcome import Outcome
-from evoae_cli.page.charts import Course, Mark, course_of, courses_svg, front
+from evoae_cli.page.charts import Course, Mark, course_of, courses_svg, fitness_svg, front
 from evoae_cli.page.diagram import architecture, chain_svg
 from evoae_cli.page.failures import outcomes_of, reasons_of
 from evoae_cli.page.figures import SERIES, inlined
-from evoae_cli.page.paper import numbers_for
+from evoae_cli.page.paper import care_for, numbers_for
 from evoae_cli.page.render import breakable
 from evoae_cli.page.results import table_text
 from evoae_cli.page.timeline import timeline_of
@@ -64,7 +66,7 @@ def test_a_timeline_has_each_evaluation_where_it_ran_and_each_fault_where_it_was
     ]
     assert [bar.is_repeated for bar in found.bars] == [False, True, False]
     assert [(fault.worker, fault.at) for fault in found.faults] == [("worker-2", 5)]
-    assert [moment.at for moment in found.moments] == [20]
+    assert [(moment.at, moment.kind) for moment in found.moments] == [(20, "workers changed")]
     assert found.length == 60
     assert found.cuts == ()
     assert found.busy == pytest.approx(0.5)
@@ -115,6 +117,13 @@ def test_the_course_has_the_best_so_far_and_each_generation_s_mean_with_failures
     assert found.mean == pytest.approx((15.0, 20.0))
 
 
+@pytest.mark.parametrize(("generations", "ticks"), [((0,), ["0"]), ((0, 1, 2), ["0", "1", "2"])])
+def test_the_axis_of_generations_has_whole_ones_alone(generations: tuple[int, ...], ticks: list[str]) -> None:
+    drawn = fitness_svg([record("w", 1, 1, fitness=0.5, generation=number) for number in generations], None, "x")
+    across = drawn[: drawn.index('id="x-matplotlib.axis_2"')]
+    assert re.findall(r"<text[^>]*>([^<]+)</text>", across) == [*ticks, "generation"]
+
+
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), max_size=30))
 def test_the_front_is_what_none_beats_in_both(points: list[tuple[int, int]]) -> None:
     marks = [Mark(cost=cost, fitness=float(fitness)) for cost, fitness in points]
@@ -133,6 +142,18 @@ def test_the_paper_s_numbers_mean_what_arithmetic_says() -> None:
     expected = {6.10: 25.9, 6.02: 25.9, 1.8: 20.6, 9.05: 27.6, 1.17: 18.7, 3.42: 23.4, 0.36: 13.6}
     assert found == pytest.approx(expected, abs=0.06)
     assert [number.fitness_text for number in numbers_for("denoise")] == ["6.1", "6.02", "1.8 ± 1.52"]
+
+
+def test_what_to_know_of_the_paper_s_numbers_is_about_what_they_are_for() -> None:
+    """The sizes of its code follow from its layers (shared/reference.md, section 1)."""
+    image, features = 96 * 96 * 3, 2 * 64
+    two, three = features * 24 * 24, features * 12 * 12
+    denoise, manifold = care_for(["denoise"]), care_for(["manifold", "manifold"])
+    assert [line for line in denoise if "noise of variance" in line] == [denoise[-1]]
+    assert f"{two:,} values after 2 reductions, {two / image:.1f} times" in manifold[-1]
+    assert f"{three:,} after 3, {three / image:.2f} of the image's" in manifold[-1]
+    assert denoise[:-1] == manifold[:-1]
+    assert care_for(["denoise", "manifold"]) == (*denoise, manifold[-1])
 
 
 @pytest.mark.parametrize(

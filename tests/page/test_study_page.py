@@ -102,7 +102,7 @@ def test_its_figures_are_those_of_show(finished_study: Path) -> None:
 
 def test_the_headline_sets_the_network_beside_bm3d_where_a_comparison_has_measured_it(finished_study: Path) -> None:
     facts = gather(finished_study)
-    assert "BM3D" not in headline_of(facts)
+    assert "BM3D" not in headline_of(facts) + study_page(facts).gallery_note
     found = RivalFound(rival="BM3D", scores=Scores(mse=0.001, psnr_db=36.0, psnr_pooled_db=36.0, ssim=0.9), image_s=1.0)
     comparison = BaselineSummary(
         baseline="chance",
@@ -116,8 +116,9 @@ def test_the_headline_sets_the_network_beside_bm3d_where_a_comparison_has_measur
         rivals=(RivalRow(name="BM3D", found=found),),
     )
     apart = 36.0 - facts.about["best"]["test"]["psnr_db"]
-    beside = headline_of(msgspec.structs.replace(facts, comparison=comparison))
-    assert beside.endswith(f": {apart:.2f} dB below BM3D, the best classical method.")
+    compared = msgspec.structs.replace(facts, comparison=comparison)
+    assert headline_of(compared).endswith(f": {apart:.2f} dB below BM3D, the best classical method.")
+    assert "is the best of those without BM3D, which has no pictures" in study_page(compared).gallery_note
 
 
 def test_the_pictures_are_test_images_whose_mean_psnr_is_that_of_the_study(finished_study: Path) -> None:

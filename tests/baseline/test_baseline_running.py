@@ -1,0 +1,77 @@
+"""Which study of a comparison runs, by real locks."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from evoae_cli.baseline.begin import begin, new_plan
+from evoae_cli.baseline.running import named_running_part, running_part
+from evoae_cli.baseline.summary import baseline_summary
+from evoae_cli.errors import StudyError
+from evoae_cli.study.lock import StudyLock
+from evoae_cli.study.store import Store
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EVOAE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def held() -> Iterator[ExitStack]:
+    with ExitStack() as locks:
+        yield locks
+
+
+def comparison(name: str) -> Path:
+    plan = new_plan("denoise", {}, against=None, n_samples=2, protocols=None, n_pairs=None)
+    return begin(plan, name)
+
+
+def study(folder: Path, at: float = 0.0) -> Path:
+    """One that was started at this time."""
+    folder.mkdir(parents=True)
+    Store.create(folder).close()
+    (folder / "study.toml").touch()
+    os.utime(folder / "study.toml", (at, at))
+    return folder
+
+
+def test_a_part_runs_while_a_process_holds_its_lock(runs: Path) -> None:
+    chance = comparison("chance")
+    assert running_part(chance) is None
+    with pytest.raises(StudyError, match=r"no study of \S+/chance runs now; .*evoae resume"):
+        named_running_part("chance")
+    part = chance / "paper-0"
+    part.mkdir()
+    with StudyLock(part):
+        assert running_part(chance) == named_running_part("chance") == named_running_part(str(chance)) == part
+        assert baseline_summary(chance).state == "running"
+    assert running_part(chance) is None
+    assert baseline_summary(chance).state == "interrupted"
+
+
+def test_without_a_name_the_newest_of_all_that_run_counts(runs: Path, held: ExitStack) -> None:
+    part = study(comparison("chance") / "paper-0", at=2000)
+    older, newer = study(runs / "older", at=1000), study(runs / "newer", at=3000)
+    assert named_running_part(None) is None
+    held.enter_context(StudyLock(older))
+    assert named_running_part(None) is None
+    held.enter_context(StudyLock(part))
+    assert named_running_part(None) == part
+    held.enter_context(StudyLock(newer))
+    assert named_running_part(None) is None
+    # What is named is no comparison, so others say what it is.
+    assert named_running_part("newer") is None
+
+
+def test_a_comparison_that_cannot_be_read_hides_no_other(runs: Path, held: ExitStack) -> None:
+    (comparison("broken") / "baseline.json").write_text("{")
+    part = study(comparison("chance") / "paper-0")
+    held.enter_context(StudyLock(part))
+    assert named_running_part(None) == part
