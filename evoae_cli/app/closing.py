@@ -149,7 +149,7 @@ def next_lines(
 
 
 def _like(settings: dict[str, Any]) -> tuple[str, ...]:
-    """Options of a search of other images, of the kind that these were: clean ones would be learnt otherwise."""
+    """Options by which a search takes other images for what these were: noisy ones are not to be learnt as clean."""
     if settings["pairs"] is not None:
         return ("--pairs", "NOISY_DIR", "CLEAN_DIR")
     if settings["noisy_only"]:

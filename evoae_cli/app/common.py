@@ -14,7 +14,6 @@ from evoae_cli.app.console import say
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
 from evoae_cli.study.checks import parse_duration
 from evoae_cli.study.locate import find_study, list_studies, runs_folder
-from evoae_cli.study.lock import lock_holder
 
 
 @dataclass
@@ -77,14 +76,23 @@ def chosen_study(name: str | None, console: Console) -> Path:
 
 
 def running_study(name: str | None, console: Console) -> Path:
-    """The study that was named, or the newest one that a process runs, which is then said. Raises StudyError."""
-    if name is not None:
+    """The study that was named, of a comparison the one that runs, or without a name the newest that a process runs.
+
+    Where that is another than was named, it is said. Raises StudyError.
+    """
+    from evoae_cli.baseline.running import named_running_part, newest_running
+
+    if name is None:
+        newest = newest_running()
+        if newest is None:
+            raise StudyError(f"no study in {runs_folder()}/ runs now; start one: evoae search denoise")
+        say(console, f"newest running study: {newest}", "dim")
+        return newest
+    part = named_running_part(name)
+    if part is None:
         return chosen_study(name, console)
-    running = [folder for folder in list_studies() if lock_holder(folder) is not None]
-    if not running:
-        raise StudyError(f"no study in {runs_folder()}/ runs now; start one: evoae search denoise")
-    say(console, f"newest running study: {running[0]}", "dim")
-    return running[0]
+    say(console, f"running study: {part}", "dim")
+    return part
 
 
 def limit_seconds(text: str | None) -> float | None:

@@ -8,9 +8,8 @@ import msgspec
 import typer
 
 from evoae_cli.app.common import Debug, Json, StudyName, running_study
-from evoae_cli.app.console import result_width, say, stderr_console
+from evoae_cli.app.console import result_width, stderr_console
 from evoae_cli.app.tables import workers_lines
-from evoae_cli.baseline.running import named_running_part
 from evoae_cli.errors import UsageError
 from evoae_cli.study.config import MAX_WORKERS
 from evoae_cli.study.orders import Order, check_runs, give
@@ -31,11 +30,7 @@ def workers(
 ) -> None:
     """List the workers of a running search, or change their number while it runs."""
     order = _order({"set": set_, "add": add, "remove": remove})
-    errors = stderr_console()
-    part = named_running_part(study)
-    if part is not None:
-        say(errors, f"running study: {part}", "dim")
-    folder = part or running_study(study, errors)
+    folder = running_study(study, stderr_console())
     if order is not None:
         give(folder, order)
     check_runs(folder)

@@ -14,16 +14,18 @@ def running_part(folder: Path) -> Path | None:
     return next((part for part in parts if lock_holder(part) is not None), None)
 
 
-def named_running_part(name: str | None) -> Path | None:
+def newest_running() -> Path | None:
+    """The newest study that a process runs, also one of a comparison; None where none runs."""
+    parts = [part for folder in list_baselines() if (part := running_part(folder)) is not None]
+    studies = [folder for folder in list_studies() if lock_holder(folder) is not None]
+    return next(iter(newest_first([*parts, *studies])), None)
+
+
+def named_running_part(name: str) -> Path | None:
     """The study that runs in the comparison that `name` means; None where it means none.
 
-    Without a name it is that of the newest comparison that runs, and None where a newer study does. Raises StudyError
-    for a comparison in which nothing runs.
+    Raises StudyError for a comparison in which nothing runs.
     """
-    if name is None:
-        parts = [part for folder in list_baselines() if (part := running_part(folder)) is not None]
-        studies = [folder for folder in list_studies() if lock_holder(folder) is not None]
-        return next((newest for newest in newest_first([*parts, *studies])[:1] if newest in parts), None)
     folder = named_baseline(name)
     if folder is None:
         return None

@@ -66,7 +66,7 @@ SEARCHES = (
 )
 """Those of Tables 1 to 3: candidates trained for 2 or 5 epochs, and codes of d/4 and d/8 values."""
 (ACCEPTABLE_DB,) = (number.pooled_db for number in NUMBERS if number.entry == "3 reductions, best of the search")
-"""Pooled PSNR of the paper's smaller code, whose pictures it calls good."""
+"""Pooled PSNR of the paper's smaller code."""
 N_DROPOUTS = 2
 """Modules with dropout that are trained to the end."""
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,21 @@ def test_resume_has_nothing_left_to_do(alone: tuple[Path, "subprocess.CompletedP
     assert "1 of 1" not in again.stderr
 
 
+@contextlib.contextmanager
+def running(*args: str | Path) -> Iterator["subprocess.Popen[str]"]:
+    """A command that the block is to stop, and that is told how it goes on."""
+    words, how = command(*args)
+    process = subprocess.Popen(words, **how)
+    try:
+        yield process
+        _, stderr = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130, stderr
+    assert f"Continue with: evoae resume {args[args.index('--study') + 1]}" in stderr
+
+
 def has_begun(study: Path) -> bool:
     """Whether a first evaluation is stored, of a study that may still be being made."""
     with contextlib.suppress(StudyError):
@@ -116,20 +132,12 @@ def test_an_interrupted_comparison_goes_on_to_the_same_end(
     alone: tuple[Path, "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
     folder = tmp_path / "stopped"
-    words, how = command("random-baseline", "denoise", "--samples", "3", "--study", folder, *options())
-    process = subprocess.Popen(words, **how)
-    try:
+    with running("random-baseline", "denoise", "--samples", "3", "--study", folder, *options()) as process:
         until = time.monotonic() + 120
         while not has_begun(folder / "paper-0"):
             assert time.monotonic() < until
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=120)
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == 130, stderr
-    assert f"Continue with: evoae resume {folder}" in stderr
     assert evoae("resume", folder).returncode == 0
     mine, theirs = baseline_summary(folder), baseline_summary(alone[0])
     assert mine.random == theirs.random
@@ -142,9 +150,7 @@ def test_one_that_runs_is_shown_so_and_is_reached_by_its_name_or_none(
     monkeypatch.setenv("EVOAE_RUNS", str(tmp_path))
     folder = tmp_path / "chance"
     small = [*options(), "--final-epochs", "5000", "--samples", "3"]
-    words, how = command("random-baseline", "denoise", "--study", "chance", *small)
-    process = subprocess.Popen(words, **how)
-    try:
+    with running("random-baseline", "denoise", "--study", folder, *small):
         until = time.monotonic() + 120
         # Workers are published once they have started.
         while (listed := evoae("workers", "chance", "--json")).returncode or len(json.loads(listed.stdout)) < 2:
@@ -156,13 +162,8 @@ def test_one_that_runs_is_shown_so_and_is_reached_by_its_name_or_none(
         assert evoae("list").stdout.splitlines()[1].split()[:3] == [str(folder), "denoise", "running"]
         stopped = evoae("stop", "--now")
         assert stopped.returncode == 0, stopped.stderr
-        assert stopped.stderr == f"{folder} is being ended; go on with it: evoae resume {folder}\n"
-        _, stderr = process.communicate(timeout=120)
-    finally:
-        process.kill()
-        process.communicate()
-    assert process.returncode == 130, stderr
-    assert f"Continue with: evoae resume {folder}" in stderr
+        newest = f"newest running study: {folder / 'paper-0'}\n"
+        assert stopped.stderr == f"{newest}{folder} is being ended; go on with it: evoae resume {folder}\n"
     assert json.loads(evoae("show", "chance", "--json").stdout)["state"] == "interrupted"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evoae_cli.baseline.begin import begin, new_plan
-from evoae_cli.baseline.running import named_running_part, running_part
+from evoae_cli.baseline.running import named_running_part, newest_running, running_part
 from evoae_cli.baseline.summary import baseline_summary
 from evoae_cli.errors import StudyError
 from evoae_cli.study.lock import StudyLock
@@ -59,13 +59,13 @@ def test_a_part_runs_while_a_process_holds_its_lock(runs: Path) -> None:
 def test_without_a_name_the_newest_of_all_that_run_counts(runs: Path, held: ExitStack) -> None:
     part = study(comparison("chance") / "paper-0", at=2000)
     older, newer = study(runs / "older", at=1000), study(runs / "newer", at=3000)
-    assert named_running_part(None) is None
+    assert newest_running() is None
     held.enter_context(StudyLock(older))
-    assert named_running_part(None) is None
+    assert newest_running() == older
     held.enter_context(StudyLock(part))
-    assert named_running_part(None) == part
+    assert newest_running() == part
     held.enter_context(StudyLock(newer))
-    assert named_running_part(None) is None
+    assert newest_running() == newer
     # What is named is no comparison, so others say what it is.
     assert named_running_part("newer") is None
 
@@ -74,4 +74,4 @@ def test_a_comparison_that_cannot_be_read_hides_no_other(runs: Path, held: ExitS
     (comparison("broken") / "baseline.json").write_text("{")
     part = study(comparison("chance") / "paper-0")
     held.enter_context(StudyLock(part))
-    assert named_running_part(None) == part
+    assert newest_running() == part

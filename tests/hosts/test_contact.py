@@ -1,5 +1,7 @@
 """When a silence is told, and when it is given up."""
 
+import pytest
+
 from evoae_cli.hosts.contact import Contact, Silence
 
 
@@ -44,21 +46,24 @@ def test_a_silence_is_borne_from_its_beginning() -> None:
     assert found.lost("poll", "no answer", is_leaving=False) == Silence(True, 60.0, False)
 
 
-def test_whoever_leaves_waits_a_few_times_its_patience() -> None:
+@pytest.mark.parametrize(
+    ("name", "is_leaving", "silence"),
+    [
+        ("poll", False, Silence(False, 60.0, False)),
+        # Who leaves has only to return what is held.
+        ("poll", True, Silence(False, 6.0, True)),
+        # Where polls are answered, what cannot be returned would be held for ever.
+        ("return", False, Silence(False, 6.0, True)),
+    ],
+)
+def test_what_is_only_to_be_returned_is_tried_a_few_times_as_long_as_patience_lasts(
+    name: str, is_leaving: bool, silence: Silence
+) -> None:
     clock = Clock()
     found = contact(clock)
-    found.lost("poll", "no answer", is_leaving=False)
+    found.lost(name, "no answer", is_leaving=False)
     clock.now_s += 6.1
-    assert not found.lost("poll", "no answer", is_leaving=False).is_over
-    assert found.lost("poll", "no answer", is_leaving=True) == Silence(False, 6.0, True)
-
-
-def test_what_is_held_and_cannot_be_returned_while_polls_are_answered_is_not_held_for_ever() -> None:
-    clock = Clock()
-    found = contact(clock)
-    found.lost("return", "no answer", is_leaving=False)
-    clock.now_s += 6.1
-    assert found.lost("return", "no answer", is_leaving=False) == Silence(False, 6.0, True)
+    assert found.lost(name, "no answer", is_leaving=is_leaving) == silence
 
 
 def test_what_could_not_be_returned_while_nobody_was_there_counts_from_when_polls_are_answered() -> None:
