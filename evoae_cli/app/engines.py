@@ -71,11 +71,12 @@ class Place:
         """For people; empty: on this host."""
         return self._choice.where
 
-    def make_engine(self) -> "MakeEngine":
-        """What makes the engine of a study there."""
+    def make_engine(self, *, has_more: bool = False) -> "MakeEngine":
+        """What makes the engine of a study there; with `has_more` another follows, and hosts that help wait for it."""
         if self.hosting is None:
             return self._choice.make_engine
         assert self._choice.make_helped is not None
+        self.hosting.host.is_kept = has_more
         return self._choice.make_helped(self.hosting.host)
 
 

@@ -14,7 +14,8 @@ from evoae_cli.app.baselined import baseline_lines
 from evoae_cli.app.beforehand import check_source
 from evoae_cli.app.common import Debug, Json, Quiet, command_line, read_as, study_names
 from evoae_cli.app.console import result_width, stderr_console
-from evoae_cli.app.engines import CpusPerTask, EngineName, GpusPerTask, Place, RayAddress
+from evoae_cli.app.engines import CpusPerTask, EngineName, GpusPerTask, Place, RayAddress, place_for
+from evoae_cli.app.hosting import KeyFile, LinkTo, Listen, NameserverAt, opened, run_hosted
 from evoae_cli.app.options import completion, with_baseline_settings
 from evoae_cli.app.running import Show, shown
 from evoae_cli.app.signals import exit_code, interruptible
@@ -25,7 +26,7 @@ from evoae_cli.baseline.summary import baseline_summary, is_ended
 from evoae_cli.engine.choice import chosen_engine
 from evoae_cli.engine.wishes import Wishes
 from evoae_cli.evaluation.contract import Objective
-from evoae_cli.study.resolve import resolve
+from evoae_cli.study.resolve import EARLIER, resolve
 
 if TYPE_CHECKING:
     from evoae_cli.study.study import Study
@@ -97,6 +98,10 @@ def random_baseline(
             help="Name of the comparison (default: random-baseline-<date>-<time>).",
         ),
     ] = None,
+    listen: Listen = None,
+    link: LinkTo = None,
+    nameserver: NameserverAt = None,
+    key_file: KeyFile = None,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
     cpus_per_task: CpusPerTask = None,
@@ -124,9 +129,10 @@ def random_baseline(
     choice = chosen_engine(engine, wishes)
     show = Show(stderr_console(), quiet, as_json)
     check_source(resolve(plan.objective, plan.settings))
+    place = place_for(opened(listen, link, nameserver, key_file), engine, choice)
     folder = begin(plan, study)
     try:
-        raise typer.Exit(run_baseline(folder, show, Place(choice=choice)))
+        raise typer.Exit(run_baseline(folder, show, place))
     finally:
         abandon(folder)
 
@@ -149,9 +155,29 @@ def run_baseline(
     `is_retrying` and `changes` are what `Study.open` takes.
     """
     plan = read_plan(folder)
-    for number, part in enumerate(plan.parts, start=1):
-        if is_ended(folder, part) and not is_retrying:
-            continue
+    config = resolve(plan.objective, EARLIER, plan.settings, changes)
+
+    def run() -> int:
+        stopped_by = _run_parts(folder, plan, show, place, is_retrying, changes)
+        if stopped_by is None:
+            stopped_by = _measure(folder, plan, show, changes)
+        if stopped_by is not None:
+            return _interrupted(stopped_by, folder, show)
+        _pages(folder, plan, show)
+        say_baseline(folder, is_json=show.is_json)
+        return 0
+
+    return run_hosted(place.hosting, config, show, run)
+
+
+def _run_parts(
+    folder: Path, plan: Plan, show: Show, place: Place, is_retrying: bool, changes: Mapping[str, Any]
+) -> int | None:
+    """Run the studies that are left, one after the other; the signal that stopped one, or None."""
+    due = [
+        (number, part) for number, part in enumerate(plan.parts, start=1) if is_retrying or not is_ended(folder, part)
+    ]
+    for number, part in due:
         seed = f", seed {part.seed}" if plan.n_pairs > 1 else ""
         show.say(f"{number} of {len(plan.parts)}: {part.title}{seed}", "bold")
         with show.preparing("loading PyTorch and the images"):
@@ -160,19 +186,14 @@ def run_baseline(
             study = open_part(
                 *(folder, plan, part),
                 warn=show.warn,
-                make_engine=place.make_engine(),
+                make_engine=place.make_engine(has_more=number < due[-1][0]),
                 is_retrying=is_retrying,
                 changes=changes,
             )
         stopped_by = _run_part(study, show)
         if stopped_by is not None:
-            return _interrupted(stopped_by, folder, show)
-    stopped_by = _measure(folder, plan, show, changes)
-    if stopped_by is not None:
-        return _interrupted(stopped_by, folder, show)
-    _pages(folder, plan, show)
-    say_baseline(folder, is_json=show.is_json)
-    return 0
+            return stopped_by
+    return None
 
 
 def _pages(folder: Path, plan: Plan, show: Show) -> None:

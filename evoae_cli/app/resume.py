@@ -61,8 +61,6 @@ def resume(
     choice = chosen_engine(engine, wishes)
     place = place_for(opened(listen, link, nameserver, key_file), engine, choice)
     if compared is not None:
-        if place.hosting is not None:
-            raise UsageError(f"other hosts can help with searches, and {compared} is a comparison; leave them out")
         raise typer.Exit(_resume_baseline(compared, show, place, limit_s, retry_failed, settings))
     folder = chosen_study(study, show.console)
     check_readable(folder)

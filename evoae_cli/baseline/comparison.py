@@ -85,7 +85,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     def line(self) -> str:
         """For people, as plain when evolution is not better."""
         found, other = self.difference, TITLES[self.protocol]
-        better = f"evolution is {abs(found.mean):.2f} dB {'better' if found.mean > 0 else 'worse'} than {other}"
+        size = f"{abs(found.mean):.2f}"
+        is_equal = size == "0.00"
+        kind = "no better and no worse" if is_equal else f"{size} dB {'better' if found.mean > 0 else 'worse'}"
+        better = f"evolution is {kind} than {other}"
         if abs(self.evolution_epochs - self.random_epochs) > _UNEQUAL * max(self.evolution_epochs, self.random_epochs):
             better += f", with {self.evolution_epochs:,} trained epochs against {self.random_epochs:,}"
         if self.protocol not in FAIR:
@@ -93,7 +96,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         if found.low is None or found.high is None:
             return f"{better}, in one pair; --seeds 5 tells how sure that is"
         interval = f"95 % interval {found.low:+.2f} to {found.high:+.2f} dB, {found.n} pairs"
-        return f"{better} ({interval})" if found.is_sure else f"{better}, which may be chance ({interval})"
+        return f"{better} ({interval})" if found.is_sure or is_equal else f"{better}, which may be chance ({interval})"
 
 
 def decibels(scores: Mapping[str, Any] | None) -> float | None:

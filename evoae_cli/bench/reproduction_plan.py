@@ -127,16 +127,16 @@ class Task:
 
 
 def tasks_of(plan: Plan) -> list[Task]:
-    """All tasks, in the order in which they can be done; what says most comes first."""
+    """All tasks, in the order in which they can be done; what takes longest comes last."""
     first = plan.seeds[0]
     return [
         *(Task("search", search, seed) for seed, search in product(plan.seeds, plan.searches)),
         *(Task("chance", search, seed) for seed, search in product(plan.seeds, plan.searches) if search.protocols),
-        *(Task("paper", search, first) for search in plan.searches if search.is_as_paper),
         *(Task("dropout", plan.searches[0], seed) for seed in plan.seeds),
         *(
             Task("code", search, seed, ratio)
             for seed, search in product(plan.seeds, plan.searches)
             for ratio in search.ratios
         ),
+        *(Task("paper", search, first) for search in plan.searches if search.is_as_paper),
     ]

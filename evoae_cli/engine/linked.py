@@ -43,7 +43,7 @@ def _means(
 class LinkedEngine:
     """A `LocalEngine` whose broker `host` shares with others; satisfies `engine.protocol.Engine`.
 
-    It owns both, and `depot`: `stop` ends them all.
+    It owns both, and `depot`: `stop` ends them all, but a host that is kept for another engine.
     """
 
     def __init__(self, local: LocalEngine, host: Host, freight: Freight, depot: Depot, title: str) -> None:
@@ -103,7 +103,7 @@ class LinkedEngine:
         if self._is_stopped:
             return
         self._is_stopped = True
-        self._host.stop()
+        self._host.detach()
         self._local.stop()
         self._depot.close()
 
@@ -116,7 +116,7 @@ class LinkedEngine:
 
 
 def among(host: Host) -> MakeEngine:
-    """Makes the engine of this host among others; `host` belongs to it from then on."""
+    """Makes the engine of this host among others; unless it is kept, `host` belongs to it from then on."""
 
     def make(terms: Terms) -> LinkedEngine:
         return LinkedEngine(local_engine(terms), host, terms.freight, terms.make_files().with_outputs(), terms.title)

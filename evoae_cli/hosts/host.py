@@ -51,7 +51,7 @@ class Means:
 
 
 class Host:
-    """Listens from construction on, where it is to; lends and borrows from `attach` to `stop`.
+    """Listens from construction on, where it is to; lends and borrows from `attach` to `detach` or `stop`.
 
     `listen` is where other hosts find this one's broker; `links` are the brokers that it helps, beside those that
     `nameserver` knows. Raises UsageError where nobody can listen there.
@@ -75,11 +75,15 @@ class Host:
         self._nameserver = nameserver
         self._silence_s = silence_s
         self._gone_after_s = gone_after_s
-        # All mutable state; each is set once, by the thread that attaches and stops.
+        self.is_kept = False
+        """Whether the engine that is attached is not the last one: `detach` then keeps it open for the next."""
+        # All mutable state, set by the thread that attaches and stops.
         self._unfinished: list[Address] = []
         self._lender: Lender | None = None
         self._registration: Registration | None = None
         self._neighbours: Neighbours | None = None
+        self._is_between = False
+        """Whether an engine was attached, and the next one is to come."""
         self._is_stopped = False
         self._serving: Serving | None = None
         if listen is not None:
@@ -131,7 +135,7 @@ class Host:
                 on_change=means.on_change,
                 on_helper=lambda host, port: neighbours.link_to(Address(host, port)),
             )
-            self._lender = lender
+            self._lender, self._is_between = lender, False
             if self._nameserver is not None:
                 self._registration = Registration(
                     *(self._nameserver, self._key, served, means.title, lender.standing, means.tell)
@@ -175,21 +179,36 @@ class Host:
         if self._neighbours is not None:
             self._neighbours.drain()
 
+    def detach(self) -> None:
+        """Have done with the engine: `stop`, or, where another is to come, ask hosts that help for patience."""
+        if not self.is_kept:
+            self.stop()
+        elif not self._is_between:
+            self._is_between = True
+            self._end_links()
+
     def stop(self) -> None:
         """Say goodbye, and end all. Idempotent."""
         if self._is_stopped:
             return
         self._is_stopped = True
-        if self._registration is not None:
-            self._registration.stop()
-        if self._neighbours is not None:
-            self._unfinished = self._neighbours.unfinished()
-            self._neighbours.stop()
+        self._end_links()
         if self._lender is not None:
+            self._is_between = False
             self._lender.finish()
             self._wait_for_farewells(self._lender)
         if self._serving is not None:
             self._serving.stop()
+
+    def _end_links(self) -> None:
+        """Be listed no more, and help nobody."""
+        if self._registration is not None:
+            self._registration.stop()
+            self._registration = None
+        if self._neighbours is not None:
+            self._unfinished = self._neighbours.unfinished()
+            self._neighbours.stop()
+            self._neighbours = None
 
     def _wait_for_farewells(self, lender: Lender) -> None:
         give_up_at = time.monotonic() + _FAREWELL_S
@@ -197,15 +216,16 @@ class Host:
             time.sleep(_FAREWELL_LOOK_S)
 
     def _answer(self, request: wire.Request, host: str) -> wire.Answer:
-        if self._lender is None:
-            return wire.Refused("full", "the search is still loading; try again in a moment")
+        if self._lender is None or self._is_between:
+            return wire.Refused("full", "the search is still loading, which takes a moment")
         answer = self._lender.answer(request, host)
         if isinstance(answer, wire.About):
             return msgspec.structs.replace(answer, helped=[_helped(link) for link in self.links()])
         return answer
 
     def _sweep(self) -> None:
-        if self._lender is not None:
+        # Those whom nobody answers are not silent.
+        if self._lender is not None and not self._is_between:
             self._lender.sweep()
 
 

@@ -1,16 +1,22 @@
 """`evoae search --listen`, `join`, `hosts`, `nameserver` and `key` as people use them, with real trainings."""
 
+import contextlib
 import json
+import os
 import re
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from commanded import EVOAE, Command, options
 
+from evoae_cli.baseline.summary import baseline_summary
 from evoae_cli.bench.small import SMALL
+from evoae_cli.errors import StudyError
 from evoae_cli.study.store import Record, Store
+from evoae_cli.study.summary import read_snapshot
 
 SEARCH = ("search", "denoise", "--study", "s", "--listen", "0")
 
@@ -163,3 +169,47 @@ def test_nobody_there_is_one_line(commands: Commands) -> None:
         command = commands("gpu-1", *words)
         assert command.end() == (1, "")
         assert command.lines == ["evoae: 127.0.0.1:9 does not answer (connection refused)"]
+
+
+def test_a_host_that_helps_stays_for_all_studies_of_a_comparison(commands: Commands, tmp_path: Path) -> None:
+    """This host's worker is frozen in each until the other has trained something: it is not left out of any."""
+    slow = {"train_images": 128, "batch_size": 2, "epochs": 2, "heartbeat_timeout_s": 600}
+    wide = {"filters": (4, 8, 12), "kernels": (1, 3), "population": 6, "device": "cpu", "workers": 1}
+    search = commands("owner", *SEARCH[:4], *options(**SMALL | wide | slow))
+    assert search.end()[0] == 0
+    protocols = ("--protocols", "uniform,lengths", "--study", "chance")
+    owner = commands("owner", "random-baseline", "--against", "s", *protocols, "--listen", "0")
+    words = owner.line(r"other hosts help with: evoae (join 127\.0\.0\.1:\d+)$")[1].split()
+    helper = commands("helper", *words, "--workers", "1")
+    chance = tmp_path / "owner" / "runs" / "chance"
+    for number, part in enumerate((chance / "uniform-0", chance / "lengths-0")):
+        pid = worker_of(part)
+        os.kill(pid, signal.SIGSTOP)
+        helper.line(rf"^helping .*{part.name}")
+        owner.line(r"helps with 1 worker$", n_before=number)
+        wait_for(lambda part=part: any("/" in record.worker for record in records(part)))
+        os.kill(pid, signal.SIGCONT)
+    assert owner.end()[0] == 0
+    assert helper.end()[0] == 0
+    assert sum(line.endswith("has ended") for line in helper.lines) == 1
+    assert baseline_summary(chance).state == "done"
+
+
+def worker_of(study: Path) -> int:
+    """The process of the one worker that this host has in a study, once it runs."""
+    found: list[int] = []
+
+    def is_there() -> bool:
+        with contextlib.suppress(StudyError):
+            found.extend(worker.pid for worker in read_snapshot(study).workers)
+        return bool(found)
+
+    wait_for(is_there)
+    return found[0]
+
+
+def wait_for(is_so: Callable[[], bool], timeout_s: float = 90.0) -> None:
+    give_up_at = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)

@@ -164,6 +164,19 @@ def test_a_verdict_says_so_where_one_side_was_trained_longer() -> None:
     assert papers.line == ("evolution is 0.50 dB worse than random, as the paper, with 80 trained epochs against 60")
 
 
+def test_a_verdict_has_no_winner_where_both_are_equal() -> None:
+    pairs = [
+        (side("evolution", seed, 25.0, 40), side("lengths", seed, 25.0 + by, 40))
+        for seed, by in ((0, 0.004), (1, -0.004))
+    ]
+    (one,) = verdicts(list(pairs[0]))
+    assert one.line.startswith("evolution is no better and no worse than random, same lengths, in one pair; ")
+    (both,) = verdicts([one for pair in pairs for one in pair])
+    assert both.line == (
+        "evolution is no better and no worse than random, same lengths (95 % interval -0.05 to +0.05 dB, 2 pairs)"
+    )
+
+
 def test_chances_finalists_are_trained_as_long_as_those_of_a_search_that_had_no_time_for_more(
     finished_study: Path, tmp_path: Path
 ) -> None:
