@@ -21,6 +21,7 @@ from evoae_cli.study.trainsettings import TRAIN_SETTINGS, refuse_limit, resolve_
 
 if TYPE_CHECKING:
     from evoae_cli.baseline.summary import BaselineSummary
+    from evoae_cli.engine.terms import MakeEngine
     from evoae_cli.phenotype.autoencoder import Autoencoder
     from evoae_cli.study.study import Study, StudyResult
 
@@ -185,11 +186,9 @@ def random_baseline(
     KeyboardInterrupt leaves what was found in the folder.
     """
     from evoae_cli.baseline.begin import abandon, begin, new_plan, same_plan
-    from evoae_cli.baseline.plan import named_baseline, read_plan
-    from evoae_cli.baseline.rivals import Measurements
-    from evoae_cli.baseline.studies import open_part
-    from evoae_cli.baseline.summary import baseline_summary, is_ended
-    from evoae_cli.page.write import renew_page
+    from evoae_cli.baseline.plan import named_baseline
+    from evoae_cli.baseline.summary import baseline_summary
+    from evoae_cli.page.write import renew_pages
 
     name = None if study is None else str(study)
     folder = named_baseline(name)
@@ -219,19 +218,11 @@ def random_baseline(
     if folder is None:
         folder = begin(plan, name)
     try:
-        plan = read_plan(folder)
-        for part in plan.parts:
-            if not is_ended(folder, part):
-                opened = open_part(folder, plan, part, warn=_warn, make_engine=make_engine)
-                if _run(opened, progress, None).state == "interrupted":
-                    return baseline_summary(folder)
-        with Measurements(folder, plan, warn=_warn) as measurements:
-            for due in measurements.due:
-                measurements.measure(due)
+        is_ended = _compared(folder, make_engine, progress)
     finally:
         abandon(folder)
-    for place in (folder, *([] if plan.against is None else [Path(plan.against)])):
-        renew_page(place, _warn)
+    if is_ended:
+        renew_pages(folder, _warn)
     return baseline_summary(folder)
 
 
@@ -272,6 +263,35 @@ def load(model: str | Path) -> "Autoencoder":
 
 def _limit_s(time_limit: str | None) -> float | None:
     return None if time_limit is None else parse_duration("time_limit", time_limit)
+
+
+def _compared(folder: Path, make_engine: "MakeEngine", progress: bool) -> bool:
+    """Run what is left of a comparison; False where it was stopped before its end."""
+    from evoae_cli.baseline.plan import read_plan
+    from evoae_cli.baseline.rivals import Measurements, StoppedMeasuringError
+    from evoae_cli.baseline.sitting import Sitting
+    from evoae_cli.baseline.studies import open_part
+    from evoae_cli.baseline.summary import is_ended
+
+    plan = read_plan(folder)
+    with Sitting(folder) as sitting:
+        for part in plan.parts:
+            if is_ended(folder, part):
+                continue
+            if sitting.is_stopping:
+                return False
+            study = open_part(folder, plan, part, warn=_warn, make_engine=make_engine)
+            with sitting.doing(study.request_stop, study.kill):
+                if _run(study, progress, None).state == "interrupted":
+                    return False
+        measurements = Measurements(folder, plan, warn=_warn)
+        with measurements, sitting.doing(measurements.stop, measurements.stop):
+            try:
+                for name in measurements.due:
+                    measurements.measure(name)
+            except StoppedMeasuringError:
+                return False
+    return True
 
 
 def _run(study: "Study", progress: bool, limit_s: float | None) -> "StudyResult":

@@ -78,21 +78,24 @@ def chosen_study(name: str | None, console: Console) -> Path:
 def running_study(name: str | None, console: Console) -> Path:
     """The study that was named, of a comparison the one that runs, or without a name the newest that a process runs.
 
-    Where that is another than was named, it is said. Raises StudyError.
+    Where that is another than was named, it is said. A comparison between two of its studies is given as it is. Raises
+    StudyError.
     """
-    from evoae_cli.baseline.running import named_running_part, newest_running
+    from evoae_cli.baseline.plan import named_baseline
+    from evoae_cli.baseline.running import named_running, newest_running
 
     if name is None:
         newest = newest_running()
         if newest is None:
             raise StudyError(f"no study in {runs_folder()}/ runs now; start one: evoae search denoise")
-        say(console, f"newest running study: {newest}", "dim")
+        say(console, f"newest that runs: {newest}", "dim")
         return newest
-    part = named_running_part(name)
-    if part is None:
+    there = named_running(name)
+    if there is None:
         return chosen_study(name, console)
-    say(console, f"running study: {part}", "dim")
-    return part
+    if there != named_baseline(name):
+        say(console, f"running study: {there}", "dim")
+    return there
 
 
 def limit_seconds(text: str | None) -> float | None:

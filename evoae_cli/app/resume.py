@@ -8,12 +8,12 @@ import typer
 
 from evoae_cli.app.beforehand import check_readable
 from evoae_cli.app.common import Debug, Json, MoreTime, Open, Quiet, StudyName, chosen_study, limit_seconds
+from evoae_cli.app.comparing import run_baseline
 from evoae_cli.app.console import stderr_console
 from evoae_cli.app.delivering import Force, deliverer
 from evoae_cli.app.engines import CpusPerTask, EngineName, GpusPerTask, Place, RayAddress, place_for
 from evoae_cli.app.hosting import KeyFile, LinkTo, Listen, NameserverAt, opened, run_hosted
 from evoae_cli.app.options import with_changes
-from evoae_cli.app.random_baseline import run_baseline
 from evoae_cli.app.running import Show, run_study
 from evoae_cli.baseline.plan import named_baseline, read_plan
 from evoae_cli.engine.choice import chosen_engine

@@ -11,10 +11,12 @@ import typer
 from rich.console import Console
 
 from evoae_cli.app.common import Debug, Json, StudyName, chosen_study
+from evoae_cli.app.comparing import say_baseline
 from evoae_cli.app.console import can_redraw, result_width, say, stderr_console
-from evoae_cli.app.random_baseline import say_baseline
 from evoae_cli.baseline.plan import named_baseline, read_plan
+from evoae_cli.baseline.running import running_in
 from evoae_cli.errors import UsageError
+from evoae_cli.study.locate import LIVE
 from evoae_cli.study.snapshot import OVER
 
 _LOOK_EVERY_S = 1.0
@@ -35,9 +37,11 @@ def show(
     """Show a study: its best architecture, scores, finalists and counts."""
     errors = stderr_console()
     if (compared := named_baseline(study)) is not None:
-        if history or watch:
+        if history:
             one = read_plan(compared).parts[0].name
             raise UsageError(f"{compared} is a comparison of studies; name one of them, as {compared / one}")
+        if watch:
+            watch_comparison(compared, errors, time.sleep)
         say_baseline(compared, is_json=as_json)
         return
     folder = chosen_study(study, errors)
@@ -54,6 +58,19 @@ def show(
     width = result_width()
     lines = study_lines(found, folder, width) + (["", *history_lines(rows, width)] if rows else [])
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def watch_comparison(folder: Path, console: Console, sleep: Callable[[float], None]) -> None:
+    """Draw the screen of each study that another process runs of a comparison, until nothing of it runs any more."""
+    watched: Path | None = None
+    while (there := running_in(folder)) is not None:
+        # Its first snapshot comes a moment after its lock, and its lock goes a moment after its last.
+        if there in (folder, watched) or not (there / LIVE).exists():
+            sleep(_LOOK_EVERY_S)
+            continue
+        watched = there
+        say(console, f"running study: {there}", "dim")
+        watch_study(there, console, sleep)
 
 
 def watch_study(folder: Path, console: Console, sleep: Callable[[float], None]) -> None:

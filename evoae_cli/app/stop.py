@@ -6,6 +6,7 @@ import typer
 
 from evoae_cli.app.common import Debug, StudyName, command_line, running_study
 from evoae_cli.app.console import say, stderr_console
+from evoae_cli.study.lock import lock_holder
 from evoae_cli.study.orders import Order, give
 
 
@@ -21,8 +22,9 @@ def stop(
 
     errors = stderr_console()
     folder = running_study(study, errors)
-    give(folder, Order(kind="kill" if now else "stop"))
-    # With a study of a comparison the whole of it stops.
-    whole = folder if part_of(folder) is None else folder.parent
+    # With a study of a comparison the whole of it stops, unless the study was resumed alone.
+    is_part = part_of(folder) is not None and lock_holder(folder.parent) is not None
+    whole = folder.parent if is_part else folder
+    give(whole, Order(kind="kill" if now else "stop"))
     what = "is being ended" if now else "stops when the evaluations that run have ended"
     say(errors, f"{whole} {what}; go on with it: {command_line('evoae', 'resume', whole)}")

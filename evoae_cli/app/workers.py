@@ -10,7 +10,8 @@ import typer
 from evoae_cli.app.common import Debug, Json, StudyName, running_study
 from evoae_cli.app.console import result_width, stderr_console
 from evoae_cli.app.tables import workers_lines
-from evoae_cli.errors import UsageError
+from evoae_cli.baseline.plan import is_baseline
+from evoae_cli.errors import StudyError, UsageError
 from evoae_cli.study.config import MAX_WORKERS
 from evoae_cli.study.orders import Order, check_runs, give
 from evoae_cli.study.summary import read_snapshot
@@ -31,6 +32,8 @@ def workers(
     """List the workers of a running search, or change their number while it runs."""
     order = _order({"set": set_, "add": add, "remove": remove})
     folder = running_study(study, stderr_console())
+    if is_baseline(folder):
+        raise StudyError(f"{folder} runs no study at the moment: it loads the next one, or measures; ask again later")
     if order is not None:
         give(folder, order)
     check_runs(folder)

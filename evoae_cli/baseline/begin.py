@@ -14,6 +14,7 @@ from evoae_cli.errors import EvoaeError, StudyError, UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import one_of, option_name
 from evoae_cli.study.locate import find_study, new_study_folder, study_path
+from evoae_cli.study.lock import LOCK
 from evoae_cli.study.resolve import EARLIER, resolve
 from evoae_cli.study.settings import SEARCH_SETTINGS
 from evoae_cli.study.store import Store
@@ -106,8 +107,9 @@ def begin(plan: Plan, name: str | None) -> Path:
 
 def abandon(folder: Path) -> None:
     """Remove a comparison in which nothing has begun; leave any other as it is."""
-    if [path.name for path in folder.iterdir()] == [PLAN]:
-        (folder / PLAN).unlink()
+    if {path.name for path in folder.iterdir()} <= {PLAN, LOCK}:
+        for name in (PLAN, LOCK):
+            (folder / name).unlink(missing_ok=True)
         folder.rmdir()
 
 

@@ -9,7 +9,7 @@ import msgspec
 from evoae_cli.baseline.comparison import Side, Spread, Verdict, sides_of, spread_of, verdicts
 from evoae_cli.baseline.plan import Part, Plan, read_plan
 from evoae_cli.baseline.rivalfile import RivalRow, read_rivals
-from evoae_cli.baseline.running import running_part
+from evoae_cli.baseline.running import running_in
 from evoae_cli.baseline.spent import ENDED
 from evoae_cli.study.locate import is_study
 from evoae_cli.study.summary import summary
@@ -22,7 +22,7 @@ class BaselineSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Its folder."""
     objective: str
     state: str
-    """`done` once all its studies have ended, `running` while a process runs one of them, else `interrupted`."""
+    """`running` while a process is at it, `done` once all its studies have ended, else `interrupted`."""
     against: str | None
     n_pairs: int
     random: Spread | None
@@ -64,10 +64,10 @@ def is_ended(folder: Path, part: Part) -> bool:
 
 
 def _state(folder: Path, plan: Plan, sides: Sequence[Side]) -> str:
+    if running_in(folder) is not None:
+        return "running"
     ended = {side.part.name for side in sides if side.state in ENDED}
-    if all(part.name in ended for part in plan.parts):
-        return "done"
-    return "interrupted" if running_part(folder) is None else "running"
+    return "done" if all(part.name in ended for part in plan.parts) else "interrupted"
 
 
 def _random(folder: Path, plan: Plan) -> Spread | None:

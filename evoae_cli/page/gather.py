@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from evoae_cli.baseline.noted import noted_comparisons
 from evoae_cli.baseline.plan import Part, is_baseline, read_plan
 from evoae_cli.baseline.spent import ENDED, part_of
 from evoae_cli.baseline.summary import BaselineSummary, baseline_summary
@@ -112,11 +113,13 @@ def gather(folder: Path, title: str | None = None) -> Facts:
 
 
 def comparison_with(study: Path) -> BaselineSummary | None:
-    """The newest comparison of random architectures with `study`, of those beside it and in the runs folder."""
-    found = []
-    for place in {runs_folder().absolute(), study.absolute().parent}:
+    """The newest comparison of random architectures with `study`: of those that it has a note of, which may have been
+    moved since, those beside it, and those in the runs folder.
+    """
+    found = [folder.resolve() for folder in noted_comparisons(study) if is_baseline(folder)]
+    for place in {runs_folder().resolve(), study.resolve().parent}:
         try:
-            found += [folder for folder in place.iterdir() if is_baseline(folder)]
+            found += [folder.resolve() for folder in place.iterdir() if is_baseline(folder)]
         except OSError:
             continue
     for folder in sorted(set(found), key=lambda folder: (folder.stat().st_mtime_ns, folder.name), reverse=True):

@@ -1,5 +1,6 @@
 """Writes pages: where they go, and what must not be overwritten."""
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ import msgspec
 
 from evoae_cli.applying.deliver import check_target, deliver
 from evoae_cli.baseline.comparison import sides_of
+from evoae_cli.baseline.noted import note_comparison
 from evoae_cli.baseline.plan import is_baseline, named_baseline, read_plan
 from evoae_cli.baseline.summary import baseline_summary
 from evoae_cli.errors import StudyError, UsageError, first_line
@@ -79,6 +81,21 @@ def renew_page(folder: Path, warn: Callable[[str], None]) -> Path | None:
     except Exception as error:
         warn(f"{folder / PAGE} could not be written: {first_line(error)}; all else is complete")
         return None
+
+
+def renew_pages(comparison: Path, warn: Callable[[str], None]) -> list[Path]:
+    """Write the page of a comparison, and anew that of its search, which now has its rows, wherever it lies.
+
+    Raises StudyError where there is no comparison.
+    """
+    against = read_plan(comparison).against
+    folders = [comparison]
+    if against is not None:
+        # Where nothing can be written, neither can the page.
+        with contextlib.suppress(OSError):
+            note_comparison(Path(against), comparison)
+        folders.append(Path(against))
+    return [page for folder in folders if (page := renew_page(folder, warn)) is not None]
 
 
 def page_text(folders: Sequence[Path]) -> tuple[str, tuple[Path, ...]]:

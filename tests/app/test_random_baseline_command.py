@@ -162,7 +162,7 @@ def test_one_that_runs_is_shown_so_and_is_reached_by_its_name_or_none(
         assert evoae("list").stdout.splitlines()[1].split()[:3] == [str(folder), "denoise", "running"]
         stopped = evoae("stop", "--now")
         assert stopped.returncode == 0, stopped.stderr
-        newest = f"newest running study: {folder / 'paper-0'}\n"
+        newest = f"newest that runs: {folder / 'paper-0'}\n"
         assert stopped.stderr == f"{newest}{folder} is being ended; go on with it: evoae resume {folder}\n"
     assert json.loads(evoae("show", "chance", "--json").stdout)["state"] == "interrupted"
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from evoae_cli.baseline.begin import begin, new_plan
-from evoae_cli.baseline.running import named_running_part, newest_running, running_part
+from evoae_cli.baseline.begin import abandon, begin, new_plan
+from evoae_cli.baseline.running import named_running, newest_running, running_part
+from evoae_cli.baseline.sitting import Sitting
 from evoae_cli.baseline.summary import baseline_summary
 from evoae_cli.errors import StudyError
 from evoae_cli.study.lock import StudyLock
+from evoae_cli.study.orders import Order, give
 from evoae_cli.study.store import Store
 
 
@@ -45,15 +47,55 @@ def study(folder: Path, at: float = 0.0) -> Path:
 def test_a_part_runs_while_a_process_holds_its_lock(runs: Path) -> None:
     chance = comparison("chance")
     assert running_part(chance) is None
-    with pytest.raises(StudyError, match=r"no study of \S+/chance runs now; .*evoae resume"):
-        named_running_part("chance")
+    with pytest.raises(StudyError, match=r"no process runs \S+/chance now; .*evoae resume"):
+        named_running("chance")
     part = chance / "paper-0"
     part.mkdir()
     with StudyLock(part):
-        assert running_part(chance) == named_running_part("chance") == named_running_part(str(chance)) == part
+        assert running_part(chance) == named_running("chance") == named_running(str(chance)) == part
         assert baseline_summary(chance).state == "running"
     assert running_part(chance) is None
     assert baseline_summary(chance).state == "interrupted"
+
+
+def test_between_two_studies_the_comparison_runs_itself(runs: Path) -> None:
+    chance = comparison("chance")
+    part = chance / "paper-0"
+    part.mkdir()
+    with Sitting(chance):
+        assert named_running("chance") == newest_running() == chance
+        assert baseline_summary(chance).state == "running"
+        with StudyLock(part):
+            assert named_running("chance") == newest_running() == part
+        with pytest.raises(StudyError, match=rf"{chance} is in use by process {os.getpid()}"), Sitting(chance):
+            pytest.fail("it has two holders")
+    assert newest_running() is None
+
+
+def test_whoever_sits_is_stopped_from_elsewhere_whatever_it_does(runs: Path) -> None:
+    chance = comparison("chance")
+    asked: list[str] = []
+    with Sitting(chance) as sitting:
+        with sitting.doing(lambda: asked.append("first"), lambda: asked.append("first, at once")):
+            with pytest.raises(StudyError, match="is a comparison"):
+                give(chance, Order(kind="add", n=1))
+            assert not sitting.is_stopping
+            give(chance, Order(kind="stop"))
+            give(chance, Order(kind="kill"))
+        assert sitting.is_stopping
+        assert asked == ["first", "first, at once"]
+        give(chance, Order(kind="kill"))
+        # What was being loaded meanwhile ends before it begins.
+        with sitting.doing(lambda: asked.append("second"), lambda: None):
+            assert asked[2:] == ["second"]
+
+
+def test_a_comparison_in_which_nothing_was_begun_vanishes_with_its_lock(runs: Path) -> None:
+    chance = comparison("chance")
+    with Sitting(chance):
+        pass
+    abandon(chance)
+    assert not chance.exists()
 
 
 def test_without_a_name_the_newest_of_all_that_run_counts(runs: Path, held: ExitStack) -> None:
@@ -67,7 +109,7 @@ def test_without_a_name_the_newest_of_all_that_run_counts(runs: Path, held: Exit
     held.enter_context(StudyLock(newer))
     assert newest_running() == newer
     # What is named is no comparison, so others say what it is.
-    assert named_running_part("newer") is None
+    assert named_running("newer") is None
 
 
 def test_a_comparison_that_cannot_be_read_hides_no_other(runs: Path, held: ExitStack) -> None:

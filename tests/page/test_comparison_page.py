@@ -1,19 +1,22 @@
 """Several studies beside each other."""
 
+import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
 from page_kit import Changed
 
+from evoae_cli.baseline.noted import noted_comparisons
 from evoae_cli.baseline.plan import Plan, read_plan, write_plan
 from evoae_cli.baseline.protocols import Protocol
 from evoae_cli.baseline.rivalfile import RivalRow, add_rival
+from evoae_cli.baseline.summary import baseline_summary
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import RivalFound, Scores
 from evoae_cli.page.comparison_page import comparison_page
-from evoae_cli.page.gather import gather
-from evoae_cli.page.write import found_studies, page_text, target_for, write_page
+from evoae_cli.page.gather import comparison_with, gather
+from evoae_cli.page.write import PAGE, found_studies, page_text, renew_pages, target_for, write_page
 
 _SEED = "UPDATE meta SET value=json_set(value, '$.seed', 7) WHERE key='settings'"
 _EPOCHS = "UPDATE meta SET value=json_set(value, '$.epochs', 5) WHERE key='settings'"
@@ -162,11 +165,27 @@ def test_a_comparison_with_random_search_beside_a_study_is_on_its_page(chance: t
     study, folder = chance
     text, _ = page_text([study])
     assert f"mean of {len(gather(study).candidates)} random architectures, as the paper" in text
-    assert "Evolution is 0.00 dB worse than random, 1 to 10 layers" in text
+    assert "Evolution is no better and no worse than random, 1 to 10 layers" in text
     assert text.count(">DnCNN<") == 1
     assert text.count(">wavelet<") == 1
     assert "Random search is missing" not in text
     (folder / "baseline.json").write_text("{")
+    assert "Random search is missing" in page_text([study])[0]
+
+
+def test_a_search_finds_a_comparison_wherever_it_lies_and_misses_none_that_is_gone(chance: tuple[Path, Path]) -> None:
+    study, folder = chance
+    elsewhere = folder.parent / "other" / "chance"
+    elsewhere.parent.mkdir()
+    folder.rename(elsewhere)
+    assert "Random search is missing" in page_text([study])[0]
+    for _ in range(2):
+        assert renew_pages(elsewhere, pytest.fail) == [elsewhere / PAGE, study / PAGE]
+    assert noted_comparisons(study) == [elsewhere]
+    assert "Random search is missing" not in (study / PAGE).read_text(encoding="utf-8")
+    elsewhere.rename(folder)
+    assert comparison_with(study) == baseline_summary(folder)
+    shutil.rmtree(folder)
     assert "Random search is missing" in page_text([study])[0]
 
 
@@ -184,7 +203,11 @@ def test_a_study_s_page_has_random_search_of_its_own_seed_and_sentences_about_al
     text, _ = page_text([study])
     assert f"random, 1 to 10 layers, seed {seed}: " in text
     assert f"random, 1 to 10 layers, seed {seed + 1}: " not in text
-    assert text.count("0.00 dB, 2 pairs") == text.count("Evolution is 0.00 dB worse than random, 1 to 10 layers") == 1
+    assert (
+        text.count("0.00 dB, 2 pairs")
+        == text.count("Evolution is no better and no worse than random, 1 to 10 layers")
+        == 1
+    )
 
 
 def test_a_comparison_has_a_page_of_all_its_studies(chance: tuple[Path, Path]) -> None:
@@ -192,7 +215,7 @@ def test_a_comparison_has_a_page_of_all_its_studies(chance: tuple[Path, Path]) -
     text, studies = page_text([folder])
     assert [path.name for path in studies] == ["mine", "paper-0", "uniform-0"]
     assert "Evolution and random search" in text
-    assert "evolution is 0.00 dB worse than random, 1 to 10 layers" in text
+    assert "evolution is no better and no worse than random, 1 to 10 layers" in text
     assert text.count(">DnCNN<") == 1
     assert page_text([folder, study])[1] == studies
 
