@@ -4,7 +4,6 @@ Prints the PSNR of the noisy images and of the outputs, both means over the phot
 """
 
 import argparse
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,21 +33,11 @@ def draw(model: str, out: Path) -> str:
     with torch.inference_mode():
         output = loaded.network(noisy)
     try:
-        write_whole(out, _jpeg(sheet([("clean", clean), ("noisy", noisy), ("output", output)])))
+        write_whole(out, sheet([("clean", clean), ("noisy", noisy), ("output", output)]))
     except OSError as error:
         raise UsageError(f"--out {out} cannot be written: {error.strerror}; name another place") from error
     before, after = (scores(images, clean).psnr_db for images in (noisy, output))
     return f"{describe_noise(parse_noise(noise))}: noisy {before:.1f} dB, output {after:.1f} dB"
-
-
-def _jpeg(png: bytes) -> bytes:
-    """Noise takes five times as much room in a PNG."""
-    from PIL import Image
-
-    content = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as picture:
-        picture.save(content, "JPEG", quality=90)
-    return content.getvalue()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -18,6 +18,7 @@ import msgspec
 
 from evoae_cli.baseline.comparison import Side
 from evoae_cli.baseline.plan import is_baseline, read_plan
+from evoae_cli.baseline.rivalfile import RivalRow
 from evoae_cli.baseline.summary import BaselineSummary
 from evoae_cli.bench.evolved import check_same, parsed_settings, searched, told_warnings
 from evoae_cli.bench.report import one_line_errors, tell, this_machine
@@ -60,11 +61,14 @@ class Repetition:
         if len(found) < self._n_rows(task):
             begun = time.monotonic()
             for row in self._makers[task.kind](task):
-                if row.name not in [there.name for there in found]:
+                if not self._has(row):
                     more = row.more | {"date": date.today().isoformat(), "took_s": round(time.monotonic() - begun)}
                     self._results.add(msgspec.structs.replace(row, more=more))
             found = self._there(task)
         return found
+
+    def _has(self, row: Row) -> bool:
+        return any(_key(row) == _key(there) for there in self._results.rows)
 
     def _n_rows(self, task: Task) -> int:
         if task.kind == "chance":
@@ -133,7 +137,23 @@ class Repetition:
     def _chance(self, task: Task) -> list[Row]:
         found = self._compared(task, task.search.protocols)
         sides = [side for side in found.studies if side.part.protocol != "evolution"]
-        return [self._side(task, side) for side in sides]
+        untrained = [rival for rival in found.rivals if rival.found.rival != "network"]
+        # Those that say whether the task is done come last.
+        return [*(self._untrained(task, rival) for rival in untrained), *(self._side(task, side) for side in sides)]
+
+    def _untrained(self, task: Task, rival: RivalRow) -> Row:
+        """What a method that needs no training did on the same test images."""
+        scores = msgspec.to_builtins(rival.found.scores)
+        return Row(
+            name=rival.name,
+            case=task.case,
+            seed=task.seed,
+            psnr_db=scores["psnr_db"],
+            ssim=scores["ssim"],
+            n_bytes=rival.found.n_bytes,
+            settings=self._settings(task),
+            more={"kind": "untrained", "test": {key: scores.get(key) for key in _KEPT}},
+        )
 
     def _paper(self, task: Task) -> list[Row]:
         found = self._compared(task, ("paper",))
@@ -193,6 +213,11 @@ class Repetition:
         """The row of the search that a task builds on."""
         (row,) = self._there(Task("search", task.search, task.seed))
         return row
+
+
+def _key(row: Row) -> tuple[object, ...]:
+    """What a row is about."""
+    return row.more["kind"], row.case, row.seed, row.name
 
 
 def repeat(plan: Plan, out: Path | None) -> Results:

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 def write_figures(plan: Plan, rows: Sequence[Row], folder: Path) -> None:
     """Draw what there are rows and models for into `folder`, over what is there.
 
-    `fitness.png` is the paper's Figure 5; `denoised.png` Figure 6; `reconstructed.png` Figures 8 and 9.
+    `fitness.png` is the paper's Figure 5; `denoised.jpg` Figure 6; `reconstructed.jpg` Figures 8 and 9.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "fitness.png", _fitness(rows))
     clean = shown_crops()
     drawn: tuple[tuple[Objective, str, list[Column]], ...] = (
-        ("denoise", "denoised.png", [("clean", clean), ("noisy", shown_noisy(clean, gaussian(3**-0.5)))]),
-        ("manifold", "reconstructed.png", [("image", clean)]),
+        ("denoise", "denoised.jpg", [("clean", clean), ("noisy", shown_noisy(clean, gaussian(3**-0.5)))]),
+        ("manifold", "reconstructed.jpg", [("image", clean)]),
     )
     for objective, name, columns in drawn:
         networks = {one.name: _network(plan, one) for one in plan.searches if one.objective == objective}

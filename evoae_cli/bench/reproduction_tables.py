@@ -19,6 +19,7 @@ def tables(rows: Sequence[Row], acceptable_db: float) -> str:
         ("What the paper reports, on STL-10", _reported),
         ("Tables 1 and 2: evolution and random architectures", _as_paper),
         ("Evolution less chance, best against best, dB on test", _fair),
+        ("What needs no training, on the same test images", _untrained),
         ("5 epochs of each candidate in place of 2", _epochs),
         ("Table 3: modules with dropout", _dropouts),
         (f"The smallest code that keeps {acceptable_db:.1f} dB, pooled", lambda rows: _codes(rows, acceptable_db)),
@@ -70,6 +71,24 @@ def _fair(rows: Sequence[Row]) -> str | None:
             if pairs:
                 cells.append((search.name, TITLES[protocol], *_paired([less for _, less in sorted(pairs)])))
     columns = ("search", "chance", "evolution is better by", "95 % interval", "sure", "each seed")
+    return markdown_table(columns, cells) if cells else None
+
+
+def _untrained(rows: Sequence[Row]) -> str | None:
+    """Evolution's best and the classical methods, the best first, over the seeds for which both are there."""
+    cells = []
+    for search in SEARCHES:
+        found: dict[str, list[Row]] = {}
+        for row in _of(rows, "untrained", search.name):
+            found.setdefault(row.name, []).append(row)
+        seeds = {row.seed for there in found.values() for row in there}
+        evolved = [row for row in _of(rows, "search", search.name) if row.seed in seeds]
+        methods = [(name, there) for name, there in (*found.items(), ("evolution", evolved)) if there]
+        for name, there in sorted(methods, key=lambda one: -fmean(row.psnr_db for row in one[1])):
+            pooled = mean_text([row.more["test"]["psnr_pooled_db"] for row in there], 2)
+            shown = mean_text([row.psnr_db for row in there], 2), mean_text([row.ssim for row in there], 3)
+            cells.append((search.name, name, pooled, *shown, str(len(there))))
+    columns = ("search", "what", "pooled PSNR, test", "PSNR, test", "SSIM, test", "seeds")
     return markdown_table(columns, cells) if cells else None
 
 

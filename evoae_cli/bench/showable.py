@@ -1,6 +1,7 @@
 """Photographs that may be shown: they come with evoae's dependencies, and no study trains or chooses by them."""
 
 from collections.abc import Sequence
+from io import BytesIO
 
 import torch
 from torch import Tensor
@@ -33,5 +34,10 @@ def shown_noisy(clean: Tensor, noise: Noise) -> Tensor:
 
 
 def sheet(columns: Sequence[Column]) -> bytes:
-    """The columns beside each other, a row for each photograph, as PNG."""
-    return preview_png([(caption, to_bytes(images)) for caption, images in columns])
+    """The columns beside each other, a row for each photograph, as JPEG: in a PNG noise takes five times the room."""
+    from PIL import Image
+
+    png, jpeg = preview_png([(caption, to_bytes(images)) for caption, images in columns]), BytesIO()
+    with Image.open(BytesIO(png)) as picture:
+        picture.save(jpeg, "JPEG", quality=90)
+    return jpeg.getvalue()

@@ -1,5 +1,6 @@
 """The paper's experiments, with less of everything."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +41,23 @@ def test_the_experiments_run_are_kept_and_are_told(
     out = tmp_path / "rows.json"
     rows = repeat(plan, out).rows
     kinds = [(row.more["kind"], row.case, row.name) for row in rows]
+    classical = ["wavelet", "total variation", "non-local means", *(["BM3D"] if find_spec("bm3d") else [])]
     codes = [("code", f"manifold, 3 reductions, {ratio}", "code") for ratio in ("1/16", "1/32")]
-    dropouts = [("dropout", "denoise, 2 epochs", f"dropout {number}") for number in range(1, len(kinds) - 5)]
+    dropouts = [
+        ("dropout", "denoise, 2 epochs", f"dropout {number}") for number in range(1, len(kinds) - 5 - len(classical))
+    ]
     assert dropouts
     assert kinds == [
         ("search", "denoise, 2 epochs", "evolution"),
         ("search", "manifold, 3 reductions", "evolution"),
+        *(("untrained", "denoise, 2 epochs", name) for name in classical),
         ("chance", "denoise, 2 epochs", "one-layer"),
-        ("paper", "denoise, 2 epochs", "paper"),
         *dropouts,
         *codes,
+        ("paper", "denoise, 2 epochs", "paper"),
     ]
-    evolved, coder, chance, papers, *_, code, smaller = rows
+    evolved, coder, wavelet, *_, code, smaller, papers = rows
+    (chance,) = (row for row in rows if row.more["kind"] == "chance")
     assert len(evolved.more["best"]) == len(evolved.more["mean"]) == 1
     assert papers.more["spread"]["n"] == 2
     assert code.genotype == smaller.genotype == coder.genotype
@@ -70,13 +76,14 @@ def test_the_experiments_run_are_kept_and_are_told(
     assert f"| denoise, 2 epochs | modules of one layer | {evolved.psnr_db - chance.psnr_db:+.2f} | - | no |" in told
     assert f"| denoise, 2 epochs | random, as the paper | {evolved.psnr_db - papers.psnr_db:+.2f} | - | no |" in told
     assert "| denoise | best of a search with 2 epochs each | 6.1 | 25.9 |" in told
+    assert f"| denoise, 2 epochs | wavelet | {wavelet.more['test']['psnr_pooled_db']:.2f} |" in told
     assert f"| {code.psnr_db:.2f} | {code.ssim:.3f} | 1 |  |" in told
     assert f"| {smaller.psnr_db:.2f} | {smaller.ssim:.3f} | 1 | the smallest |" in told
 
     figures = tmp_path / "figures"
     write_figures(plan, rows, figures)
-    assert sorted(path.name for path in figures.iterdir()) == ["denoised.png", "fitness.png", "reconstructed.png"]
-    with Image.open(figures / "denoised.png") as picture:
+    assert sorted(path.name for path in figures.iterdir()) == ["denoised.jpg", "fitness.png", "reconstructed.jpg"]
+    with Image.open(figures / "denoised.jpg") as picture:
         assert picture.size == (3 * 198 + 6, 2 * 198 + 28)
 
 
