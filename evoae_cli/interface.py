@@ -194,7 +194,7 @@ def random_baseline(
     folder = named_baseline(name)
     given = {
         "objective": objective,
-        "against": None if against is None else str(find_study(str(against))[0].absolute()),
+        "against": None if against is None or folder is None else str(find_study(str(against))[0].absolute()),
         "n_samples": samples,
         "protocols": None if protocols is None else tuple(protocols),
         "n_pairs": seeds,
@@ -215,12 +215,14 @@ def random_baseline(
     )
     wishes = Wishes(lambda: plan.settings.get("device"), ray_address, cpus_per_task, gpus_per_task)
     make_engine = chosen_engine(engine, wishes).make_engine
+    is_new = folder is None
     if folder is None:
         folder = begin(plan, name)
     try:
         is_ended = _compared(folder, make_engine, progress)
     finally:
-        abandon(folder)
+        if is_new:
+            abandon(folder)
     if is_ended:
         renew_pages(folder, _warn)
     return baseline_summary(folder)
@@ -267,13 +269,14 @@ def _limit_s(time_limit: str | None) -> float | None:
 
 def _compared(folder: Path, make_engine: "MakeEngine", progress: bool) -> bool:
     """Run what is left of a comparison; False where it was stopped before its end."""
-    from evoae_cli.baseline.plan import read_plan
+    from evoae_cli.baseline.plan import check_search, read_plan
     from evoae_cli.baseline.rivals import Measurements, StoppedMeasuringError
     from evoae_cli.baseline.sitting import Sitting
     from evoae_cli.baseline.studies import open_part
     from evoae_cli.baseline.summary import is_ended
 
     plan = read_plan(folder)
+    check_search(plan)
     with Sitting(folder) as sitting:
         for part in plan.parts:
             if is_ended(folder, part):
@@ -291,6 +294,7 @@ def _compared(folder: Path, make_engine: "MakeEngine", progress: bool) -> bool:
                     measurements.measure(name)
             except StoppedMeasuringError:
                 return False
+        sitting.end()
     return True
 
 

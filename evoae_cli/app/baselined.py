@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evoae_cli.app.tables import columns, genotype_lines
 from evoae_cli.app.wording import db, several, wrapped
-from evoae_cli.baseline.comparison import Side, Spread
+from evoae_cli.baseline.comparison import Side, Spread, shares
 from evoae_cli.baseline.rivalfile import RivalRow
 from evoae_cli.baseline.summary import BaselineSummary
 
@@ -22,6 +22,8 @@ def baseline_lines(found: BaselineSummary, folder: Path, width: int | None) -> l
         lines += ["", *_rival_lines(found)]
     if found.verdicts:
         lines += ["", *(line for verdict in found.verdicts for line in wrapped(verdict.line, width))]
+    if found.trouble:
+        lines += ["", *wrapped(found.trouble, width)]
     return lines
 
 
@@ -41,13 +43,7 @@ def spread_facts(random: Spread) -> list[str]:
     ]
     if random.psnr_mean_db is not None:
         facts.append(f"mean PSNR {db(random.psnr_mean_db)}, best {db(random.psnr_best_db)}")
-    least = "noisy images" if random.least == "noisy" else random.least
-    shares = (
-        (random.collapsed, "no better than a constant image"),
-        (random.worse_than_noisy, f"worse than the {least}"),
-    )
-    told = [f"{share:.0%} {what}" for share, what in shares if share is not None]
-    told += [f"{random.failed:.0%} failed"] if random.failed else []
+    told = shares(random)
     return [*facts, ", ".join(told)] if told else facts
 
 
@@ -91,7 +87,7 @@ def _rival_lines(found: BaselineSummary) -> list[str]:
                 row.name if row.found.n_bytes is None else f"{row.name}, {row.found.n_bytes:,.0f} bytes",
                 db(scores.psnr_db) if scores.psnr_db is not None else f"fitness {scores.fitness:.2f}",
                 "-" if scores.ssim is None else f"{scores.ssim:.3f}",
-                f"{row.found.image_s:.4f}",
+                "<0.0001" if row.found.image_s < 0.0001 else f"{row.found.image_s:.4f}",
                 "-" if row.found.parameters is None else f"{row.found.parameters:,}",
                 "-" if row.found.train_s is None else f"{row.found.train_s:.0f}",
             ]

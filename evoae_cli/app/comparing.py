@@ -16,9 +16,10 @@ from evoae_cli.app.engines import Place
 from evoae_cli.app.hosting import run_hosted
 from evoae_cli.app.running import Show, shown
 from evoae_cli.app.signals import exit_code, interruptible
-from evoae_cli.baseline.plan import Plan, read_plan
+from evoae_cli.baseline.plan import Plan, check_search, read_plan
 from evoae_cli.baseline.sitting import Sitting
 from evoae_cli.baseline.summary import baseline_summary, is_ended
+from evoae_cli.errors import UsageError
 from evoae_cli.study.resolve import EARLIER, resolve
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ def run_baseline(
     `is_retrying` and `changes` are what `Study.open` takes.
     """
     plan = read_plan(folder)
+    check_search(plan)
+    if place.hosting is not None and not is_retrying and all(is_ended(folder, part) for part in plan.parts):
+        raise UsageError(f"all studies of {folder} have ended, so there is nothing that other hosts could help with")
     comparison = _Comparison(folder, plan, show, place, is_retrying, changes)
     return run_hosted(place.hosting, resolve(plan.objective, EARLIER, plan.settings, changes), show, comparison.run)
 
@@ -65,6 +69,8 @@ class _Comparison:
             stopped_by = self._run_studies(sitting)
             if stopped_by is None:
                 stopped_by = self._measure(sitting)
+            if stopped_by is None:
+                sitting.end()
         if stopped_by is not None:
             resume = command_line("evoae", "resume", self.folder)
             self.show.say(f"interrupted; all finished evaluations are stored. Continue with: {resume}")

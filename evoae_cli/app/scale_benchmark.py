@@ -126,6 +126,10 @@ def scale_benchmark(
     counts = _counts(workers, device)
     modes = _modes(mode)
     _check(generations, population, simulate, cv, fail_rate)
+    if population is not None and population < counts[-1]:
+        raise UsageError(
+            f"--population {population} leaves some of {counts[-1]} workers idle; use {counts[-1]} or more"
+        )
     config = _config(counts, generations, population, simulate, device, seed)
     # Workers note on the clock of one machine what they do, so no address of a cluster is asked for.
     wishes = Wishes(device=lambda: config.device, n_workers=counts[-1], is_waiting=simulate is not None)
@@ -141,21 +145,25 @@ def scale_benchmark(
         from evoae_cli.bench.scale import Conditions
 
     asked = Conditions(modes=tuple(modes), engine=engine, simulate_s=simulate, cv=cv or 0.0, fail_rate=fail_rate)
-    readings = list(_readings(config, counts, asked, Place(choice=choice), show))
+    readings: list[Reading] = []
     compared: list[Throughput] = []
     try:
+        for reading in _readings(config, counts, asked, Place(choice=choice), show):
+            readings.append(reading)
         if compare:
             if out is not None:
-                # Before others are measured, which may fail.
+                # Before more is measured for a disk that is full.
                 _write(out, _as_json(machine, config, asked, readings, compared), readings, asked)
-            compared += _compared(counts[-1], show)
+            for throughput in _compared(counts[-1], show):
+                compared.append(throughput)
     finally:
-        # What has been measured is told, whatever else fails.
-        found = _as_json(machine, config, asked, readings, compared)
-        text = json.dumps(found) if as_json else "\n".join(scaling_lines(readings, compared, asked))
-        sys.stdout.write(text + "\n")
-    if out is not None:
-        _write(out, found, readings, asked)
+        # What has been measured is told, whatever else fails, or is interrupted.
+        if readings:
+            found = _as_json(machine, config, asked, readings, compared)
+            text = json.dumps(found) if as_json else "\n".join(scaling_lines(readings, compared, asked))
+            sys.stdout.write(text + "\n")
+            if out is not None:
+                _write(out, found, readings, asked)
 
 
 def _counts(text: str | None, device: str) -> list[int]:

@@ -62,13 +62,13 @@ def show(
 
 def watch_comparison(folder: Path, console: Console, sleep: Callable[[float], None]) -> None:
     """Draw the screen of each study that another process runs of a comparison, until nothing of it runs any more."""
-    watched: Path | None = None
+    from evoae_cli.study.summary import read_snapshot
+
     while (there := running_in(folder)) is not None:
         # Its first snapshot comes a moment after its lock, and its lock goes a moment after its last.
-        if there in (folder, watched) or not (there / LIVE).exists():
+        if there == folder or not (there / LIVE).exists() or read_snapshot(there).state in OVER:
             sleep(_LOOK_EVERY_S)
             continue
-        watched = there
         say(console, f"running study: {there}", "dim")
         watch_study(there, console, sleep)
 

@@ -23,8 +23,8 @@ def stop(
     errors = stderr_console()
     folder = running_study(study, errors)
     # With a study of a comparison the whole of it stops, unless the study was resumed alone.
-    is_part = part_of(folder) is not None and lock_holder(folder.parent) is not None
-    whole = folder.parent if is_part else folder
+    runs = lock_holder(folder) is not None and lock_holder(folder.parent) is not None
+    whole = folder.parent if runs and part_of(folder) is not None else folder
     give(whole, Order(kind="kill" if now else "stop"))
-    what = "is being ended" if now else "stops when the evaluations that run have ended"
+    what = "is being ended" if now else "stops when what runs has ended"
     say(errors, f"{whole} {what}; go on with it: {command_line('evoae', 'resume', whole)}")

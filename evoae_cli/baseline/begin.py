@@ -7,14 +7,14 @@ from typing import Any, cast, get_args
 
 import msgspec
 
-from evoae_cli.baseline.plan import PLAN, Plan, is_baseline, read_plan, write_plan
+from evoae_cli.baseline.plan import PLAN, Plan, is_baseline, named_baseline, read_plan, write_plan
 from evoae_cli.baseline.protocols import FAIR, HAND_MADE, MOST_LAYERS, MOST_SAMPLES, N_SAMPLES, PROTOCOLS, Protocol
 from evoae_cli.baseline.spent import spent_of
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import one_of, option_name
 from evoae_cli.study.locate import find_study, new_study_folder, study_path
-from evoae_cli.study.lock import LOCK
+from evoae_cli.study.lock import LOCK, lock_holder
 from evoae_cli.study.resolve import EARLIER, resolve
 from evoae_cli.study.settings import SEARCH_SETTINGS
 from evoae_cli.study.store import Store
@@ -106,8 +106,8 @@ def begin(plan: Plan, name: str | None) -> Path:
 
 
 def abandon(folder: Path) -> None:
-    """Remove a comparison in which nothing has begun; leave any other as it is."""
-    if {path.name for path in folder.iterdir()} <= {PLAN, LOCK}:
+    """Remove a comparison in which nothing has begun; leave any other, and one that a process is at, as it is."""
+    if lock_holder(folder) is None and {path.name for path in folder.iterdir()} <= {PLAN, LOCK}:
         for name in (PLAN, LOCK):
             (folder / name).unlink(missing_ok=True)
         folder.rmdir()
@@ -118,6 +118,10 @@ def _compared(name: str, objective: str | None, given: Mapping[str, Any]) -> tup
     for setting in given:
         if setting not in _OF_MACHINE:
             raise UsageError(f"{option_name(setting)} cannot be set with --against: it is the search's; leave it out")
+    if (compared := named_baseline(name)) is not None:
+        search = read_plan(compared).against
+        remedy = "which has no search" if search is None else f"with {search}; name that"
+        raise UsageError(f"--against {name} is a comparison, {remedy}")
     folder, _ = find_study(name)
     spent_of(folder)
     store = Store.read(folder)
@@ -133,6 +137,8 @@ def _compared(name: str, objective: str | None, given: Mapping[str, Any]) -> tup
 def _protocols(given: Sequence[str] | None, search: Path | None) -> tuple[Protocol, ...]:
     if given is None:
         return PROTOCOLS if search is not None else ("paper",)
+    if isinstance(given, str) or not given:
+        raise UsageError(f"--protocols {given!r} are no names; use some of {', '.join(PROTOCOLS)}")
     for name in given:
         if name not in PROTOCOLS:
             raise UsageError(f"--protocols {name!r} is unknown; use {one_of(PROTOCOLS)}")
@@ -142,12 +148,15 @@ def _protocols(given: Sequence[str] | None, search: Path | None) -> tuple[Protoc
 
 
 def _pairs(given: int | None, search: Path | None) -> int:
-    if given is not None and given > 1 and search is None:
+    n_pairs = _number("--seeds", given, 1, 1, _MOST_SEEDS)
+    if n_pairs > 1 and search is None:
         raise UsageError(f"--seeds {given} repeats a search and its comparisons; give --against STUDY")
-    return _number("--seeds", given, 1, 1, _MOST_SEEDS)
+    return n_pairs
 
 
 def _references(given: Sequence[str] | None, objective: Objective) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise UsageError(f"--references {given!r} are no names; use some of {', '.join(HAND_MADE)}")
     for name in given or ():
         if name not in HAND_MADE:
             raise UsageError(f"--references {name!r} is unknown; use {one_of(tuple(HAND_MADE))}")
@@ -157,6 +166,8 @@ def _references(given: Sequence[str] | None, objective: Objective) -> tuple[str,
 
 
 def _number(option: str, given: int | None, default: int, least: int, most: int) -> int:
+    if isinstance(given, bool) or not isinstance(given, int | None):
+        raise UsageError(f"{option} {given!r} is no whole number; use {least} to {most}")
     if given is not None and not least <= given <= most:
         raise UsageError(f"{option} {given} is out of range; use {least} to {most}")
     return default if given is None else given

@@ -70,6 +70,17 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
         return self.n_candidates * self.epochs
 
 
+def shares(random: Spread) -> list[str]:
+    """How many of random architectures are of no use, in words for people; without what was not measured."""
+    least = "noisy images" if random.least == "noisy" else random.least
+    found = (
+        (random.collapsed, "no better than a constant image"),
+        (random.worse_than_noisy, f"worse than the {least}"),
+        (random.failed or None, "failed"),
+    )
+    return [f"{share:.0%} {what}" for share, what in found if share is not None]
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Evolution less random, best against best, on test."""
 
@@ -87,8 +98,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         found, other = self.difference, TITLES[self.protocol]
         size = f"{abs(found.mean):.2f}"
         is_equal = size == "0.00"
-        kind = "no better and no worse" if is_equal else f"{size} dB {'better' if found.mean > 0 else 'worse'}"
-        better = f"evolution is {kind} than {other}"
+        if is_equal:
+            better = f"evolution is {'on average ' if found.n > 1 else ''}as good as {other}"
+        else:
+            better = f"evolution is {size} dB {'better' if found.mean > 0 else 'worse'} than {other}"
         if abs(self.evolution_epochs - self.random_epochs) > _UNEQUAL * max(self.evolution_epochs, self.random_epochs):
             better += f", with {self.evolution_epochs:,} trained epochs against {self.random_epochs:,}"
         if self.protocol not in FAIR:

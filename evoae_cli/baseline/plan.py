@@ -9,7 +9,7 @@ import msgspec
 from evoae_cli.baseline.protocols import FAIR, TITLES, Protocol
 from evoae_cli.errors import StudyError
 from evoae_cli.evaluation.contract import Objective
-from evoae_cli.study.locate import folders_in_runs, plain_path, study_path
+from evoae_cli.study.locate import folders_in_runs, is_study, plain_path, study_path
 from evoae_cli.wholefile import write_whole
 
 PLAN = "baseline.json"
@@ -49,6 +49,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """How many searches there are, the first of them `against`, each with fair comparisons of its own."""
     references: tuple[str, ...]
     """Hand-made networks to train: `dncnn`, `unet`."""
+    is_measured: bool = False
+    """Whether its studies have ended, and all else was measured, at least once."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -77,6 +79,14 @@ class _Format(msgspec.Struct):
 def is_baseline(folder: Path) -> bool:
     """Whether a comparison lies in this folder; False also where that may not be looked at."""
     return os.path.isfile(folder / PLAN)
+
+
+def check_search(plan: Plan) -> None:
+    """Raise StudyError where the search that random architectures are compared with is not where it was."""
+    if plan.against is not None and not is_study(Path(plan.against)):
+        raise StudyError(
+            f"the search {plan.against} is not there any more; move it back, or compare it anew where it is"
+        )
 
 
 def list_baselines() -> list[Path]:

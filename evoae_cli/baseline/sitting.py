@@ -6,7 +6,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from evoae_cli.errors import UsageError
+import msgspec
+
+from evoae_cli.baseline.plan import read_plan, write_plan
+from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.study.lock import StudyLock
 from evoae_cli.study.orders import Order, obeying
 
@@ -14,7 +17,7 @@ from evoae_cli.study.orders import Order, obeying
 class Sitting:
     """Holds the comparison in `folder`, and obeys what `evoae stop` asks of it; a context manager.
 
-    Raises StudyError on entering while another process has it.
+    Raises StudyError on entering while another process has it, EvoaeError where its folder cannot be written to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,7 +32,12 @@ class Sitting:
 
     def __enter__(self) -> Self:
         with ExitStack() as held:
-            held.enter_context(StudyLock(self._folder))
+            try:
+                held.enter_context(StudyLock(self._folder))
+            except OSError as error:
+                raise EvoaeError(
+                    f"cannot write to {self._folder}: {error.strerror}; what it has come to: evoae show {self._folder}"
+                ) from error
             held.enter_context(obeying(self._folder, self._obey))
             self._held = held.pop_all()
         return self
@@ -38,6 +46,10 @@ class Sitting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._held.close()
+
+    def end(self) -> None:
+        """Note that all is done. Raises OSError where that cannot be written."""
+        write_plan(self._folder, msgspec.structs.replace(read_plan(self._folder), is_measured=True))
 
     @contextmanager
     def doing(self, request_stop: Callable[[], None], kill: Callable[[], None]) -> Iterator[None]:

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 
 from evoae_cli.baseline.comparison import Side, Spread, Verdict, sides_of, spread_of, verdicts
-from evoae_cli.baseline.plan import Part, Plan, read_plan
+from evoae_cli.baseline.plan import Part, Plan, check_search, read_plan
 from evoae_cli.baseline.rivalfile import RivalRow, read_rivals
 from evoae_cli.baseline.running import running_in
 from evoae_cli.baseline.spent import ENDED
+from evoae_cli.errors import StudyError
 from evoae_cli.study.locate import is_study
 from evoae_cli.study.summary import summary
 
@@ -22,7 +23,7 @@ class BaselineSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Its folder."""
     objective: str
     state: str
-    """`running` while a process is at it, `done` once all its studies have ended, else `interrupted`."""
+    """`running` while a process is at it, `done` once all has ended and was measured, else `interrupted`."""
     against: str | None
     n_pairs: int
     random: Spread | None
@@ -31,6 +32,8 @@ class BaselineSummary(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...]
     rivals: tuple[RivalRow, ...]
     """What was measured on the same test images: models, classical methods, hand-made networks."""
+    trouble: str = ""
+    """Why nothing is said of the search, in one line; empty where there is none, or nothing is wrong with it."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values as JSON has them, with the verdicts' lines."""
@@ -54,6 +57,7 @@ def baseline_summary(folder: Path) -> BaselineSummary:
         studies=tuple(sides),
         verdicts=tuple(verdicts(sides)),
         rivals=tuple(read_rivals(folder)),
+        trouble=_trouble(plan),
     )
 
 
@@ -63,11 +67,20 @@ def is_ended(folder: Path, part: Part) -> bool:
     return is_study(place) and summary(place)["state"] in ENDED
 
 
+def _trouble(plan: Plan) -> str:
+    try:
+        check_search(plan)
+    except StudyError as error:
+        return str(error)
+    return ""
+
+
 def _state(folder: Path, plan: Plan, sides: Sequence[Side]) -> str:
     if running_in(folder) is not None:
         return "running"
     ended = {side.part.name for side in sides if side.state in ENDED}
-    return "done" if all(part.name in ended for part in plan.parts) else "interrupted"
+    is_done = plan.is_measured and all(part.name in ended for part in plan.parts)
+    return "done" if is_done else "interrupted"
 
 
 def _random(folder: Path, plan: Plan) -> Spread | None:

@@ -6,6 +6,7 @@ where they are installed.
 """
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -125,7 +126,12 @@ def _evoae(n_workers: int, wait_s: float, chunk: int) -> Iterator[Run]:
 def _process_pool(n_workers: int, wait_s: float, chunk: int) -> Iterator[Run]:
     # Workers of evoae are spawned, too.
     with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
-        until_all_answer(n_workers, lambda n: [one.result() for one in [pool.submit(slow_pid) for _ in range(n)]])
+        # Its processes inherit what is blocked: Ctrl-C is for this one alone, and theirs would end in tracebacks.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            until_all_answer(n_workers, lambda n: [one.result() for one in [pool.submit(slow_pid) for _ in range(n)]])
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
         def run(n: int) -> None:
             if chunk > 1:

@@ -20,7 +20,7 @@ def scaling_png(times: Sequence[tuple[Reading, float]], title: str) -> bytes:
     figure = Figure(figsize=(6.4, 4.4), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     counts = sorted({reading.workers for reading, _ in times})
-    axes.plot([1, counts[-1]], [1, counts[-1]], color="#888888", linestyle="--", linewidth=1, label="ideal")
+    axes.plot([1, counts[-1]], [1, counts[-1]], color="#444444", linestyle="--", linewidth=1, label="ideal", zorder=3)
     for mode, colour in _COLOURS.items():
         points = sorted((reading.workers, factor) for reading, factor in times if reading.mode == mode)
         if points:

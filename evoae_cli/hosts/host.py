@@ -82,8 +82,6 @@ class Host:
         self._lender: Lender | None = None
         self._registration: Registration | None = None
         self._neighbours: Neighbours | None = None
-        self._is_between = False
-        """Whether an engine was attached, and the next one is to come."""
         self._is_stopped = False
         self._serving: Serving | None = None
         if listen is not None:
@@ -135,7 +133,7 @@ class Host:
                 on_change=means.on_change,
                 on_helper=lambda host, port: neighbours.link_to(Address(host, port)),
             )
-            self._lender, self._is_between = lender, False
+            self._lender = lender
             if self._nameserver is not None:
                 self._registration = Registration(
                     *(self._nameserver, self._key, served, means.title, lender.standing, means.tell)
@@ -180,12 +178,13 @@ class Host:
             self._neighbours.drain()
 
     def detach(self) -> None:
-        """Have done with the engine: `stop`, or, where another is to come, ask hosts that help for patience."""
+        """Have done with the engine: `stop`, or, where another is to come, have hosts that help wait for it."""
         if not self.is_kept:
             self.stop()
-        elif not self._is_between:
-            self._is_between = True
-            self._end_links()
+            return
+        self._end_links()
+        if self._lender is not None:
+            self._lender.pause()
 
     def stop(self) -> None:
         """Say goodbye, and end all. Idempotent."""
@@ -194,7 +193,6 @@ class Host:
         self._is_stopped = True
         self._end_links()
         if self._lender is not None:
-            self._is_between = False
             self._lender.finish()
             self._wait_for_farewells(self._lender)
         if self._serving is not None:
@@ -216,7 +214,7 @@ class Host:
             time.sleep(_FAREWELL_LOOK_S)
 
     def _answer(self, request: wire.Request, host: str) -> wire.Answer:
-        if self._lender is None or self._is_between:
+        if self._lender is None:
             return wire.Refused("full", "the search is still loading, which takes a moment")
         answer = self._lender.answer(request, host)
         if isinstance(answer, wire.About):
@@ -224,8 +222,7 @@ class Host:
         return answer
 
     def _sweep(self) -> None:
-        # Those whom nobody answers are not silent.
-        if self._lender is not None and not self._is_between:
+        if self._lender is not None:
             self._lender.sweep()
 
 

@@ -78,6 +78,8 @@ class Lender:
         self._lock = threading.Lock()
         self._guests: dict[bytes, _Guest] = {}
         self._is_over = False
+        self._is_paused = False
+        self._ended = threading.Event()
         self._swept_at = clock()
 
     def answer(self, request: wire.Request, host: str) -> wire.Answer:
@@ -120,10 +122,15 @@ class Lender:
         if lost:
             self._on_change()
 
+    def pause(self) -> None:
+        """Lend nothing more for now: guests are heard, and wait for what follows."""
+        self._is_paused = True
+
     def finish(self) -> None:
         """Lend nothing more, and tell guests so."""
         with self._lock:
             self._is_over = True
+        self._ended.set()
 
     @property
     def n_guests(self) -> int:
@@ -205,6 +212,9 @@ class Lender:
         synced = self._broker.sync(guest.peer, frozenset(poll.held), poll.running, self._n_own_workers())
         self._forget(guest, [*(loan.id for loan in synced.reclaimed), *synced.to_drop])
         if self._is_over or (poll.n_idle + poll.n_ahead == 0 and poll.wait_s == 0):
+            return wire.Loans([], list(synced.to_drop), self._is_over)
+        if self._is_paused:
+            self._ended.wait(poll.wait_s)
             return wire.Loans([], list(synced.to_drop), self._is_over)
         # Whoever runs out of work first finds some left: one for each worker there is.
         n_left = self._n_own_workers() + self.n_workers()

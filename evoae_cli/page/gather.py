@@ -1,5 +1,6 @@
 """Reads all that a page says of a study, from its folder alone: neither its images nor PyTorch are needed."""
 
+import contextlib
 import json
 import tomllib
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, get_args
 import msgspec
 
 from evoae_cli.baseline.noted import noted_comparisons
-from evoae_cli.baseline.plan import Part, is_baseline, read_plan
+from evoae_cli.baseline.plan import PLAN, Part, is_baseline, read_plan
 from evoae_cli.baseline.spent import ENDED, part_of
 from evoae_cli.baseline.summary import BaselineSummary, baseline_summary
 from evoae_cli.errors import EvoaeError
@@ -113,8 +114,8 @@ def gather(folder: Path, title: str | None = None) -> Facts:
 
 
 def comparison_with(study: Path) -> BaselineSummary | None:
-    """The newest comparison of random architectures with `study`: of those that it has a note of, which may have been
-    moved since, those beside it, and those in the runs folder.
+    """The comparison of random architectures with `study` that says most: first one that is done, then that of most
+    studies, then the newest; of those that it has a note of, those beside it, and those in the runs folder.
     """
     found = [folder.resolve() for folder in noted_comparisons(study) if is_baseline(folder)]
     for place in {runs_folder().resolve(), study.resolve().parent}:
@@ -122,15 +123,15 @@ def comparison_with(study: Path) -> BaselineSummary | None:
             found += [folder.resolve() for folder in place.iterdir() if is_baseline(folder)]
         except OSError:
             continue
-    for folder in sorted(set(found), key=lambda folder: (folder.stat().st_mtime_ns, folder.name), reverse=True):
+    mine: list[tuple[tuple[bool, int, int, str], BaselineSummary]] = []
+    for folder in set(found):
         # One that cannot be read is no reason to have no page of a study that can.
-        try:
-            against = read_plan(folder).against
-            if against is not None and Path(against).resolve() == study.resolve():
-                return baseline_summary(folder)
-        except EvoaeError:
-            continue
-    return None
+        with contextlib.suppress(EvoaeError, OSError):
+            plan = read_plan(folder)
+            if plan.against is not None and Path(plan.against).resolve() == study.resolve():
+                summed, newest = baseline_summary(folder), (folder / PLAN).stat().st_mtime_ns
+                mine.append(((summed.state == "done", len(plan.parts), newest, str(folder)), summed))
+    return max(mine, key=lambda one: one[0])[1] if mine else None
 
 
 def _model(folder: Path) -> dict[str, Any] | None:

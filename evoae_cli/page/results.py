@@ -2,11 +2,12 @@
 random search, classical methods and the least that there is. Pure."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from evoae_cli.baseline.comparison import Side
+from evoae_cli.baseline.comparison import Side, shares
 from evoae_cli.baseline.summary import BaselineSummary
 from evoae_cli.errors import GenotypeError
 from evoae_cli.genome.genotype import parse_genotype
@@ -56,7 +57,8 @@ def _of_chance(comparison: BaselineSummary, facts: Facts) -> list[Group]:
     """What chance found for the study's own seed: others have other test images, so they are in the note alone."""
     own = tuple(side for side in comparison.studies if side.part.seed == facts.about["seed"])
     found = random_groups(msgspec.structs.replace(comparison, studies=own), facts.about["references"])
-    note = " ".join(map(_sentence, random_lines(comparison)))
+    said = [*random_lines(comparison), f"this is the comparison {Path(comparison.baseline).name}"]
+    note = " ".join(map(_sentence, said))
     return [msgspec.structs.replace(group, note=note if group is found[0] else "") for group in found]
 
 
@@ -159,9 +161,9 @@ def random_groups(found: BaselineSummary, references: Mapping[str, Any]) -> tupl
 
 def random_lines(found: BaselineSummary) -> list[str]:
     """How much better evolution is than chance, and how bad chance is, in sentences without their ends."""
-    lines = [verdict.line for verdict in found.verdicts]
-    if found.random is not None and found.random.collapsed is not None:
-        lines.append(f"{found.random.collapsed:.0%} of the random architectures are no better than a constant image")
+    lines = [*(verdict.line for verdict in found.verdicts), *filter(None, [found.trouble])]
+    if (random := found.random) is not None:
+        lines += [f"of the random architectures: {', '.join(told)}"] if (told := shares(random)) else []
     return lines
 
 

@@ -128,5 +128,7 @@ def _titled(folders: Sequence[Path]) -> list[tuple[Path, str]]:
         for side in sides:
             seed = f", seed {side.part.seed}" if plan.n_pairs > 1 else ""
             place = Path(side.study)
-            titled.setdefault(place.resolve(), (place, f"{side.part.title}{seed}"))
+            is_own = sum(map(is_baseline, folders)) > 1 and folder.resolve() in place.resolve().parents
+            where = f", {folder.absolute().name}" if is_own else ""
+            titled.setdefault(place.resolve(), (place, f"{side.part.title}{seed}{where}"))
     return list(titled.values())

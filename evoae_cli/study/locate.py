@@ -32,7 +32,8 @@ def is_study(folder: Path) -> bool:
 
 
 def study_path(name: str) -> Path:
-    """The folder that a study's name means: a bare name lies under `runs/`, anything with a separator is a path.
+    """The folder that a study's name means: a bare name lies under `runs/`, anything with a separator is a path; where
+    there is none, as for `chance/uniform-0`, it is sought under `runs/` too.
 
     Raises StudyError for an empty name, or one that no file can have.
     """
@@ -40,6 +41,8 @@ def study_path(name: str) -> Path:
         raise StudyError("the study's name is empty; give a name or a folder")
     is_bare = os.sep not in name and name not in (".", "..") and not name.startswith("~")
     folder = runs_folder() / name if is_bare else plain_path(name)
+    if not folder.exists() and is_study(inner := runs_folder() / name):
+        folder = inner
     if any(len(os.fsencode(part)) > _LONGEST_NAME for part in folder.parts):
         raise StudyError(f"the name {name[:20]}... is too long; use at most {_LONGEST_NAME} bytes")
     return folder

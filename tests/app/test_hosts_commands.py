@@ -71,6 +71,7 @@ def test_hosts_join_a_real_search_are_killed_and_frozen_and_its_history_is_that_
     assert (code, hosts.lines) == (0, [])
     (found,) = json.loads(output)["searches"]
     assert (found["address"], found["n_workers"], len(found["helpers"])) == (joined[1], 1, 2)
+    wait_for(lambda: any((tmp_path / "late" / "cache").glob("*.evoae-images")))
     late.signal(signal.SIGINT)
     assert late.end()[0] == 130
     assert re.fullmatch(r"\d+ evaluations? done here", late.lines[-1])
@@ -192,6 +193,9 @@ def test_a_host_that_helps_stays_for_all_studies_of_a_comparison(commands: Comma
     assert owner.end()[0] == 0
     assert helper.end()[0] == 0
     assert sum(line.endswith("has ended") for line in helper.lines) == 1
+    # Once it helps it is answered, whatever the other host does.
+    first = next(n for n, line in enumerate(helper.lines) if line.startswith("helping "))
+    assert not any("trying again" in line for line in helper.lines[first:])
     assert baseline_summary(chance).state == "done"
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from io import BytesIO
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commanded import EVOAE, Command
 from PIL import Image
 
 from evoae_cli.app.main import run
@@ -136,6 +138,21 @@ def test_a_disk_that_fills_up_meanwhile_costs_the_files_and_not_the_table(
     assert [line.split()[0] for line in told.out.splitlines()] == ["waiting", "search", "generational"]
     assert told.err == f"evoae: cannot write to {out}: File too large; make room or choose another --out\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_measured_before_ctrl_c_is_told_and_written(tmp_path: Path) -> None:
+    slow = ("--simulate", "2", "--generations", "1", "--population", "4", "--mode", "both", "--workers", "4")
+    command = Command(*EVOAE, "scale-benchmark", *slow, "--out", "there", cwd=tmp_path)
+    try:
+        command.line(r"^generational search with 4 workers$")
+        command.signal(signal.SIGINT)
+        code, output = command.end()
+    finally:
+        command.close()
+    assert code == 130, command.lines
+    assert [line.split()[0] for line in output.splitlines()] == ["waiting", "search", "generational"]
+    assert len(json.loads((tmp_path / "there" / "scaling.json").read_text())["readings"]) == 1
+    assert not any("Traceback" in line for line in command.lines)
 
 
 def test_the_figure_says_what_was_not_as_in_a_search_and_all_of_it_fits() -> None:

@@ -27,6 +27,7 @@ CASES = (
         prepare=COMPARISON,
     ),
     case("against an unknown study", "random-baseline --against nowhere", "'nowhere'"),
+    case("against a comparison", "random-baseline --against chance", "chance is a comparison", prepare=COMPARISON),
     case("against another objective", "random-baseline manifold --against mine", "manifold", "denoise", prepare=study),
     case("against, with settings", "random-baseline --against mine --lr 0.1", "--lr", "search's", prepare=study),
     case(

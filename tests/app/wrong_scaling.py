@@ -9,6 +9,7 @@ CASES = (
     case("workers to scale to that are no number", f"{_SCALE} --workers 1,two", "'two'", "1,2,4"),
     case("an unknown mode to scale", f"{_SCALE} --mode steady", "'steady'", "generational, async or both"),
     case("no generations to scale", f"{_SCALE} --generations 0", "--generations 0", "1 to 1000"),
+    case("few to scale", f"{_SCALE} --population 4 --workers 8", "--population 4", "8 workers"),
     case("a population of one to scale", f"{_SCALE} --population 1", "--population 1", "2 to 10000"),
     case("waiting for nothing", f"{_SCALE} --simulate 0", "--simulate 0", "above 0"),
     case("variation of no waiting", f"{_SCALE} --cv 1", "--cv 1", "--simulate SECONDS"),

@@ -3,15 +3,23 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from io import StringIO
 from pathlib import Path
 
+import msgspec
 import pytest
+from rich.console import Console
 
+from evoae_cli.app.baselined import baseline_lines
+from evoae_cli.app.show import watch_comparison
 from evoae_cli.baseline.begin import abandon, begin, new_plan
+from evoae_cli.baseline.plan import check_search, read_plan, write_plan
 from evoae_cli.baseline.running import named_running, newest_running, running_part
 from evoae_cli.baseline.sitting import Sitting
 from evoae_cli.baseline.summary import baseline_summary
-from evoae_cli.errors import StudyError
+from evoae_cli.errors import StudyError, UsageError
+from evoae_cli.page.results import random_lines
+from evoae_cli.study.locate import find_study
 from evoae_cli.study.lock import StudyLock
 from evoae_cli.study.orders import Order, give
 from evoae_cli.study.store import Store
@@ -98,6 +106,20 @@ def test_a_comparison_in_which_nothing_was_begun_vanishes_with_its_lock(runs: Pa
     assert not chance.exists()
 
 
+def test_a_search_that_was_moved_is_told_instead_of_a_comparison_without_it(runs: Path, tmp_path: Path) -> None:
+    chance = comparison("chance")
+    plan = msgspec.structs.replace(read_plan(chance), against=str(study(runs / "mine")))
+    write_plan(chance, plan)
+    check_search(plan)
+    (runs / "mine").rename(tmp_path / "moved")
+    with pytest.raises(StudyError, match=r"/mine is not there any more; move it back") as caught:
+        check_search(plan)
+    found = baseline_summary(chance)
+    assert found.trouble == str(caught.value)
+    assert baseline_lines(found, chance, None)[-1] == found.trouble
+    assert random_lines(found) == [found.trouble]
+
+
 def test_without_a_name_the_newest_of_all_that_run_counts(runs: Path, held: ExitStack) -> None:
     part = study(comparison("chance") / "paper-0", at=2000)
     older, newer = study(runs / "older", at=1000), study(runs / "newer", at=3000)
@@ -117,3 +139,51 @@ def test_a_comparison_that_cannot_be_read_hides_no_other(runs: Path, held: ExitS
     part = study(comparison("chance") / "paper-0")
     held.enter_context(StudyLock(part))
     assert newest_running() == part
+
+
+def test_a_study_of_a_comparison_is_found_by_both_names(runs: Path) -> None:
+    part = study(comparison("chance") / "paper-0")
+    assert find_study("chance/paper-0")[0] == part
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"n_samples": "3"}, "--samples '3' is no whole number; use 2 to"),
+        ({"n_samples": 2.5}, "--samples 2.5 is no whole number"),
+        ({"n_pairs": True}, "--seeds True is no whole number"),
+        ({"protocols": "paper"}, "--protocols 'paper' are no names; use some of paper, uniform"),
+        ({"protocols": []}, "are no names"),
+        ({"references": "unet"}, "--references 'unet' are no names; use some of dncnn, unet"),
+    ],
+)
+def test_what_python_may_give_wrongly_is_refused_in_one_line(given: dict[str, object], words: str, runs: Path) -> None:
+    asked = {"against": None, "n_samples": None, "protocols": None, "n_pairs": None, **given}
+    with pytest.raises(UsageError, match=words):
+        new_plan("denoise", {}, **asked)  # type: ignore[arg-type]
+
+
+def test_watching_goes_on_past_what_an_earlier_sitting_has_left(runs: Path) -> None:
+    """A resumed study has its lock before it renews its snapshot."""
+    chance = comparison("chance")
+    part = study(chance / "paper-0")
+    shown: dict[str, object] = {"study": str(part), "state": "interrupted", "n_done": 4}
+    shown |= {"objective": "denoise", "phase": "search", "seed": 0, "generation": 0, "n_generations": 1, "share": 0.5}
+    shown |= {"n_expected": 7, "elapsed_s": 1.0, "remaining_s": None, "baseline": "noisy", "baseline_db": None}
+    shown |= {"best_db": None, "references": {}, "workers": [], "best": [], "fitness_by_generation": [], "counts": {}}
+    (part / "live.json").write_bytes(msgspec.json.encode(shown))
+    console = Console(file=(text := StringIO()), width=80)
+    states = iter(("running", "running", "done"))
+    with ExitStack() as held:
+        held.enter_context(StudyLock(part))
+
+        def sleep(_: float) -> None:
+            state = next(states, None)
+            if state is None:
+                held.close()
+                return
+            (part / "live.json").write_bytes(msgspec.json.encode(shown | {"state": state, "n_done": 5}))
+
+        watch_comparison(chance, console, sleep)
+    assert f"running study: {part}" in text.getvalue()
+    assert "5 of 7" in text.getvalue()

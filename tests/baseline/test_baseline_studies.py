@@ -12,9 +12,10 @@ import pytest
 from evoae_cli.app.baselined import spread_facts
 from evoae_cli.baseline.begin import begin, new_plan, same_plan
 from evoae_cli.baseline.comparison import Side, side_of, spread_of, verdicts
-from evoae_cli.baseline.plan import Part, Plan, read_plan
+from evoae_cli.baseline.plan import Part, Plan, read_plan, write_plan
 from evoae_cli.baseline.rivalfile import RIVALS, read_rivals
 from evoae_cli.baseline.rivals import Measurements, StoppedMeasuringError
+from evoae_cli.baseline.sitting import Sitting
 from evoae_cli.baseline.spent import spent_of
 from evoae_cli.baseline.studies import open_part
 from evoae_cli.baseline.summary import BaselineSummary, baseline_summary
@@ -44,8 +45,11 @@ def planned(against: Path | None = None, **changes: Any) -> Plan:
 
 def run_all(folder: Path) -> BaselineSummary:
     plan = read_plan(folder)
-    for part in plan.parts:
-        open_part(folder, plan, part, warn=refuse).run()
+    with Sitting(folder) as sitting:
+        for part in plan.parts:
+            open_part(folder, plan, part, warn=refuse).run()
+        assert baseline_summary(folder).state == "running"
+        sitting.end()
     return baseline_summary(folder)
 
 
@@ -78,6 +82,8 @@ def test_random_architectures_are_trained_to_the_final_budget_and_the_best_is_de
     folder = begin(planned(), str(tmp_path / "alone"))
     found = run_all(folder)
     assert found.state == "done"
+    write_plan(folder, msgspec.structs.replace(read_plan(folder), is_measured=False))
+    assert baseline_summary(folder).state == "interrupted"
     assert found.verdicts == ()
     (side,) = found.studies
     assert (side.n_candidates, side.epochs, side.part.protocol) == (4, SMALL["final_epochs"], "paper")
@@ -170,10 +176,10 @@ def test_a_verdict_has_no_winner_where_both_are_equal() -> None:
         for seed, by in ((0, 0.004), (1, -0.004))
     ]
     (one,) = verdicts(list(pairs[0]))
-    assert one.line.startswith("evolution is no better and no worse than random, same lengths, in one pair; ")
+    assert one.line.startswith("evolution is as good as random, same lengths, in one pair; ")
     (both,) = verdicts([one for pair in pairs for one in pair])
     assert both.line == (
-        "evolution is no better and no worse than random, same lengths (95 % interval -0.05 to +0.05 dB, 2 pairs)"
+        "evolution is on average as good as random, same lengths (95 % interval -0.05 to +0.05 dB, 2 pairs)"
     )
 
 

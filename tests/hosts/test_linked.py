@@ -68,6 +68,41 @@ def test_results_come_from_here_and_from_elsewhere_and_news_is_told(depot: Depot
         crew.stop()
 
 
+def test_a_host_that_is_kept_keeps_those_who_help_from_one_engine_to_the_next(tmp_path: Path) -> None:
+    """They are not told of an end, nor left without an answer, until there is no more to come."""
+    host = Host(key=KEY, name="owner", listen=HERE)
+    assert host.address is not None
+    broker, told = Broker(10.0), list[str]()
+    with Depot(tmp_path / "theirs", "", str) as theirs:
+        appetite = Appetite(broker, lambda: Hands(2, "a processor"))
+        link = Link(
+            *(broker, host.address, KEY, BareFreight(), theirs, appetite), name="helper", beat_s=0.1, tell=told.append
+        )
+        crew = Crew(broker, 2, lambda payload: b"")
+        link.start()
+        for number in (1, 2):
+            local = LocalEngine([WorkerSpec(device="cpu", threads=1)], NOOP)
+            engine = LinkedEngine(local, host, BareFreight(), Depot(tmp_path / str(number), "", str), f"study {number}")
+            host.is_kept = True
+            engine.start()
+            until(lambda engine=engine: engine.view().helpers)
+            engine.submit([Task(id=n, payload=b'{"sleep_s":0.02}', may_travel=True) for n in range(60)])
+            workers = set()
+            while len(workers) < 2:
+                result = engine.next_result()
+                workers |= set() if result is None else {result.worker.partition("/")[0]}
+            engine.stop()
+            n_told = len(told)
+            # Several heartbeats, in which it is answered.
+            with pytest.raises(AssertionError):
+                until(lambda n_told=n_told: len(told) > n_told or link.view().trouble, 0.5)
+        assert told[-1].startswith("helping study 2 at ")
+        host.stop()
+        until(lambda: told[-1] == "study 2 has ended")
+        link.stop()
+        crew.stop()
+
+
 def test_people_can_ask_whom_a_host_helps(depot: Depot) -> None:
     owner = Owner()
     address = owner.serving.address
