@@ -145,12 +145,32 @@ def _process_pool(n_workers: int, wait_s: float, chunk: int) -> Iterator[Run]:
 
 
 @contextmanager
-def _ray(n_workers: int, wait_s: float, chunk: int) -> Iterator[Run]:
-    import ray
+def _signals_afterwards() -> Iterator[None]:
+    """Within the block what would end the command is only noted, and dealt with after it."""
+    noted: list[int] = []
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for signum in before:
+        signal.signal(signum, lambda number, frame: noted.append(number))
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        for number in noted:
+            signal.raise_signal(number)
 
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # One of its own, whatever cluster this machine is a node of.
-    ray.init(address="local", num_cpus=n_workers, include_dashboard=False, log_to_driver=False, configure_logging=False)
+
+@contextmanager
+def _ray(n_workers: int, wait_s: float, chunk: int) -> Iterator[Run]:
+    # An exception from a signal's handler is lost in what it does as it starts.
+    with _signals_afterwards():
+        import ray
+
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # One of its own, whatever cluster this machine is a node of.
+        ray.init(
+            address="local", num_cpus=n_workers, include_dashboard=False, log_to_driver=False, configure_logging=False
+        )
     try:
         task, pid = ray.remote(wait if chunk == 1 else wait_each), ray.remote(slow_pid)
         until_all_answer(n_workers, lambda n: ray.get([pid.remote() for _ in range(n)]))

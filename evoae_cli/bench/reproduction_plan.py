@@ -39,7 +39,7 @@ class Search:
     protocols: tuple[Protocol, ...] = ()
     """What chance gets beside it, for every seed."""
     is_as_paper: bool = False
-    """Whether random architectures are trained to the final budget beside it, with the first seed."""
+    """Whether random architectures are trained to the final budget beside it, for every seed."""
     ratios: tuple[str, ...] = ()
     """Codes with which its winner is trained, for every seed."""
 
@@ -128,7 +128,6 @@ class Task:
 
 def tasks_of(plan: Plan) -> list[Task]:
     """All tasks, in the order in which they can be done; what takes longest comes last."""
-    first = plan.seeds[0]
     return [
         *(Task("search", search, seed) for seed, search in product(plan.seeds, plan.searches)),
         *(Task("chance", search, seed) for seed, search in product(plan.seeds, plan.searches) if search.protocols),
@@ -138,5 +137,5 @@ def tasks_of(plan: Plan) -> list[Task]:
             for seed, search in product(plan.seeds, plan.searches)
             for ratio in search.ratios
         ),
-        *(Task("paper", search, first) for search in plan.searches if search.is_as_paper),
+        *(Task("paper", search, seed) for seed, search in product(plan.seeds, plan.searches) if search.is_as_paper),
     ]

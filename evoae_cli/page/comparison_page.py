@@ -233,7 +233,8 @@ def _fronts(studies: Sequence[Facts], colours: dict[int, str]) -> Plot | None:
 def _drawn_note(drawn: Sequence[Facts], n_studies: int) -> str:
     """What to know of a figure with the studies `drawn`: there may be too many, or nothing to draw of some."""
     n_left_out = n_studies - len(drawn)
-    note = f" {n_left_out:,} {'studies are' if n_left_out > 1 else 'study is'} left out." if n_left_out else ""
+    why = f"a figure shows at most {_MOST_DRAWN}, and none of which there is nothing to draw"
+    note = f" {n_left_out:,} {'studies are' if n_left_out > 1 else 'study is'} left out: {why}." if n_left_out else ""
     if len({facts.settings.get("epochs") for facts in drawn}) > 1:
         note += " Candidates of different studies were trained for different numbers of epochs."
     return note

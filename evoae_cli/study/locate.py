@@ -41,7 +41,7 @@ def study_path(name: str) -> Path:
         raise StudyError("the study's name is empty; give a name or a folder")
     is_bare = os.sep not in name and name not in (".", "..") and not name.startswith("~")
     folder = runs_folder() / name if is_bare else plain_path(name)
-    if not folder.exists() and is_study(inner := runs_folder() / name):
+    if not os.path.lexists(folder) and is_study(inner := runs_folder() / name):
         folder = inner
     if any(len(os.fsencode(part)) > _LONGEST_NAME for part in folder.parts):
         raise StudyError(f"the name {name[:20]}... is too long; use at most {_LONGEST_NAME} bytes")

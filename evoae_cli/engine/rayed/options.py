@@ -23,6 +23,8 @@ _OLDEST = (2, 49)
 _PATIENCE_S = 10.0
 _LEAST, _MOST_CPUS = 0.0001, 1024
 """What Ray can set aside."""
+_FOUND_BY_RAY = "auto"
+"""In place of an address: that of the cluster which this machine is a node of."""
 LOCAL = "local"
 """In place of an address: a Ray of one's own, on this machine, for as long as the search runs."""
 MEMORY = 2**30
@@ -113,8 +115,11 @@ def check_answers(address: str) -> None:
     """Raise UsageError where nobody listens at `HOST:PORT`, or no node of Ray runs here: Ray would try for a minute."""
     if address == LOCAL:
         return
-    host, colon, port = address.rpartition(":")
-    if colon and port.isascii() and port.isdigit():
+    remedy = "give HOST:6379 of the cluster's head, or leave it out"
+    if address != _FOUND_BY_RAY:
+        host, colon, port = address.rpartition(":")
+        if not (colon and port.isascii() and port.isdigit()):
+            raise UsageError(f"--ray-address {address} is no address; {remedy}")
         try:
             socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S).close()
         except (OSError, OverflowError, ValueError) as error:
@@ -124,8 +129,6 @@ def check_answers(address: str) -> None:
                 "out"
             ) from error
         remedy = f"join it first, with: ray start --address={address} --num-cpus=0"
-    else:
-        remedy = "give HOST:6379 of the cluster's head, or leave it out"
     if _PROCESSES.is_dir() and not _runs_a_node():
         raise UsageError(f"--ray-address {address}: no node of a Ray cluster runs on this machine; {remedy}")
 
