@@ -37,6 +37,11 @@ def add_rival(folder: Path, row: RivalRow) -> None:
     try:
         write_whole(folder / RIVALS, msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
     except OSError as error:
-        raise EvoaeError(
-            f"cannot write to {folder}: {error.strerror}; make room, and go on with it: evoae resume {folder}"
-        ) from error
+        raise cannot_write(folder, error) from error
+
+
+def cannot_write(folder: Path, error: OSError) -> EvoaeError:
+    """What is told where a comparison cannot note what it has done."""
+    return EvoaeError(
+        f"cannot write to {folder}: {error.strerror}; make room, and go on with it: evoae resume {folder}"
+    )

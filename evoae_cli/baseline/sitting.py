@@ -9,6 +9,7 @@ from typing import Self
 import msgspec
 
 from evoae_cli.baseline.plan import read_plan, write_plan
+from evoae_cli.baseline.rivalfile import cannot_write
 from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.study.lock import StudyLock
 from evoae_cli.study.orders import Order, obeying
@@ -48,8 +49,11 @@ class Sitting:
         self._held.close()
 
     def end(self) -> None:
-        """Note that all is done. Raises OSError where that cannot be written."""
-        write_plan(self._folder, msgspec.structs.replace(read_plan(self._folder), is_measured=True))
+        """Note that all is done. Raises EvoaeError where that cannot be written."""
+        try:
+            write_plan(self._folder, msgspec.structs.replace(read_plan(self._folder), is_measured=True))
+        except OSError as error:
+            raise cannot_write(self._folder, error) from error
 
     @contextmanager
     def doing(self, request_stop: Callable[[], None], kill: Callable[[], None]) -> Iterator[None]:

@@ -77,7 +77,6 @@ class Lender:
         # All mutable state, under the lock, which is held for thinking, never for files or the broker.
         self._lock = threading.Lock()
         self._guests: dict[bytes, _Guest] = {}
-        self._is_over = False
         self._is_paused = False
         self._ended = threading.Event()
         self._swept_at = clock()
@@ -124,12 +123,11 @@ class Lender:
 
     def pause(self) -> None:
         """Lend nothing more for now: guests are heard, and wait for what follows."""
-        self._is_paused = True
+        with self._lock:
+            self._is_paused = True
 
     def finish(self) -> None:
         """Lend nothing more, and tell guests so."""
-        with self._lock:
-            self._is_over = True
         self._ended.set()
 
     @property
@@ -169,7 +167,7 @@ class Lender:
             n_lent=min(counts.n_lent, 10_000),
             n_borrowed=min(counts.n_borrowed, 10_000),
             n_links=self.n_guests,
-            is_over=self._is_over,
+            is_over=self._ended.is_set(),
         )
 
     # ---- what is asked ----
@@ -211,11 +209,11 @@ class Lender:
             self._end(guest, ending)
         synced = self._broker.sync(guest.peer, frozenset(poll.held), poll.running, self._n_own_workers())
         self._forget(guest, [*(loan.id for loan in synced.reclaimed), *synced.to_drop])
-        if self._is_over or (poll.n_idle + poll.n_ahead == 0 and poll.wait_s == 0):
-            return wire.Loans([], list(synced.to_drop), self._is_over)
+        if self._ended.is_set() or (poll.n_idle + poll.n_ahead == 0 and poll.wait_s == 0):
+            return wire.Loans([], list(synced.to_drop), self._ended.is_set())
         if self._is_paused:
             self._ended.wait(poll.wait_s)
-            return wire.Loans([], list(synced.to_drop), self._is_over)
+            return wire.Loans([], list(synced.to_drop), self._ended.is_set())
         # Whoever runs out of work first finds some left: one for each worker there is.
         n_left = self._n_own_workers() + self.n_workers()
         n_idle = min(poll.n_idle, wire.MAX_TASKS)
@@ -231,7 +229,7 @@ class Lender:
             # It was given up while this waited; another may have its name by now.
             self._broker.reclaim(guest.peer, [lease.id for lease in found])
             return _unknown_session()
-        return wire.Loans(loans, list(synced.to_drop), self._is_over)
+        return wire.Loans(loans, list(synced.to_drop), self._ended.is_set())
 
     def _packed(self, guest: _Guest, found: list[Lease]) -> list[wire.Loan]:
         """Loans as they travel, as many as there is room for; the others go back."""

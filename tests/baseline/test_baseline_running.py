@@ -1,6 +1,7 @@
 """Which study of a comparison runs, by real locks."""
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import ExitStack
 from io import StringIO
@@ -17,7 +18,7 @@ from evoae_cli.baseline.plan import check_search, read_plan, write_plan
 from evoae_cli.baseline.running import named_running, newest_running, running_part
 from evoae_cli.baseline.sitting import Sitting
 from evoae_cli.baseline.summary import baseline_summary
-from evoae_cli.errors import StudyError, UsageError
+from evoae_cli.errors import EvoaeError, StudyError, UsageError
 from evoae_cli.page.results import random_lines
 from evoae_cli.study.locate import find_study
 from evoae_cli.study.lock import StudyLock
@@ -101,9 +102,25 @@ def test_whoever_sits_is_stopped_from_elsewhere_whatever_it_does(runs: Path) -> 
 def test_a_comparison_in_which_nothing_was_begun_vanishes_with_its_lock(runs: Path) -> None:
     chance = comparison("chance")
     with Sitting(chance):
-        pass
+        # Another process, which was refused, takes nothing away.
+        abandon(chance)
+    assert chance.exists()
     abandon(chance)
     assert not chance.exists()
+
+
+def test_an_end_that_cannot_be_noted_is_one_line(runs: Path) -> None:
+    """A limit on the size of files stands for the full disk."""
+    chance = comparison("chance")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Sitting(chance) as sitting:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+        try:
+            with pytest.raises(EvoaeError, match=r"^cannot write to \S+/chance: .*; make room, and go on with it: "):
+                sitting.end()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert baseline_summary(chance).state == "interrupted"
 
 
 def test_a_search_that_was_moved_is_told_instead_of_a_comparison_without_it(runs: Path, tmp_path: Path) -> None:

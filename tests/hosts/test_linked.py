@@ -29,6 +29,16 @@ def depot(tmp_path: Path) -> Iterator[Depot]:
         yield found
 
 
+def hosts_of(engine: LinkedEngine, n: int) -> set[str]:
+    """Where the next `n` results come from: names of hosts, and of workers here."""
+    found: list[str] = []
+    while len(found) < n:
+        result = engine.next_result()
+        if result is not None:
+            found.append(result.worker.partition("/")[0])
+    return set(found)
+
+
 def test_results_come_from_here_and_from_elsewhere_and_news_is_told(depot: Depot, tmp_path: Path) -> None:
     host = Host(key=KEY, name="owner", listen=Address("127.0.0.1", 0))
     assert host.address is not None
@@ -50,13 +60,7 @@ def test_results_come_from_here_and_from_elsewhere_and_news_is_told(depot: Depot
         assert (view.n_workers, view.n_hands) == (1, 3)
         payload = b'{"sleep_s":0.02}'
         engine.submit([Task(id=number, payload=payload, may_travel=True) for number in range(60)])
-        workers = set()
-        n = 0
-        while n < 60:
-            result = engine.next_result()
-            if result is not None:
-                n += 1
-                workers.add(result.worker.partition("/")[0])
+        workers = hosts_of(engine, 60)
         assert len(workers) == 2
         assert "helper" in workers
         assert engine.take_news() == ["helper helps with 2 workers"]
@@ -87,13 +91,7 @@ def test_a_host_that_is_kept_keeps_those_who_help_from_one_engine_to_the_next(tm
             engine.start()
             until(lambda engine=engine: engine.view().helpers and engine.view().workers[0].state == "idle")
             engine.submit([Task(id=n, payload=b'{"sleep_s":0.02}', may_travel=True) for n in range(60)])
-            workers = set()
-            n = 0
-            while n < 60:
-                result = engine.next_result()
-                if result is not None:
-                    n += 1
-                    workers.add(result.worker.partition("/")[0])
+            workers = hosts_of(engine, 60)
             assert "helper" in workers
             engine.stop()
             n_told = len(told)
