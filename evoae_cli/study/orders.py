@@ -59,6 +59,9 @@ def give(folder: Path, order: Order) -> None:
         with contextlib.suppress(OSError):
             for left in (path, answer):
                 left.unlink(missing_ok=True)
+            if lock_holder(folder) is None:
+                # It ended while this waited, so that nobody else will remove the folder.
+                path.parent.rmdir()
     if refusal:
         raise StudyError(refusal)
 

@@ -65,6 +65,24 @@ def test_an_order_given_while_the_study_still_starts_is_obeyed_later(tmp_path: P
     assert heard == [Order(kind="add", n=1)]
 
 
+def test_an_order_that_nobody_obeyed_before_the_study_ended_leaves_nothing(tmp_path: Path) -> None:
+    refused: list[StudyError] = []
+
+    def ask() -> None:
+        with pytest.raises(StudyError, match="no process runs") as caught:
+            give(tmp_path, Order(kind="stop"))
+        refused.append(caught.value)
+
+    with StudyLock(tmp_path):
+        giver = threading.Thread(target=ask)
+        giver.start()
+        while not list(tmp_path.glob(f"{ORDERS}/*.order")):
+            time.sleep(0.01)
+    giver.join(20)
+    assert refused
+    assert not (tmp_path / ORDERS).exists()
+
+
 def test_an_order_whose_giver_was_killed_long_ago_is_dropped(tmp_path: Path) -> None:
     heard: list[Order] = []
     stale = tmp_path / ORDERS / "1-1.order"
