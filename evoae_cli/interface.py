@@ -313,7 +313,9 @@ def _run(study: "Study", progress: bool, limit_s: float | None) -> "StudyResult"
         if event.kind == "warning":
             _warn(event.line)
 
-    with bar:
+    from evoae_cli.page.write import page_of_failure
+
+    with bar, page_of_failure(study.folder, _warn, lambda page: None):
         result = study.run(listen, limit_s=limit_s)
         if result.state in ("done", "exhausted", "time-up"):
             # What was expected was an estimate, and scoring on test comes after the last event.
@@ -326,7 +328,7 @@ def _delivered(
     result: "StudyResult", config: StudyConfig, *, is_forced: bool, is_resumed: bool = False
 ) -> "StudyResult":
     """`result`, once its page is written, and the images of a study that has an `output` are in it, cleaned."""
-    if result.model is not None and result.state != "interrupted":
+    if result.state != "interrupted":
         from evoae_cli.page.write import renew_page
 
         renew_page(result.folder, _warn)

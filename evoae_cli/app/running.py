@@ -86,9 +86,12 @@ def run_study(
     """
     delivered, page = None, None
     with interruptible(study.request_stop, study.kill) as interruption:
-        result = shown(study, show, limit_s)
+        from evoae_cli.page.write import page_of_failure
+
+        with page_of_failure(study.folder, show.warn, lambda path: show.say(f"report: {path}")):
+            result = shown(study, show, limit_s)
         # Until the result is out, a late Ctrl-C must not tear it.
-        if result.model is not None and result.state != "interrupted":
+        if result.state != "interrupted":
             page = _page(result.folder, show)
         _say_end(result, show, page)
         if deliver is not None and result.model is not None and result.state != "interrupted":

@@ -123,6 +123,8 @@ def scale_benchmark(
     Searches train real candidates, the same ones with each number of workers. `--simulate` has them wait instead, so
     that more workers than cores can be tried.
     """
+    if simulate is not None and device != "auto":
+        raise UsageError(f"--device {device} has no effect with --simulate, whose workers only wait; leave it out")
     counts = _counts(workers, device)
     modes = _modes(mode)
     _check(generations, population, simulate, cv, fail_rate)

@@ -13,6 +13,7 @@ from evoae_cli.baseline.spent import spent_of
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import one_of, option_name
+from evoae_cli.study.fullnames import with_full_names
 from evoae_cli.study.locate import find_study, new_study_folder, study_path
 from evoae_cli.study.lock import LOCK, lock_holder
 from evoae_cli.study.resolve import EARLIER, resolve
@@ -53,11 +54,13 @@ def new_plan(
         if objective is None:
             raise UsageError("say for what: evoae random-baseline denoise, or manifold; or give --against STUDY")
         # The paper's random modules are longer than those that a quick search begins with.
-        config = resolve(cast(Objective, objective), {"max_layers": MOST_LAYERS}, given)
+        config = with_full_names(resolve(cast(Objective, objective), {"max_layers": MOST_LAYERS}, given))
         folder = None
     else:
         folder, config = _compared(against, objective, given)
     chosen = _protocols(protocols, folder)
+    if n_samples is not None and "paper" not in chosen:
+        raise UsageError(f"--samples {n_samples} is for --protocols paper, which is not among them; leave it out")
     return Plan(
         objective=config.objective,
         settings=msgspec.to_builtins(config),
@@ -80,7 +83,7 @@ def same_plan(folder: Path, given: Mapping[str, Any], settings: Mapping[str, Any
         there = getattr(plan, name)
         if value is not None and (set(value) != set(there) if isinstance(value, tuple) else value != there):
             raise _another(folder, name, there, value)
-    asked = msgspec.to_builtins(resolve(plan.objective, EARLIER, plan.settings, settings))
+    asked = msgspec.to_builtins(with_full_names(resolve(plan.objective, EARLIER, plan.settings, settings)))
     for name, value in settings.items():
         # A value may be spelt in several ways; its resolved form has one.
         if value is not None and asked[name] != plan.settings[name]:

@@ -4,7 +4,7 @@ from evoae_cli.baseline.protocols import Protocol, Spent
 from evoae_cli.draws import generator
 from evoae_cli.evaluation.contract import derive_seed
 from evoae_cli.genome.genotype import Genotype
-from evoae_cli.genome.sampling import Admits, one_layer_genotypes, random_genotypes, some_of, uniform_lengths
+from evoae_cli.genome.sampling import Admits, one_layer_genotypes, random_genotypes, some_of, uniform_genotypes
 from evoae_cli.genome.space import SearchSpace
 
 
@@ -23,4 +23,4 @@ def architectures(
     if protocol == "lengths":
         assert spent is not None
         return random_genotypes(spent.lengths, space, rng, admits)
-    return random_genotypes(uniform_lengths(n, space, rng), space, rng, admits)
+    return uniform_genotypes(n, space, rng, admits)

@@ -78,4 +78,4 @@ def settings_of(
 
 def layers_of(protocol: Protocol, most_of_search: int) -> int:
     """The most layers that a module may have."""
-    return max(MOST_LAYERS, most_of_search) if protocol in ("paper", "uniform") else most_of_search
+    return MOST_LAYERS if protocol in ("paper", "uniform") else most_of_search

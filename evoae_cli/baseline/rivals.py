@@ -25,10 +25,12 @@ from evoae_cli.evaluation.contract import Rival, RivalFound, RivalRequest
 from evoae_cli.evaluation.evaluate import exam_for
 from evoae_cli.evaluation.hardware import device_model, devices
 from evoae_cli.study.desk import Desk
+from evoae_cli.study.ground import check_images
 from evoae_cli.study.model import WEIGHTS, find_model, load_model
 from evoae_cli.study.requests import Requests
 from evoae_cli.study.resolve import EARLIER, resolve
 from evoae_cli.study.setup import prepare
+from evoae_cli.study.store import Store
 from evoae_cli.study.study import RUNNER
 from evoae_cli.study.summary import delivered
 
@@ -50,7 +52,7 @@ class _Wanted(NamedTuple):
 class Measurements:
     """What a comparison in `folder` has still to measure, once its studies have ended; a context manager.
 
-    Raises what `prepare` raises, and EvoaeError where no worker starts.
+    Raises what `prepare` raises, StudyError for images that have changed since, and EvoaeError where no worker starts.
     """
 
     def __init__(
@@ -68,6 +70,11 @@ class Measurements:
         self._home = _home(folder, plan)
         config = resolve(plan.objective, EARLIER, plan.settings, changes)
         setup = prepare(config, warn)
+        store = Store.read(self._home)
+        try:
+            check_images(setup.images, store)
+        finally:
+            store.close()
         self._requests: Requests = setup.requests(self._home)
         self._device = devices(config.device)[0]
         self._engine = LocalEngine(

@@ -40,7 +40,9 @@ def spent_of(folder: Path) -> Spent:
         if state_of(folder, store) not in ENDED:
             raise UsageError(f"the search in {folder} has not ended; finish it first: evoae resume {folder}")
         candidates = [record for record in store.records("search", is_whole=True) if record.generation >= 0]
-        finals = [record.evaluation for record in store.records("final")]
+        # A search that was gone on with has trained earlier ones, among which the winner was not chosen.
+        finalists: list[str] = store.meta("finalists") or []
+        finals = [one.evaluation for one in store.records("final") if one.evaluation.genotype in finalists]
     finally:
         store.close()
     if len(candidates) < 2:
@@ -49,7 +51,7 @@ def spent_of(folder: Path) -> Spent:
     return Spent(
         lengths=lengths,
         epochs=settings["epochs"],
-        n_finalists=len({final.genotype for final in finals}),
+        n_finalists=max(1, len({final.genotype for final in finals})),
         # Where time was short they were trained for a part of it.
         final_epochs=max(1, round(max((final.images_seen for final in finals), default=0) / settings["train_images"])),
     )

@@ -17,10 +17,10 @@ from evoae_cli.evaluation.contract import Objective
 from evoae_cli.interface import resume, search
 from evoae_cli.phenotype.autoencoder import Autoencoder
 from evoae_cli.study.config import StudyConfig
+from evoae_cli.study.fullnames import full_name
 from evoae_cli.study.locate import is_study
 from evoae_cli.study.model import load_model
 from evoae_cli.study.resolve import resolve
-from evoae_cli.study.setup import full_name
 from evoae_cli.study.summary import delivered, summary
 
 _PRESET_S = 300.0

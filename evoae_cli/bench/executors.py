@@ -66,6 +66,17 @@ def throughput(executor: str, *, n_workers: int, n_tasks: int, wait_s: float = 0
     )
 
 
+def wait_until_idle(engine: LocalEngine) -> None:
+    """Until each worker could take a task. Raises EvoaeError where none can start, and where some never do."""
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while not all(worker.state == "idle" for worker in engine.view().workers):
+        # Raises where no worker can start; there is no result yet.
+        engine.next_result(is_waiting=False)
+        if time.monotonic() > give_up_at:
+            raise EvoaeError(f"some workers have not started after {_PATIENCE_S:.0f} s")
+        time.sleep(0.01)
+
+
 def slow_pid() -> int:
     """A task: the process that ran it, which others may run meanwhile."""
     time.sleep(_WARM_S)
@@ -103,8 +114,7 @@ def _evoae(n_workers: int, wait_s: float, chunk: int) -> Iterator[Run]:
     payload = msgspec.json.encode(Command(sleep_s=wait_s)) if wait_s else b""
     n_given = 0
     with LocalEngine([WorkerSpec(device="cpu", threads=1)] * n_workers, _RUNNER) as engine:
-        while not all(worker.state == "idle" for worker in engine.view().workers):
-            time.sleep(0.01)
+        wait_until_idle(engine)
 
         def run(n: int) -> None:
             nonlocal n_given
@@ -162,16 +172,20 @@ def _signals_afterwards() -> Iterator[None]:
 
 @contextmanager
 def _ray(n_workers: int, wait_s: float, chunk: int) -> Iterator[Run]:
-    # An exception from a signal's handler is lost in what it does as it starts.
     with _signals_afterwards():
         import ray
-
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        # One of its own, whatever cluster this machine is a node of.
-        ray.init(
-            address="local", num_cpus=n_workers, include_dashboard=False, log_to_driver=False, configure_logging=False
-        )
     try:
+        # An exception from a signal's handler is lost in what it does as it starts.
+        with _signals_afterwards():
+            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+            # One of its own, whatever cluster this machine is a node of.
+            ray.init(
+                address="local",
+                num_cpus=n_workers,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+            )
         task, pid = ray.remote(wait if chunk == 1 else wait_each), ray.remote(slow_pid)
         until_all_answer(n_workers, lambda n: ray.get([pid.remote() for _ in range(n)]))
 

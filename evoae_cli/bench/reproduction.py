@@ -90,7 +90,7 @@ class Repetition:
         """The row of a study's best, as `found` has it; the figures are those on test."""
         best = found["best"]
         if not best or not best["test"]:
-            raise EvoaeError(f"{found['study']} was stopped; run the benchmark again to go on with it")
+            raise _stopped(found["study"])
         val, test = ({key: scores.get(key) for key in _KEPT} for scores in (best, best["test"]))
         return Row(
             name=name,
@@ -120,6 +120,7 @@ class Repetition:
         )
         about = {
             "n_trained": found["counts"]["trained"],
+            "trained_epochs": found["counts"]["trained"] * found["settings"]["epochs"],
             "generations": course.generations,
             "best": course.best,
             "mean": course.mean,
@@ -165,22 +166,27 @@ class Repetition:
     def _compared(self, task: Task, protocols: Sequence[str]) -> BaselineSummary:
         search = self._study(task)
         folder = self._plan.folder(task.kind, task.search.name, task.seed)
+        n_samples = self._plan.n_samples if "paper" in protocols else None
         if is_baseline(folder):
             there = read_plan(folder)
-            wanted = (self._plan.n_samples, tuple(protocols), plain(search["settings"]))
+            wanted = (n_samples or there.n_samples, tuple(protocols), plain(search["settings"]))
             if (there.n_samples, there.protocols, plain(there.settings)) != wanted:
                 raise UsageError(f"{folder} is a comparison with another search; delete it, or give other --studies")
         with told_warnings():
-            return random_baseline(
+            found = random_baseline(
                 against=search["study"],
                 study=folder,
                 protocols=protocols,
-                samples=self._plan.n_samples,
+                samples=n_samples,
                 progress=sys.stderr.isatty(),
             )
+        if found.state != "done":
+            raise _stopped(folder)
+        return found
 
     def _side(self, task: Task, side: Side) -> Row:
-        return self._row(task, side.part.protocol, summary(Path(side.study)), n_trained=side.n_candidates)
+        counts = {"n_trained": side.n_candidates, "trained_epochs": side.epochs_in_all}
+        return self._row(task, side.part.protocol, summary(Path(side.study)), **counts)
 
     def _code(self, task: Task) -> list[Row]:
         found = self._trained(task, self._searched(task).genotype, code_ratio=task.ratio)
@@ -213,6 +219,10 @@ class Repetition:
         """The row of the search that a task builds on."""
         (row,) = self._there(Task("search", task.search, task.seed))
         return row
+
+
+def _stopped(study: str | Path) -> EvoaeError:
+    return EvoaeError(f"{study} was stopped; run the benchmark again to go on with it")
 
 
 def _key(row: Row) -> tuple[object, ...]:

@@ -62,28 +62,39 @@ def _as_paper(rows: Sequence[Row]) -> str | None:
 def _fair(rows: Sequence[Row]) -> str | None:
     cells = []
     for search in SEARCHES:
-        best = {row.seed: row.psnr_db for row in _of(rows, "search", search.name)}
+        best = {row.seed: row for row in _of(rows, "search", search.name)}
         there = [*_of(rows, "chance", search.name), *_of(rows, "paper", search.name)]
         for protocol in (*FAIR, "paper"):
-            pairs = [
-                (row.seed, best[row.seed] - row.psnr_db) for row in there if row.name == protocol and row.seed in best
-            ]
-            if pairs:
-                cells.append((search.name, TITLES[protocol], *_paired([less for _, less in sorted(pairs)])))
+            found = sorted((row for row in there if row.name == protocol and row.seed in best), key=_seed)
+            if found:
+                sides = [best[row.seed] for row in found], found
+                less = [evolved.psnr_db - row.psnr_db for evolved, row in zip(*sides, strict=True)]
+                cells.append((search.name, TITLES[protocol], *_paired(less), *map(_trained_epochs, sides)))
     columns = ("search", "chance", "evolution is better by", "95 % interval", "sure", "each seed")
-    return markdown_table(columns, cells) if cells else None
+    return markdown_table((*columns, "its epochs", "chance's"), cells) if cells else None
+
+
+def _seed(row: Row) -> int:
+    return row.seed or 0
+
+
+def _trained_epochs(rows: Sequence[Row]) -> str:
+    """Of all candidates, before one was chosen, in the mean of the seeds."""
+    return f"{fmean(row.more['trained_epochs'] for row in rows):,.0f}"
 
 
 def _untrained(rows: Sequence[Row]) -> str | None:
-    """Evolution's best and the classical methods, the best first, over the seeds for which both are there."""
+    """Evolution's best and the classical methods, the best first, over the seeds for which all are there."""
     cells = []
     for search in SEARCHES:
         found: dict[str, list[Row]] = {}
         for row in _of(rows, "untrained", search.name):
             found.setdefault(row.name, []).append(row)
-        seeds = {row.seed for there in found.values() for row in there}
-        evolved = [row for row in _of(rows, "search", search.name) if row.seed in seeds]
-        methods = [(name, there) for name, there in (*found.items(), ("evolution", evolved)) if there]
+        if not found:
+            continue
+        found["evolution"] = _of(rows, "search", search.name)
+        seeds = set.intersection(*({row.seed for row in there} for there in found.values()))
+        methods = [(name, [row for row in there if row.seed in seeds]) for name, there in found.items() if seeds]
         for name, there in sorted(methods, key=lambda one: -fmean(row.psnr_db for row in one[1])):
             pooled = mean_text([row.more["test"]["psnr_pooled_db"] for row in there], 2)
             shown = mean_text([row.psnr_db for row in there], 2), mean_text([row.ssim for row in there], 3)
@@ -133,7 +144,7 @@ def _dropouts(rows: Sequence[Row]) -> str | None:
     beside = [row for row in _of(rows, "search", found[0].case) if row.seed in {one.seed for one in found}]
     cells = [
         (f"{row.name}, seed {row.seed}", *_scored(row))
-        for row in sorted((*beside, *found), key=lambda row: (row.seed or 0, row.name != "evolution", row.name))
+        for row in sorted((*beside, *found), key=lambda row: (_seed(row), row.name != "evolution", row.name))
     ]
     columns = ("from", "fitness / 16, val", "pooled PSNR, test", "PSNR, test", "architecture")
     return markdown_table((*columns, "parameters", "values in the code"), cells)

@@ -40,7 +40,10 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     def unlike_a_search(self) -> str:
         """What is otherwise than in a search as people run it, for people; empty where nothing is."""
         waiting = (
-            "" if self.simulate_s is None else f"waiting {self.simulate_s:g} s in place of training, cv {self.cv:g}"
+            ""
+            if self.simulate_s is None
+            # So the search sends what is longest first without a mistake, where a real one has to learn it.
+            else f"waiting {self.simulate_s:g} s in place of training, cv {self.cv:g}, how long is known before"
         )
         killed = f"evaluations killed with a chance of {100 * self.fail_rate:g}%" if self.fail_rate else ""
         engine = f"engine {self.engine}" if self.engine != "local" else ""
@@ -71,7 +74,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     busy: float
     """Share of the workers' time that went to evaluations, those cut short among them."""
     gap_median_s: float | None
-    """From a worker's end of one candidate to its beginning of the next, where that one was waiting; None: never.
+    """From a worker's end of one candidate to its beginning of the next of the same generation; None: never. In a
+    search without generations the next is proposed only then: all of them count, and so does what that takes.
 
     One that is tried again does not count: it may have waited for less time than the worker.
     """

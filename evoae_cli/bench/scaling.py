@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from numpy.random import PCG64, Generator
 
+from evoae_cli.bench.executors import wait_until_idle
 from evoae_cli.bench.report import Report, formatted, options, this_machine
 from evoae_cli.broker.task import Task, TaskResult
 from evoae_cli.engine.local import LocalEngine, WorkerSpec
@@ -87,8 +88,7 @@ def _batch(config: StudyConfig, candidates: Sequence[Genotype], n_workers: int) 
     specs = [WorkerSpec(device="cpu", threads=config.threads)] * n_workers
     with tempfile.TemporaryDirectory(prefix="evoae-bench-") as folder, LocalEngine(specs, RUNNER) as engine:
         requests = setup.requests(Path(folder))
-        while not all(worker.state == "idle" for worker in engine.view().workers):
-            time.sleep(0.02)
+        wait_until_idle(engine)
         # Each idle worker takes one of them at once.
         _evaluate(engine, requests, [_WARM_UP] * n_workers, first_id=1)
         begun = time.perf_counter()

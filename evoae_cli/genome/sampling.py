@@ -1,6 +1,7 @@
 """Random genotypes, drawn without evolution: what it is compared with (section 5, Tables 1 and 2)."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -24,19 +25,44 @@ def uniform_lengths(n: int, space: SearchSpace, rng: Generator) -> list[int]:
     return [1 + draw(space.max_layers, rng) for _ in range(n)]
 
 
+def uniform_genotypes(
+    n: int, space: SearchSpace, rng: Generator, admits: Admits = lambda genotype: True
+) -> list[Genotype]:
+    """`n` genotypes with the lengths of `uniform_lengths`, otherwise as `random_genotypes` has them.
+
+    Where no more of a length are found another length is drawn. There are fewer only where none has more.
+    """
+    found: list[Genotype] = []
+    left = list(range(1, space.max_layers + 1))
+    lengths = uniform_lengths(n, space, rng)
+    while lengths:
+        further = random_genotypes(lengths, space, rng, admits, known=found)
+        found += further
+        there, wanted = Counter(len(genotype.module) for genotype in further), Counter(lengths)
+        left = [length for length in left if there[length] == wanted[length]]
+        lengths = [one_of(left, rng) for _ in range(n - len(found))] if left else []
+    return found
+
+
 def random_genotypes(
-    lengths: Iterable[int], space: SearchSpace, rng: Generator, admits: Admits = lambda genotype: True
+    lengths: Iterable[int],
+    space: SearchSpace,
+    rng: Generator,
+    admits: Admits = lambda genotype: True,
+    known: Iterable[Genotype] = (),
 ) -> list[Genotype]:
     """One genotype for each of `lengths`: so many layers, each uniform over the space's choices, and random genes.
 
-    No network comes twice, and none that is not admitted. A length of which no more are found has none.
+    No network comes twice or is among `known`, and none that is not admitted. A length of which no more are found has
+    none.
     """
+    there = {genotype.key for genotype in known}
     found: dict[str, Genotype] = {}
     for length in lengths:
         for _ in range(_N_TRIES):
             module = tuple(one_of(space.choices, rng) for _ in range(length))
             genotype = Genotype(module, **random_genes(space, rng))
-            if genotype.key not in found and admits(genotype):
+            if genotype.key not in found and genotype.key not in there and admits(genotype):
                 found[genotype.key] = genotype
                 break
     return list(found.values())

@@ -1,5 +1,6 @@
 """The page of several studies beside each other: of searches, or of a search and random architectures."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -95,7 +96,7 @@ def comparison_page(studies: Sequence[Facts], baseline: BaselineSummary | None =
         courses=_courses(studies, colours),
         fronts=_fronts(studies, colours),
         settings=_settings(studies),
-        lines=tuple(line for facts in studies[:_MOST_DRAWN] for line in howto.loading_of(facts, f"Load {facts.title}")),
+        lines=tuple(line for facts in studies for line in howto.loading_of(facts, f"Load {facts.title}")),
         paper=tuple(
             entry
             for objective in dict.fromkeys(f.about["objective"] for f in studies)
@@ -200,10 +201,19 @@ def _part(facts: Facts, gallery: Gallery | None) -> StudyPart:
 
 
 def _colours(studies: Sequence[Facts]) -> dict[int, str]:
-    """The colour of each study that is drawn, the same in all figures; those first that have a course to draw."""
-    drawable = [place for place, facts in enumerate(studies) if facts.candidates]
+    """The colour of each study that is drawn, the same in all figures; those first that have a course to draw.
+
+    All are of the kind that most are of, as the fitness of another is another quantity.
+    """
+    (kind, _), *_ = Counter(map(_kind, studies)).most_common()
+    drawable = [place for place, facts in enumerate(studies) if facts.candidates and _kind(facts) == kind]
     drawn = sorted(drawable, key=lambda place: not _has_course(studies[place]))[:_MOST_DRAWN]
     return dict(zip(sorted(drawn), SERIES, strict=False))
+
+
+def _kind(facts: Facts) -> tuple[str, bool]:
+    """What its fitness is of."""
+    return facts.about["objective"], facts.is_noisy_only
 
 
 def _has_course(facts: Facts) -> bool:
@@ -217,7 +227,7 @@ def _courses(studies: Sequence[Facts], colours: dict[int, str]) -> Plot | None:
     courses = [(facts.title, charts.course_of(facts.history)) for facts in drawn.values()]
     svg = charts.courses_svg(courses, "courses", [colours[place] for place in drawn])
     caption = "The best fitness so far on validation, and dotted the mean of each generation."
-    return Plot(svg=Markup(svg), caption=caption + _drawn_note(list(drawn.values()), len(studies)))
+    return Plot(svg=Markup(svg), caption=caption + _drawn_note(list(drawn.values()), studies))
 
 
 def _fronts(studies: Sequence[Facts], colours: dict[int, str]) -> Plot | None:
@@ -227,14 +237,17 @@ def _fronts(studies: Sequence[Facts], colours: dict[int, str]) -> Plot | None:
     fronts = [(facts.title, facts.candidates) for facts in drawn.values()]
     svg = charts.fronts_svg(fronts, "parameters", "fronts", [colours[place] for place in drawn])
     caption = "Candidates on validation, and the front that no other of the same study beats in both."
-    return Plot(svg=Markup(svg), caption=caption + _drawn_note(list(drawn.values()), len(studies)))
+    return Plot(svg=Markup(svg), caption=caption + _drawn_note(list(drawn.values()), studies))
 
 
-def _drawn_note(drawn: Sequence[Facts], n_studies: int) -> str:
+def _drawn_note(drawn: Sequence[Facts], studies: Sequence[Facts]) -> str:
     """What to know of a figure with the studies `drawn`: there may be too many, or nothing to draw of some."""
-    n_left_out = n_studies - len(drawn)
+    unlike = [facts for facts in studies if _kind(facts) != _kind(drawn[0])]
+    n_left_out = len(studies) - len(drawn) - len(unlike)
     why = f"a figure shows at most {_MOST_DRAWN}, and none of which there is nothing to draw"
     note = f" {n_left_out:,} {'studies are' if n_left_out > 1 else 'study is'} left out: {why}." if n_left_out else ""
+    if unlike:
+        note += f" Left out, as fitness is another quantity there: {'; '.join(facts.title for facts in unlike)}."
     if len({facts.settings.get("epochs") for facts in drawn}) > 1:
         note += " Candidates of different studies were trained for different numbers of epochs."
     return note

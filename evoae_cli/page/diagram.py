@@ -70,12 +70,14 @@ def architecture(genotype: str, network: NetworkSpec, side: int) -> Architecture
 
 
 def read_architecture(model: dict[str, object]) -> Architecture | str:
-    """The network that a `model.json` describes, or one line that says why it cannot be drawn."""
+    """The network that a `model.json` describes, or a sentence that says why it cannot be drawn."""
     try:
         about = msgspec.convert(model, _Described)
         return architecture(about.genotype, about.network, about.image_size[0])
-    except (EvoaeError, msgspec.ValidationError) as error:
-        return str(error)
+    except msgspec.ValidationError as error:
+        return f"It cannot be drawn, as best/model.json is not as evoae writes it: {error}."
+    except EvoaeError as error:
+        return f"It cannot be drawn: {error}."
 
 
 class _Described(msgspec.Struct):

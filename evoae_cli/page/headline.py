@@ -86,9 +86,10 @@ def tiles_of(facts: Facts) -> tuple[Tile, ...]:
         for name, what in costs.items():
             value, unit = short(best[name])
             tiles.append(Tile(value=value, unit=unit, what=what))
-    n = about["counts"]["trained"]
+    counts = Counts(**about["counts"])
     what = "trainings" if facts.is_training else "architectures trained"
-    tiles.append(Tile(value=f"{n:,}", unit="", what=what))
+    failed = f", {counts.failed:,} of which failed" if counts.failed else ""
+    tiles.append(Tile(value=f"{counts.trained:,}", unit="", what=what + failed))
     tiles.append(Tile(value=duration(about["active_s"]), unit="", what="in all"))
     return tuple(tiles)
 

@@ -100,15 +100,18 @@ def lines_of(facts: Facts) -> tuple[CopyLine, ...]:
             lines.append(_shell("Write codes of images", "encode", name, "photos/", "-o", "codes.npz"))
         lines.append(_shell("Give it to other programs", "export", name, "--onnx", "model.onnx"))
     lines.append(_shell("Repeat the run", command, objective, "--config", str(folder / SETTINGS)))
-    lines.append(
-        _shell(
-            "Repeat it with other luck", command, objective, "--config", str(folder / SETTINGS), "--seed", _other(facts)
-        )
-    )
+    if not facts.is_random:
+        # What was drawn at random would be the same.
+        repeat = ("--config", str(folder / SETTINGS), "--seed", _other(facts))
+        lines.append(_shell("Repeat it with other luck", command, objective, *repeat))
     if facts.is_ended:
         lines.append(_shell("Train the model further", "train", objective, "--from", name, "--epochs", "200"))
         if facts.comparison is None and facts.part is None and not facts.is_training:
             lines.append(CopyLine(what="Compare it with chance, and add that to this page", line=chance_line(facts)))
+    elif facts.about["state"] == "running":
+        lines.append(_shell("Watch it", "show", name, "--watch"))
+    elif facts.about["state"] == "failed":
+        lines.append(_shell("Try again what failed", "resume", name, "--retry-failed"))
     else:
         lines.append(_shell("Go on with it", "resume", name))
     lines.append(_shell("Renew this page", "report", name))

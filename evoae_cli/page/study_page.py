@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from markupsafe import Markup
 
+from evoae_cli.evaluation.picturefile import MODEL_PICTURES
 from evoae_cli.page import charts, failures, howto, paper, pictures, results
 from evoae_cli.page.charts import Cost, Line
 from evoae_cli.page.diagram import Architecture, chain_svg, read_architecture
@@ -13,7 +14,7 @@ from evoae_cli.page.gather import Facts
 from evoae_cli.page.headline import Tile, headline_of, level_of, tiles_of
 from evoae_cli.page.timeline import Timeline, timeline_of, timeline_svg
 from evoae_cli.page.wording import db, number, several, whole
-from evoae_cli.study.locate import shortest_name
+from evoae_cli.study.locate import BEST, shortest_name
 
 _COST_OF_OBJECTIVE: dict[str, Cost] = {"parameters": "parameters", "operations": "operations", "code": "code_values"}
 _MOST_OF_FRONT = 25
@@ -90,7 +91,7 @@ class StudyPage(msgspec.Struct, frozen=True, kw_only=True):
 def study_page(facts: Facts) -> StudyPage:
     """Work out the page of one study."""
     about, best = facts.about, facts.about["best"]
-    found = read_architecture(facts.model) if facts.model is not None else "There is no model yet."
+    found = read_architecture(facts.model) if facts.model is not None else "It is drawn once there is a model."
     drawn = found if isinstance(found, Architecture) else None
     gallery = pictures.gallery_of(facts)
     timeline = timeline_of(facts.runs, facts.events)
@@ -137,10 +138,14 @@ def study_page(facts: Facts) -> StudyPage:
 def _no_gallery(facts: Facts) -> str:
     if facts.about["best"] is None or not facts.about["best"].get("test"):
         return "Pictures are of test images, which are looked at once the winner is chosen."
-    return (
-        "The study was finished by a version of evoae that kept no pictures for this page. While its images are there, "
-        f"this makes them: {shlex.join(['evoae', 'resume', shortest_name(facts.folder)])}"
+    file = facts.folder / BEST / MODEL_PICTURES
+    reason = (
+        f"{file} cannot be read"
+        if file.exists()
+        else "The study was finished by a version of evoae that kept no pictures for this page"
     )
+    line = shlex.join(["evoae", "resume", shortest_name(facts.folder)])
+    return f"{reason}. While its images are there, this makes them: {line}"
 
 
 def _no_random(facts: Facts) -> str:
@@ -202,12 +207,20 @@ def _costs(facts: Facts, level: Line | None) -> tuple[Plot, ...]:
             n = len(charts.front(marks))
             caption = (
                 f"{n:,} of {several(len(marks), 'candidate')} cannot be beaten in both fitness and "
-                f"{charts.COST_LABELS[cost]}. Finalists were trained up to {facts.settings.get('final_epochs', 0):,} "
-                f"epochs, candidates {facts.settings.get('epochs', 0):,}."
+                f"{charts.COST_LABELS[cost]}. {_trained(facts)}"
             )
             svg = charts.front_svg(facts.candidates, facts.finals, cost, level, f"front-{cost}")
             plots.append(Plot(svg=Markup(svg), caption=caption))
     return tuple(plots)
+
+
+def _trained(facts: Facts) -> str:
+    """How long what a figure shows was trained."""
+    of_candidates = several(facts.settings.get("epochs", 0), "epoch")
+    if not facts.finals:
+        return f"Candidates were trained {of_candidates}."
+    of_finalists = several(facts.settings.get("final_epochs", 0), "epoch")
+    return f"Finalists were trained up to {of_finalists}, candidates {of_candidates}."
 
 
 def _front_row(row: dict[str, Any]) -> FrontRow:

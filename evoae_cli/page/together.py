@@ -52,7 +52,7 @@ def together(studies: Sequence[Facts]) -> Together:
     left_out = {
         "as there is no room for more": [place for place in unshown if place in alike],
         "as they were tested on other images or with other noise": [place for place in unshown if place not in alike],
-        "as they have not ended, or were finished by a version of evoae that kept no pictures": [
+        "as they have not ended, or have no pictures that can be read": [
             place for place in range(len(studies)) if place not in pictured
         ],
     }

@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,8 +13,9 @@ from evoae_cli.baseline.comparison import sides_of
 from evoae_cli.baseline.noted import note_comparison
 from evoae_cli.baseline.plan import is_baseline, named_baseline, read_plan
 from evoae_cli.baseline.summary import baseline_summary
-from evoae_cli.errors import StudyError, UsageError, first_line
-from evoae_cli.study.locate import find_study
+from evoae_cli.errors import EvoaeError, StudyError, UsageError, first_line
+from evoae_cli.study.locate import find_study, is_study
+from evoae_cli.study.summary import summary
 
 PAGE = "report.html"
 """Name of a study's own page, in its folder."""
@@ -83,6 +85,22 @@ def renew_page(folder: Path, warn: Callable[[str], None]) -> Path | None:
         return None
 
 
+@contextlib.contextmanager
+def page_of_failure(study: Path, warn: Callable[[str], None], tell: Callable[[Path], None]) -> Iterator[None]:
+    """Within the block `study` runs; where all of its candidates fail, which ends it, its page still says why.
+
+    `tell` hears where the page is.
+    """
+    try:
+        yield
+    except EvoaeError:
+        if is_study(study) and summary(study)["state"] == "failed":
+            page = renew_page(study, warn)
+            if page is not None:
+                tell(page)
+        raise
+
+
 def renew_pages(comparison: Path, warn: Callable[[str], None]) -> list[Path]:
     """Write the page of a comparison, and anew that of its search, which now has its rows, wherever it lies.
 
@@ -117,9 +135,11 @@ def page_text(folders: Sequence[Path]) -> tuple[str, tuple[Path, ...]]:
 def _titled(folders: Sequence[Path]) -> list[tuple[Path, str]]:
     """All studies and what they are called, those of comparisons among them. Raises StudyError for one without any."""
     titled: dict[Path, tuple[Path, str]] = {}
+    n_called = Counter(folder.absolute().name for folder in folders)
     for folder in folders:
         if not is_baseline(folder):
-            titled.setdefault(folder.resolve(), (folder, folder.absolute().name))
+            name = folder.absolute().name
+            titled.setdefault(folder.resolve(), (folder, name if n_called[name] == 1 else str(folder)))
             continue
         plan = read_plan(folder)
         sides = sides_of(folder, plan)

@@ -10,6 +10,7 @@ import msgspec
 
 from evoae_cli.errors import EvoaeError, StudyError
 from evoae_cli.evaluation.contract import NetworkSpec
+from evoae_cli.evaluation.imagefile import ImageFile
 from evoae_cli.genome.spaces import SPACES
 from evoae_cli.strategy.search import Search
 from evoae_cli.study.config import StudyConfig
@@ -115,12 +116,7 @@ def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, cha
         if config.from_model is not None:
             setup = msgspec.structs.replace(setup, start=stored_start(folder, store.meta("start")))
         search = new_search(setup.requests(folder))
-        if setup.images.fingerprint != store.meta("fingerprint"):
-            raise StudyError(
-                f"images of {setup.images.source} have changed: the study was made with "
-                f"{store.meta('fingerprint')[:12]}, these are {setup.images.fingerprint[:12]}; "
-                "bring back the old ones or start a new study"
-            )
+        check_images(setup.images, store)
         (folder / "weights").mkdir(exist_ok=True)
         store.put_event("resumed", f"from state {store.meta('state')}")
         if is_retrying:
@@ -139,6 +135,15 @@ def old_ground(folder: Path, warn: Callable[[str], None], is_retrying: bool, cha
         lock.abandon()
         raise
     return Ground(setup, search, store, lock, is_new=False)
+
+
+def check_images(images: ImageFile, store: Store) -> None:
+    """Raise StudyError where these are not the images that the study in `store` was made with."""
+    if images.fingerprint != store.meta("fingerprint"):
+        raise StudyError(
+            f"images of {images.source} have changed: the study was made with {store.meta('fingerprint')[:12]}, "
+            f"these are {images.fingerprint[:12]}; bring back the old ones or start a new study"
+        )
 
 
 def _check_space(config: StudyConfig, before: dict[str, list[Any]] | None) -> None:

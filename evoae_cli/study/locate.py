@@ -50,6 +50,9 @@ def study_path(name: str) -> Path:
 
 def shortest_name(folder: Path) -> str:
     """The study's name where that is enough to find it, else its folder: for lines to copy."""
+    if folder.name in ("", ".."):
+        # As `.` has none: elsewhere the line would mean another folder.
+        return str(folder.resolve())
     is_name = not folder.name.startswith("-") and study_path(folder.name) == folder
     return folder.name if is_name else str(folder)
 

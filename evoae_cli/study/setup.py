@@ -1,6 +1,5 @@
 """From settings to what a study runs with: images, devices, resolved precision and code size, and the search."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ import msgspec
 
 from evoae_cli.errors import ImageError, UsageError
 from evoae_cli.evaluation.imagefile import ImageFile
-from evoae_cli.evaluation.images import BUILT_IN, prepare_images
+from evoae_cli.evaluation.images import prepare_images
 from evoae_cli.genome.genotype import Genotype, parse_genotype
 from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.spaces import named_space
@@ -20,7 +19,7 @@ from evoae_cli.strategy.search import Aims, Search
 from evoae_cli.strategy.steady_state import SteadyState
 from evoae_cli.study.architecture import check_architecture
 from evoae_cli.study.config import MAX_WORKERS, StudyConfig
-from evoae_cli.study.locate import plain_path
+from evoae_cli.study.fullnames import with_full_names
 from evoae_cli.study.requests import Requests
 from evoae_cli.study.startfrom import known_genotypes
 
@@ -172,13 +171,7 @@ def prepare(config: StudyConfig, warn: Callable[[str], None], cache: Path | None
     config = msgspec.structs.replace(config, start_from=tuple(one.text for one in known))
     ratio = config.code_fraction
     code_channels = None if ratio is None else code_channels_for(images.channels, config.reductions, ratio)
-    config = msgspec.structs.replace(
-        config,
-        data=None if config.data is None else full_name(config.data),
-        pairs=None if config.pairs is None else tuple(str(plain_path(name).absolute()) for name in config.pairs),
-        output=None if config.output is None else str(plain_path(config.output).absolute()),
-        data_root=None if config.data_root is None else full_name(config.data_root),
-    )
+    config = with_full_names(config)
     if config.precision == "auto":
         is_fast = all(bfloat16_is_fast(device) for device in chosen)
         config = msgspec.structs.replace(config, precision="bfloat16" if is_fast else "float32")
@@ -197,12 +190,6 @@ def _warn_if_correlated(images: ImageFile, warn: Callable[[str], None]) -> None:
             "independent noise has 1): --noisy-only will leave much of it; use images as they were before JPEG, "
             "resizing or demosaicking, or --noise with clean ones"
         )
-
-
-def full_name(name: str) -> str:
-    """A folder by its full path, so that a study can be resumed from anywhere; names of data sets stay as they are."""
-    folder = plain_path(name)
-    return str(folder.absolute()) if name not in BUILT_IN and os.path.isdir(folder) else name
 
 
 def study_images(config: StudyConfig, warn: Callable[[str], None], cache: Path | None = None) -> ImageFile:

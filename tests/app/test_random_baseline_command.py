@@ -89,7 +89,6 @@ def test_show_says_the_same_later(alone: tuple[Path, "subprocess.CompletedProces
     found = json.loads(evoae("show", folder, "--json").stdout)
     assert found == baseline_summary(folder).as_json()
     assert (found["state"], found["random"]["n"]) == ("done", 3)
-    assert "paper, val" not in evoae("show", folder / "paper-0", "--history").stdout
 
 
 def test_lines_fit_a_narrow_terminal(alone: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:

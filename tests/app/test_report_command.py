@@ -52,6 +52,16 @@ def test_the_newest_study_gets_its_page_and_only_its_path_is_printed(
     assert (runs / "mine" / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
+def test_a_study_in_the_current_folder_has_its_page_too(
+    runs: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(runs / "mine")
+    assert evoae("report", ".") == 0
+    assert evoae("resume", ".", "--quiet") == 0
+    assert "warning" not in capfd.readouterr().err
+    assert f"evoae denoise {runs / 'mine'} noisy.png" in Path("report.html").read_text(encoding="utf-8")
+
+
 def test_json_names_the_file_its_size_and_what_it_is_about(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert evoae("report", "mine", "--out", "a.html", "--json", "--quiet") == 0
     said = capfd.readouterr()

@@ -54,7 +54,9 @@ def test_it_measures_both_modes_and_writes_table_figure_and_json(tmp_path: Path)
     done = evoae(*QUICK, *asked, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     how, *table = done.stdout.splitlines()
-    assert how == "waiting 0.05 s in place of training, cv 0.5; evaluations killed with a chance of 30%"
+    assert how == (
+        "waiting 0.05 s in place of training, cv 0.5, how long is known before; evaluations killed with a chance of 30%"
+    )
     head, *rows = (line.split() for line in table)
     assert head[:6] == ["search", "workers", "per", "minute", "times", "one"]
     # One worker is always among them: all others are measured by it.
@@ -158,7 +160,10 @@ def test_what_was_measured_before_ctrl_c_is_told_and_written(tmp_path: Path) -> 
 def test_the_figure_says_what_was_not_as_in_a_search_and_all_of_it_fits() -> None:
     conditions = Conditions(modes=("async",), engine="ray", simulate_s=0.05, cv=0.25, fail_rate=0.07)
     told = conditions.unlike_a_search
-    assert told == "waiting 0.05 s in place of training, cv 0.25; evaluations killed with a chance of 7%; engine ray"
+    assert told == (
+        "waiting 0.05 s in place of training, cv 0.25, how long is known before; "
+        "evaluations killed with a chance of 7%; engine ray"
+    )
     times = [(reading(resolve("denoise", {"mode": "async"})), 1.0)]
     bare, titled = (np.asarray(Image.open(BytesIO(scaling_png(times, title))).convert("L")) for title in ("", told))
     assert (bare != titled).any()

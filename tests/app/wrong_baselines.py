@@ -12,6 +12,12 @@ CASES = (
     case("chance for nothing", "random-baseline", "denoise", "--against STUDY", is_process=True),
     case("chance for a misspelt objective", "random-baseline denois", "'denois'", "denoise or manifold"),
     case("a single sample", f"{_RANDOM} --samples 1", "--samples 1", "2 to 10000"),
+    case(
+        "samples of another protocol",
+        "random-baseline --against mine --samples 3 --protocols uniform",
+        *("--samples 3", "leave it out"),
+        prepare=study,
+    ),
     case("an unknown protocol", f"{_RANDOM} --protocols fair", "'fair'", "paper, uniform, lengths or one-layer"),
     case("a fair protocol without a search", f"{_RANDOM} --protocols lengths", "lengths", "--against STUDY"),
     case("pairs without a search", f"{_RANDOM} --seeds 5", "--seeds 5", "--against STUDY"),

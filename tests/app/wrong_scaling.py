@@ -12,6 +12,7 @@ CASES = (
     case("few to scale", f"{_SCALE} --population 4 --workers 8", "--population 4", "8 workers"),
     case("a population of one to scale", f"{_SCALE} --population 1", "--population 1", "2 to 10000"),
     case("waiting for nothing", f"{_SCALE} --simulate 0", "--simulate 0", "above 0"),
+    case("device of workers that wait", f"{_SCALE} --simulate 1 --device cpu", "--device cpu", "leave it out"),
     case("variation of no waiting", f"{_SCALE} --cv 1", "--cv 1", "--simulate SECONDS"),
     case("too much variation", f"{_SCALE} --simulate 1 --cv 11", "--cv 11", "0 to 10"),
     case("everything fails", f"{_SCALE} --fail-rate 1", "--fail-rate 1", "0 to 0.9"),

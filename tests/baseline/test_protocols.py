@@ -42,6 +42,15 @@ def test_a_fair_protocol_trains_as_many_candidates_and_finalists_as_the_search(p
     assert settings["epochs"] * len(found) == SPENT.total
 
 
+def test_sampling_trains_as_many_epochs_where_a_length_has_fewer_modules_than_are_drawn_of_it() -> None:
+    spent = Spent(lengths=(3,) * 200, epochs=2, n_finalists=3, final_epochs=20)
+    for seed in range(3):
+        found = drawn("uniform", spent, seed)
+        # Of 200 lengths some 20 are 1, and 17 modules have one layer.
+        assert len(found) == len({genotype.key for genotype in found}) == 200
+        assert settings_of("uniform", SETTINGS, found, spent)["epochs"] == 2
+
+
 def test_modules_are_as_long_as_those_of_evolution() -> None:
     assert [len(genotype.module) for genotype in drawn("lengths")] == list(SPENT.lengths)
 
@@ -68,6 +77,6 @@ def test_protocols_and_seeds_draw_from_streams_of_their_own() -> None:
     assert drawn("uniform") != drawn("paper", None)[:6]
 
 
-def test_only_the_papers_distribution_needs_more_layers_than_the_search_has() -> None:
+def test_the_papers_distribution_has_one_to_ten_layers_whatever_the_search_may_have() -> None:
     assert [layers_of(protocol, 3) for protocol in ("paper", *FAIR)] == [10, 10, 3, 3]
-    assert layers_of("uniform", 12) == 12
+    assert [layers_of(protocol, 12) for protocol in ("paper", *FAIR)] == [10, 10, 12, 12]

@@ -4,7 +4,7 @@ import pytest
 
 from evoae_cli.draws import generator
 from evoae_cli.genome.genotype import Genotype
-from evoae_cli.genome.sampling import one_layer_genotypes, random_genotypes, some_of, uniform_lengths
+from evoae_cli.genome.sampling import one_layer_genotypes, random_genotypes, some_of, uniform_genotypes, uniform_lengths
 from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.spaces import named_space
 
@@ -53,6 +53,14 @@ def test_the_seed_alone_decides() -> None:
 def test_a_length_of_which_no_more_are_found_has_none() -> None:
     found = random_genotypes([1, 1, 1, 2], SMALL, generator(0))
     assert sorted(len(genotype.module) for genotype in found) == [1, 1, 2]
+
+
+def test_another_length_is_drawn_where_one_has_no_more_and_none_comes_twice() -> None:
+    # 2, 4 and 8 modules of one, two and three layers.
+    for n in (12, 14):
+        found = uniform_genotypes(n, SMALL, generator(0))
+        assert len(found) == len({genotype.key for genotype in found}) == n
+    assert len(uniform_genotypes(20, SMALL, generator(0))) == 14
 
 
 def test_only_admitted_ones_are_drawn() -> None:

@@ -88,6 +88,26 @@ def test_studies_of_which_nothing_can_be_drawn_are_left_out_of_the_figures(
     )
 
 
+def test_figures_show_fitness_of_one_kind_and_name_what_is_left_out(finished_study: Path) -> None:
+    whole = gather(finished_study)
+    about = whole.about | {"settings": whole.settings | {"noisy_only": True}}
+    noisy = msgspec.structs.replace(whole, title="noisy", about=about)
+    found = comparison_page([noisy, whole, whole])
+    for plot in (found.courses, found.fronts):
+        assert plot is not None
+        assert plot.caption.endswith(" Left out, as fitness is another quantity there: noisy.")
+        assert ">noisy<" not in plot.svg
+
+
+def test_studies_of_one_name_are_told_apart_by_their_folders(finished_study: Path, changed: Changed) -> None:
+    there = changed("there", sql=_EPOCHS)
+    twin = there.parent / "twins" / finished_study.name
+    twin.parent.mkdir()
+    there.rename(twin)
+    text, _ = page_text([finished_study, twin, finished_study])
+    assert f"<h1>{finished_study} and {twin}</h1>" in text
+
+
 def test_a_study_has_one_colour_in_all_figures(finished_study: Path, changed: Changed) -> None:
     """The first has no course, and its colour is then not the next one's."""
     short = gather(changed("short", sql="DELETE FROM evaluations WHERE generation>0"))

@@ -18,9 +18,11 @@ from evoae_cli.evaluation.contract import Evaluation, RivalFound, Scores
 from evoae_cli.outcome import Outcome
 from evoae_cli.page.gather import gather
 from evoae_cli.page.headline import headline_of
+from evoae_cli.page.howto import lines_of
 from evoae_cli.page.pictures import gallery_of
 from evoae_cli.page.study_page import study_page
 from evoae_cli.page.write import PAGE, page_text, renew_page
+from evoae_cli.study.lock import StudyLock
 from evoae_cli.study.store import Record, Store
 from evoae_cli.study.summary import summary
 
@@ -166,10 +168,12 @@ def test_pictures_of_a_classical_method_alone_can_be_missing(changed: Changed) -
     assert "were not kept when the study ended" in text_of(changed(without=("best/classical.npz",)))
 
 
-def test_a_damaged_file_of_pictures_is_as_none(changed: Changed) -> None:
+def test_a_damaged_file_of_pictures_is_named_with_what_makes_it_anew(changed: Changed) -> None:
     folder = changed()
     (folder / "best" / "pictures.npz").write_bytes(b"PK\x03\x04 no archive")
-    assert "kept no pictures" in text_of(folder)
+    text = text_of(folder)
+    assert "pictures.npz cannot be read" in text
+    assert f"this makes them: evoae resume {folder}" in text
 
 
 def test_an_interrupted_study_has_a_page_of_how_far_it_was(changed: Changed) -> None:
@@ -206,6 +210,34 @@ def test_a_study_in_which_all_has_failed_says_so_as_show_does(changed: Changed) 
     headline = headline_of(gather(folder))
     assert headline == "No candidate has been trained with success yet."
     assert headline.rstrip(".").lower() in study_lines(summary(folder), folder)
+    page = study_page(gather(folder))
+    assert page.tiles[-2].what.endswith(", 2 of which failed")
+    assert page.no_architecture == "It is drawn once there is a model."
+    assert all("Finalists" not in plot.caption for plot in page.costs)
+
+
+@pytest.mark.parametrize(
+    ("state", "lines"),
+    [
+        ("interrupted", ["evoae resume {folder}"]),
+        ("failed", ["evoae resume {folder} --retry-failed"]),
+        ("done", ["evoae train denoise --from {folder} --epochs 200", "evoae random-baseline --against {folder}"]),
+    ],
+)
+def test_the_line_with_which_to_go_on_is_one_that_helps(changed: Changed, state: str, lines: list[str]) -> None:
+    folder = changed(sql=f"INSERT OR REPLACE INTO meta VALUES ('state', '\"{state}\"')")
+    told = [one.line for one in lines_of(gather(folder))]
+    assert [line for line in told if "resume" in line or "--from" in line or "--against" in line] == [
+        line.format(folder=folder) for line in lines
+    ]
+
+
+def test_a_study_that_runs_is_to_be_watched(changed: Changed) -> None:
+    folder = changed(sql="INSERT OR REPLACE INTO meta VALUES ('state', '\"running\"')")
+    with StudyLock(folder):
+        told = [one.line for one in lines_of(gather(folder))]
+    assert f"evoae show {folder} --watch" in told
+    assert not [line for line in told if "resume" in line]
 
 
 def test_what_was_trained_behind_the_history_s_end_is_counted_and_not_drawn_in_it(changed: Changed) -> None:
@@ -239,6 +271,8 @@ def test_an_architecture_that_cannot_be_read_is_told_in_its_place(changed: Chang
     text = text_of(folder)
     assert "It cannot be drawn: " in text
     assert Reader(text).sections == ORDER
+    description.write_text("{}")
+    assert "It cannot be drawn, as best/model.json is not as evoae writes it: " in text_of(folder)
 
 
 def test_names_and_reasons_are_text_whatever_they_hold(changed: Changed) -> None:
@@ -268,7 +302,6 @@ def test_ten_thousand_candidates_fit_in_a_page_and_are_drawn_at_once(changed: Ch
     assert time.perf_counter() - begun < 30
     assert len(text.encode()) < 5_000_000
     assert "further reasons are left out" not in text
-    assert "reasons alike are told once" not in text
     assert text.count("ran into wall") == 1
 
 

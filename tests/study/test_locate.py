@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from evoae_cli.errors import StudyError
-from evoae_cli.study.locate import find_study, list_studies, new_study_folder, study_path
+from evoae_cli.study.locate import find_study, list_studies, new_study_folder, shortest_name, study_path
 
 
 @pytest.fixture
@@ -28,6 +28,17 @@ def test_a_bare_name_lies_under_runs_and_a_path_is_a_path(runs: Path) -> None:
     assert study_path("./mine") == Path("mine")
     assert study_path("/a/mine") == Path("/a/mine")
     assert study_path(".") == Path(".")
+
+
+def test_lines_to_copy_name_a_study_so_that_it_is_found_from_anywhere(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_study(runs / "mine")
+    # `runs` is `EVOAE_RUNS` here, so the name is enough.
+    assert shortest_name(folder) == "mine"
+    assert shortest_name(Path("a/mine")) == "a/mine"
+    monkeypatch.chdir(folder)
+    assert shortest_name(Path(".")) == str(folder)
 
 
 def test_an_empty_name_is_refused() -> None:

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import scripted
+from rich.console import Console
 from scripted import LAST_WORDS, Deed, Script, course, created, opened
 from scripted_study import scripted_study
 
 from evoae_cli.app.main import run
+from evoae_cli.app.running import Show, run_study
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import derive_seed
 from evoae_cli.outcome import Outcome
+from evoae_cli.page.write import PAGE
 from evoae_cli.study.requests import weights_file
 from evoae_cli.study.store import Record, Store
 from evoae_cli.study.summary import history, summary
@@ -193,13 +196,17 @@ def test_what_fails_again_stays_failed(mode: str, script: Script, whole: Path, t
 
 @pytest.mark.parametrize("mode", ["generational", "async"])
 def test_a_study_whose_every_candidate_failed_can_still_come_to_its_end(
-    mode: str, script: Script, whole: Path, whole_async: Path, tmp_path: Path
+    mode: str, script: Script, whole: Path, whole_async: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder, undisturbed = tmp_path / "study", whole if mode == "generational" else whole_async
     script.write(dict.fromkeys(some(undisturbed, 4, generation=0), "crashed"))
+    show = Show(Console(stderr=True, width=200), is_quiet=False, is_json=False)
     with pytest.raises(EvoaeError, match=r"every candidate failed; the last one: .* crashed"):
-        created(folder, mode=mode, workers=1).run()
+        run_study(created(folder, mode=mode, workers=1), show, None)
     assert summary(folder)["state"] == "failed"
+    # Why is what people want to know then.
+    assert f"report: {folder / PAGE}" in capfd.readouterr().err
+    assert "as the script says" in (folder / PAGE).read_text()
     script.write()
     assert opened(folder, is_retrying=True).run().state == "done"
     assert course(folder) == course(undisturbed)
