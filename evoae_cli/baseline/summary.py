@@ -1,6 +1,5 @@
 """What a comparison has come to, as one object: what `--json` prints, and what tables are made of. Free of torch."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from evoae_cli.baseline.running import running_in
 from evoae_cli.baseline.spent import ENDED
 from evoae_cli.errors import StudyError
 from evoae_cli.study.locate import is_study
-from evoae_cli.study.summary import summary
+from evoae_cli.study.store import Store
+from evoae_cli.study.summary import state_of
 
 
 class BaselineSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ def baseline_summary(folder: Path) -> BaselineSummary:
     return BaselineSummary(
         baseline=str(folder),
         objective=plan.objective,
-        state=_state(folder, plan, sides),
+        state=baseline_state(folder, plan),
         against=plan.against,
         n_pairs=plan.n_pairs,
         random=_random(folder, plan),
@@ -61,10 +61,24 @@ def baseline_summary(folder: Path) -> BaselineSummary:
     )
 
 
+def baseline_state(folder: Path, plan: Plan) -> str:
+    """As `BaselineSummary.state`, which is known sooner than all else."""
+    if running_in(folder) is not None:
+        return "running"
+    is_done = plan.is_measured and all(is_ended(folder, part) for part in plan.parts)
+    return "done" if is_done else "interrupted"
+
+
 def is_ended(folder: Path, part: Part) -> bool:
     """Whether the study of `part` has ended with a model."""
     place = folder / part.name
-    return is_study(place) and summary(place)["state"] in ENDED
+    if not is_study(place):
+        return False
+    store = Store.read(place)
+    try:
+        return state_of(place, store) in ENDED
+    finally:
+        store.close()
 
 
 def _trouble(plan: Plan) -> str:
@@ -73,14 +87,6 @@ def _trouble(plan: Plan) -> str:
     except StudyError as error:
         return str(error)
     return ""
-
-
-def _state(folder: Path, plan: Plan, sides: Sequence[Side]) -> str:
-    if running_in(folder) is not None:
-        return "running"
-    ended = {side.part.name for side in sides if side.state in ENDED}
-    is_done = plan.is_measured and all(part.name in ended for part in plan.parts)
-    return "done" if is_done else "interrupted"
 
 
 def _random(folder: Path, plan: Plan) -> Spread | None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from evoae_cli.baseline.spent import ENDED
 from evoae_cli.bench.report import tell
 from evoae_cli.bench.results import plain
 from evoae_cli.errors import EvoaeError, UsageError
@@ -29,7 +30,6 @@ _ENDLESS = 100_000
 """Generations: more than any time allows, so that the time ends the search."""
 _OWN = ("objective", "data", "pairs", "patch", "seed", "noise", "sigma2", "noisy_only", "space", "code_ratio")
 """Settings that a comparison makes itself."""
-_ENDED = ("done", "exhausted", "time-up")
 
 
 class Evolved(NamedTuple):
@@ -113,11 +113,11 @@ def searched(
             search(objective, study=folder, progress=is_shown, time_limit=_text(budget_s), **settings)
         check_same(folder, resolve(objective, settings), settings)
         found = summary(folder)
-        if found["state"] not in _ENDED:
+        if found["state"] not in ENDED:
             # Finalists that were interrupted are trained again, whatever is left.
             left_s = None if budget_s is None else max(1.0, budget_s - found["active_s"])
             found = resume(folder, progress=is_shown, time_limit=_text(left_s)).summary
-    if found["state"] not in _ENDED:
+    if found["state"] not in ENDED:
         raise EvoaeError(f"the search in {folder} was stopped; run the benchmark again to go on with it")
     return found
 

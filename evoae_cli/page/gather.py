@@ -11,7 +11,7 @@ import msgspec
 from evoae_cli.baseline.noted import noted_comparisons
 from evoae_cli.baseline.plan import PLAN, Part, is_baseline, read_plan
 from evoae_cli.baseline.spent import ENDED, part_of
-from evoae_cli.baseline.summary import BaselineSummary, baseline_summary
+from evoae_cli.baseline.summary import BaselineSummary, baseline_state, baseline_summary
 from evoae_cli.errors import EvoaeError
 from evoae_cli.evaluation.contract import Stage
 from evoae_cli.evaluation.picturefile import CLASSICAL_PICTURES, MODEL_PICTURES, PictureFile, read_pictures
@@ -123,15 +123,19 @@ def comparison_with(study: Path) -> BaselineSummary | None:
             found += [folder.resolve() for folder in place.iterdir() if is_baseline(folder)]
         except OSError:
             continue
-    mine: list[tuple[tuple[bool, int, int, str], BaselineSummary]] = []
+    mine: list[tuple[bool, int, int, Path]] = []
+    # One that cannot be read is no reason to have no page of a study that can.
+    unreadable = EvoaeError, OSError
     for folder in set(found):
-        # One that cannot be read is no reason to have no page of a study that can.
-        with contextlib.suppress(EvoaeError, OSError):
+        with contextlib.suppress(*unreadable):
             plan = read_plan(folder)
             if plan.against is not None and Path(plan.against).resolve() == study.resolve():
-                summed, newest = baseline_summary(folder), (folder / PLAN).stat().st_mtime_ns
-                mine.append(((summed.state == "done", len(plan.parts), newest, str(folder)), summed))
-    return max(mine, key=lambda one: one[0])[1] if mine else None
+                is_done, newest = baseline_state(folder, plan) == "done", (folder / PLAN).stat().st_mtime_ns
+                mine.append((is_done, len(plan.parts), newest, folder))
+    for *_, folder in sorted(mine, reverse=True):
+        with contextlib.suppress(*unreadable):
+            return baseline_summary(folder)
+    return None
 
 
 def _model(folder: Path) -> dict[str, Any] | None:

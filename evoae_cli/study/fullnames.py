@@ -4,7 +4,6 @@ import os
 
 import msgspec
 
-from evoae_cli.evaluation.images import BUILT_IN
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.locate import plain_path
 
@@ -22,5 +21,8 @@ def with_full_names(config: StudyConfig) -> StudyConfig:
 
 def full_name(name: str) -> str:
     """The full path of a folder that is there; any other name as it is."""
+    # Loads numpy, which commands that are to be quick do without.
+    from evoae_cli.evaluation.images import BUILT_IN
+
     folder = plain_path(name)
     return str(folder.absolute()) if name not in BUILT_IN and os.path.isdir(folder) else name

@@ -40,7 +40,8 @@ def refuse(text: str) -> None:
 
 
 def planned(against: Path | None = None, **changes: Any) -> Plan:
-    given: dict[str, Any] = {"n_samples": 4, "protocols": None, "n_pairs": None} | changes
+    n_samples = 4 if "paper" in changes.get("protocols", ["paper"]) else None
+    given: dict[str, Any] = {"n_samples": n_samples, "protocols": None, "n_pairs": None} | changes
     # One worker, as starting workers is what takes the time here.
     settings = {"workers": 1} if against is not None else OWN | {"workers": 1, "max_layers": 3}
     return new_plan("denoise", settings, against=None if against is None else str(against), **given)

@@ -116,7 +116,7 @@ def collected(engine: RayEngine, n: int, timeout_s: float = 120.0) -> dict[int, 
     return found
 
 
-def until(is_so: Callable[[], Any], timeout_s: float = 60.0) -> None:
+def until(is_so: Callable[[], Any], timeout_s: float = 120.0) -> None:
     give_up_at = time.monotonic() + timeout_s
     while not is_so():
         assert time.monotonic() < give_up_at, "it did not happen in time"
