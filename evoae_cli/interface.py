@@ -13,7 +13,6 @@ from evoae_cli.engine.wishes import Wishes
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import Objective
 from evoae_cli.study.checks import parse_duration
-from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.locate import find_study, new_study_folder
 from evoae_cli.study.resolve import resolve
 from evoae_cli.study.settings import OF_TRAINING, SEARCH_SETTINGS, field_type
@@ -70,7 +69,7 @@ def search(
     delivery(config, is_forced=force)
     folder = new_study_folder(None if study is None else str(study), objective)
     opened = Study.create(config, folder, warn=_warn, make_engine=make_engine)
-    return _delivered(_run(opened, progress, limit_s), opened.config, is_forced=force)
+    return _whole(opened, progress, limit_s, is_forced=force)
 
 
 def train(
@@ -106,7 +105,7 @@ def train(
     delivery(config, is_forced=force)
     folder = new_study_folder(None if study is None else str(study), config.objective)
     opened = Study.create(config, folder, warn=_warn)
-    return _delivered(_run(opened, progress, None), opened.config, is_forced=force)
+    return _whole(opened, progress, None, is_forced=force)
 
 
 def resume(
@@ -149,7 +148,7 @@ def resume(
     )
     make_engine = chosen_engine(engine, wishes).make_engine
     opened = Study.open(folder, warn=_warn, is_retrying=retry_failed, make_engine=make_engine, **changes)
-    return _delivered(_run(opened, progress, limit_s), opened.config, is_forced=force, is_resumed=True)
+    return _whole(opened, progress, limit_s, is_forced=force, is_resumed=True)
 
 
 def random_baseline(
@@ -313,9 +312,7 @@ def _run(study: "Study", progress: bool, limit_s: float | None) -> "StudyResult"
         if event.kind == "warning":
             _warn(event.line)
 
-    from evoae_cli.page.write import page_of_failure
-
-    with bar, page_of_failure(study.folder, _warn, lambda page: None):
+    with bar:
         result = study.run(listen, limit_s=limit_s)
         if result.state in ("done", "exhausted", "time-up"):
             # What was expected was an estimate, and scoring on test comes after the last event.
@@ -324,15 +321,19 @@ def _run(study: "Study", progress: bool, limit_s: float | None) -> "StudyResult"
     return result
 
 
-def _delivered(
-    result: "StudyResult", config: StudyConfig, *, is_forced: bool, is_resumed: bool = False
+def _whole(
+    study: "Study", progress: bool, limit_s: float | None, *, is_forced: bool, is_resumed: bool = False
 ) -> "StudyResult":
-    """`result`, once its page is written, and the images of a study that has an `output` are in it, cleaned."""
-    if result.state != "interrupted":
-        from evoae_cli.page.write import renew_page
+    """Run a study that is no part of another; write its page; clean the images of its `output`."""
+    from evoae_cli.page.write import page_of_failure, renew_page
 
-        renew_page(result.folder, _warn)
-    if config.output is None or result.model is None or result.state == "interrupted":
+    with page_of_failure(study.folder, _warn):
+        result = _run(study, progress, limit_s)
+    if result.state == "interrupted":
+        return result
+    renew_page(result.folder, _warn)
+    config = study.config
+    if config.output is None or result.model is None:
         return result
     from evoae_cli.applying.batch import Work, run_jobs
     from evoae_cli.study.model import load_model

@@ -84,10 +84,10 @@ def run_study(
     Unless it was interrupted, its page is written, and opened if `is_opened`, and `deliver` is what remains to be done
     with its model.
     """
+    from evoae_cli.page.write import page_of_failure
+
     delivered, page = None, None
     with interruptible(study.request_stop, study.kill) as interruption:
-        from evoae_cli.page.write import page_of_failure
-
         with page_of_failure(study.folder, show.warn, lambda path: show.say(f"report: {path}")):
             result = shown(study, show, limit_s)
         # Until the result is out, a late Ctrl-C must not tear it.

@@ -51,7 +51,7 @@ def spent_of(folder: Path) -> Spent:
     return Spent(
         lengths=lengths,
         epochs=settings["epochs"],
-        n_finalists=max(1, len({final.genotype for final in finals})),
+        n_finalists=len({final.genotype for final in finals}),
         # Where time was short they were trained for a part of it.
         final_epochs=max(1, round(max((final.images_seen for final in finals), default=0) / settings["train_images"])),
     )

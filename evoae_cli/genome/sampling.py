@@ -57,15 +57,16 @@ def random_genotypes(
     none.
     """
     there = {genotype.key for genotype in known}
-    found: dict[str, Genotype] = {}
+    found: list[Genotype] = []
     for length in lengths:
         for _ in range(_N_TRIES):
             module = tuple(one_of(space.choices, rng) for _ in range(length))
             genotype = Genotype(module, **random_genes(space, rng))
-            if genotype.key not in found and genotype.key not in there and admits(genotype):
-                found[genotype.key] = genotype
+            if genotype.key not in there and admits(genotype):
+                there.add(genotype.key)
+                found.append(genotype)
                 break
-    return list(found.values())
+    return found
 
 
 def one_layer_genotypes(space: SearchSpace) -> list[Genotype]:

@@ -205,8 +205,9 @@ def _colours(studies: Sequence[Facts]) -> dict[int, str]:
 
     All are of the kind that most are of, as the fitness of another is another quantity.
     """
-    (kind, _), *_ = Counter(map(_kind, studies)).most_common()
-    drawable = [place for place, facts in enumerate(studies) if facts.candidates and _kind(facts) == kind]
+    begun = [place for place, facts in enumerate(studies) if facts.candidates]
+    kinds = Counter(_kind(studies[place]) for place in begun)
+    drawable = [place for place in begun if _kind(studies[place]) == kinds.most_common(1)[0][0]]
     drawn = sorted(drawable, key=lambda place: not _has_course(studies[place]))[:_MOST_DRAWN]
     return dict(zip(sorted(drawn), SERIES, strict=False))
 

@@ -86,7 +86,9 @@ def renew_page(folder: Path, warn: Callable[[str], None]) -> Path | None:
 
 
 @contextlib.contextmanager
-def page_of_failure(study: Path, warn: Callable[[str], None], tell: Callable[[Path], None]) -> Iterator[None]:
+def page_of_failure(
+    study: Path, warn: Callable[[str], None], tell: Callable[[Path], None] = lambda page: None
+) -> Iterator[None]:
     """Within the block `study` runs; where all of its candidates fail, which ends it, its page still says why.
 
     `tell` hears where the page is.
@@ -94,10 +96,12 @@ def page_of_failure(study: Path, warn: Callable[[str], None], tell: Callable[[Pa
     try:
         yield
     except EvoaeError:
-        if is_study(study) and summary(study)["state"] == "failed":
-            page = renew_page(study, warn)
-            if page is not None:
-                tell(page)
+        # What is told is the failure, whatever keeps the page from being made.
+        with contextlib.suppress(EvoaeError, OSError):
+            if is_study(study) and summary(study)["state"] == "failed":
+                page = renew_page(study, warn)
+                if page is not None:
+                    tell(page)
         raise
 
 
@@ -135,7 +139,7 @@ def page_text(folders: Sequence[Path]) -> tuple[str, tuple[Path, ...]]:
 def _titled(folders: Sequence[Path]) -> list[tuple[Path, str]]:
     """All studies and what they are called, those of comparisons among them. Raises StudyError for one without any."""
     titled: dict[Path, tuple[Path, str]] = {}
-    n_called = Counter(folder.absolute().name for folder in folders)
+    n_called = Counter({folder.resolve(): folder.absolute().name for folder in folders}.values())
     for folder in folders:
         if not is_baseline(folder):
             name = folder.absolute().name

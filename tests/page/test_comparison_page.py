@@ -97,6 +97,11 @@ def test_figures_show_fitness_of_one_kind_and_name_what_is_left_out(finished_stu
         assert plot is not None
         assert plot.caption.endswith(" Left out, as fitness is another quantity there: noisy.")
         assert ">noisy<" not in plot.svg
+    # Those with nothing to draw have no say in it.
+    unbegun = msgspec.structs.replace(noisy, candidates=(), history=())
+    courses = comparison_page([unbegun, unbegun, whole]).courses
+    assert courses is not None
+    assert courses.caption.endswith(" Left out, as fitness is another quantity there: noisy; noisy.")
 
 
 def test_studies_of_one_name_are_told_apart_by_their_folders(finished_study: Path, changed: Changed) -> None:
