@@ -19,6 +19,9 @@ from evoae_cli.study.store import Record, Store
 from evoae_cli.study.summary import read_snapshot
 
 SEARCH = ("search", "denoise", "--study", "s", "--listen", "0")
+WIDE = {"filters": (4, 8, 12), "kernels": (1, 3, 5), "max_layers": 3}
+ENDLESS = {"generations": 1_000_000}
+"""More than any machine runs before it is stopped: once nothing new is bred, a generation takes a millisecond."""
 
 
 @pytest.fixture
@@ -49,9 +52,8 @@ def test_hosts_join_a_real_search_are_killed_and_frozen_and_its_history_is_that_
     commands: Commands, tmp_path: Path
 ) -> None:
     """The helpers have no images, make weights that are delivered, and one gives back what it has not begun."""
-    wide = {"filters": (4, 8, 12), "kernels": (1, 3, 5), "max_layers": 3, "population": 6, "device": "cpu"}
-    settings = {**SMALL, **wide, "train_images": 64, "workers": 1}
-    search = commands("owner", *SEARCH, *options(**settings | {"generations": 60}))
+    settings = {**SMALL, **WIDE, "population": 6, "device": "cpu", "train_images": 64, "workers": 1}
+    search = commands("owner", *SEARCH, *options(**settings | ENDLESS))
     joined = search.line(r"other hosts help with: evoae (join 127\.0\.0\.1:\d+)$")[1].split()
     killed, frozen = (commands(name, *joined, "--workers", "1") for name in ("killed", "frozen"))
     for helper in (killed, frozen):
@@ -76,7 +78,7 @@ def test_hosts_join_a_real_search_are_killed_and_frozen_and_its_history_is_that_
     assert late.end()[0] == 130
     assert re.fullmatch(r"\d+ evaluations? done here", late.lines[-1])
     search.line(r" has left")
-    search.line(r"^generation 3 of 60")
+    search.line(r"^generation 3 of ")
     search.signal(signal.SIGINT)
     assert search.end()[0] == 130
     assert frozen.end()[0] == 0
@@ -135,7 +137,7 @@ def test_a_search_is_no_nameserver_and_a_nameserver_no_search(commands: Commands
     """Said at once, with what to write instead, before anything is loaded."""
     names = commands("gpu-1", "nameserver", "--listen", "0")
     address = names.line(r"^nameserver at (127\.0\.0\.1:\d+); ")[1]
-    search = commands("gpu-1", "search", "denoise", "--listen", "0", *options(**SMALL | {"generations": 50}))
+    search = commands("gpu-1", "search", "denoise", "--listen", "0", *options(**SMALL | WIDE | ENDLESS))
     there = search.line(r"other hosts help with: evoae join (127\.0\.0\.1:\d+)$")[1]
     made = commands("gpu-2", "key", "other")
     assert made.end() == (0, "other\n")
