@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evoae_cli.applying.delivery import check_new_output, delivery
-from evoae_cli.baseline.begin import BASELINE_SETTINGS
+from evoae_cli.baseline.begin import BASELINE_SETTINGS, CHANGES
+from evoae_cli.baseline.course import Attendant, run_comparison
 from evoae_cli.engine.choice import chosen_engine
 from evoae_cli.engine.wishes import Wishes
 from evoae_cli.errors import UsageError
@@ -176,7 +177,8 @@ def random_baseline(
         protocols: some of `paper`, `uniform`, `lengths` and `one-layer`; by default all with `against`, else `paper`.
         seeds: how many pairs of a search and its fair comparisons there are; by default 1.
         references: hand-made networks to train as long as the finalist was: some of `dncnn` and `unet`.
-        study: name or folder of the comparison, or of one that was stopped, which goes on then.
+        study: name or folder of the comparison, or of one that was stopped, which goes on then, with other `workers`,
+            `device` or `timeout` where given.
         progress: whether tqdm shows progress.
         engine, ray_address, cpus_per_task, gpus_per_task: as for `search`.
         settings: any setting of `StudyConfig` that does not concern evolution, by its name.
@@ -212,17 +214,20 @@ def random_baseline(
             references=references,
         )
     )
-    wishes = Wishes(lambda: plan.settings.get("device"), ray_address, cpus_per_task, gpus_per_task)
-    make_engine = chosen_engine(engine, wishes).make_engine
     is_new = folder is None
+    changes = {} if is_new else {name: value for name in CHANGES if (value := settings.get(name)) is not None}
+    wishes = Wishes(
+        lambda: changes.get("device") or plan.settings.get("device"), *(ray_address, cpus_per_task, gpus_per_task)
+    )
+    make_engine = chosen_engine(engine, wishes).make_engine
     if folder is None:
         folder = begin(plan, name)
     try:
-        is_ended = _compared(folder, make_engine, progress)
+        is_whole = run_comparison(folder, _Caller(make_engine, progress), changes=changes)
     finally:
         if is_new:
             abandon(folder)
-    if is_ended:
+    if is_whole:
         renew_pages(folder, _warn)
     return baseline_summary(folder)
 
@@ -266,35 +271,21 @@ def _limit_s(time_limit: str | None) -> float | None:
     return None if time_limit is None else parse_duration("time_limit", time_limit)
 
 
-def _compared(folder: Path, make_engine: "MakeEngine", progress: bool) -> bool:
-    """Run what is left of a comparison; False where it was stopped before its end."""
-    from evoae_cli.baseline.plan import check_search, read_plan
-    from evoae_cli.baseline.rivals import Measurements, StoppedMeasuringError
-    from evoae_cli.baseline.sitting import Sitting
-    from evoae_cli.baseline.studies import open_part
-    from evoae_cli.baseline.summary import is_ended
+class _Caller(Attendant):
+    """A function of this module."""
 
-    plan = read_plan(folder)
-    check_search(plan)
-    with Sitting(folder) as sitting:
-        for part in plan.parts:
-            if is_ended(folder, part):
-                continue
-            if sitting.is_stopping:
-                return False
-            study = open_part(folder, plan, part, warn=_warn, make_engine=make_engine)
-            with sitting.doing(study.request_stop, study.kill):
-                if _run(study, progress, None).state == "interrupted":
-                    return False
-        measurements = Measurements(folder, plan, warn=_warn)
-        with measurements, sitting.doing(measurements.stop, measurements.stop):
-            try:
-                for name in measurements.due:
-                    measurements.measure(name)
-            except StoppedMeasuringError:
-                return False
-        sitting.end()
-    return True
+    def __init__(self, make_engine: "MakeEngine", progress: bool) -> None:
+        self._make_engine = make_engine
+        self._progress = progress
+
+    def make_engine(self, *, has_more: bool) -> "MakeEngine":
+        return self._make_engine
+
+    def run(self, study: "Study") -> "StudyResult":
+        return _run(study, self._progress, None)
+
+    def warn(self, text: str) -> None:
+        _warn(text)
 
 
 def _run(study: "Study", progress: bool, limit_s: float | None) -> "StudyResult":

@@ -18,7 +18,7 @@ from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
 from evoae_cli.study.orders import Order, give
 from evoae_cli.study.settings import SEARCH_SETTINGS
-from evoae_cli.study.summary import history
+from evoae_cli.study.summary import history, summary
 from evoae_cli.study.trainsettings import TRAIN_SETTINGS
 
 CALL = f"""
@@ -56,7 +56,9 @@ def test_a_random_baseline_that_cannot_begin_leaves_nothing(tmp_path: Path) -> N
     assert not (tmp_path / "b").exists()
 
 
-def test_a_random_baseline_of_which_a_study_is_stopped_goes_no_further(finished_study: Path, tmp_path: Path) -> None:
+def test_a_random_baseline_of_which_a_study_is_stopped_goes_no_further_and_then_on_with_more_workers(
+    finished_study: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "b"
     protocols = ["paper", "one-layer"]
 
@@ -72,12 +74,21 @@ def test_a_random_baseline_of_which_a_study_is_stopped_goes_no_further(finished_
     stopper = threading.Thread(target=stop)
     stopper.start()
     found = random_baseline(
-        against=finished_study, protocols=protocols, samples=100, workers=1, study=folder, progress=False
+        against=finished_study, protocols=protocols, samples=10, workers=1, study=folder, progress=False
     )
     stopper.join()
     assert found.state == "interrupted"
     assert [side.state for side in found.studies] == ["done", "interrupted"]
     assert not found.rivals
+    with pytest.raises(UsageError, match="is a comparison with n_samples 10, not 11; name another study"):
+        random_baseline(study=folder, samples=11, progress=False)
+    with pytest.raises(UsageError, match="--workers 0 must be at least 1"):
+        random_baseline(study=folder, workers=0, progress=False)
+    found = random_baseline(study=folder, workers=2, progress=False)
+    assert found.state == "done"
+    assert found.rivals
+    for part in ("paper-0", "one-layer-0"):
+        assert summary(folder / part)["settings"]["workers"] == 2
 
 
 @pytest.mark.parametrize("run", [search, random_baseline])

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evoae_cli.app.tables import columns, genotype_lines
-from evoae_cli.app.wording import db, several, wrapped
+from evoae_cli.app.wording import db, wrapped
 from evoae_cli.baseline.comparison import Side, Spread, shares
 from evoae_cli.baseline.rivalfile import RivalRow
 from evoae_cli.baseline.summary import BaselineSummary
+from evoae_cli.counted import several
 
 
 def baseline_lines(found: BaselineSummary, folder: Path, width: int | None) -> list[str]:

@@ -1,10 +1,11 @@
-"""Runs a comparison for a person: its studies one after the other, then what else is measured, its page, its result."""
+"""Runs a comparison for a person: shows it while it runs, honours Ctrl-C, ends with its page and its result."""
 
 import json
 import signal
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,15 @@ from evoae_cli.app.engines import Place
 from evoae_cli.app.hosting import run_hosted
 from evoae_cli.app.running import Show, shown
 from evoae_cli.app.signals import exit_code, interruptible
-from evoae_cli.baseline.plan import Plan, check_search, read_plan
-from evoae_cli.baseline.sitting import Sitting
+from evoae_cli.baseline.course import Attendant, run_comparison
+from evoae_cli.baseline.plan import Part, Plan, check_search, read_plan
 from evoae_cli.baseline.summary import baseline_summary, is_ended
 from evoae_cli.errors import UsageError
 from evoae_cli.study.resolve import EARLIER, resolve
 
 if TYPE_CHECKING:
-    from evoae_cli.study.study import Study
+    from evoae_cli.engine.terms import MakeEngine
+    from evoae_cli.study.study import Study, StudyResult
 
 
 def run_baseline(
@@ -43,8 +45,8 @@ def run_baseline(
     check_search(plan)
     if place.hosting is not None and not is_retrying and all(is_ended(folder, part) for part in plan.parts):
         raise UsageError(f"all studies of {folder} have ended, so there is nothing that other hosts could help with")
-    comparison = _Comparison(folder, plan, show, place, is_retrying, changes)
-    return run_hosted(place.hosting, resolve(plan.objective, EARLIER, plan.settings, changes), show, comparison.run)
+    run = partial(_run, folder, _Person(plan, show, place), is_retrying=is_retrying, changes=changes)
+    return run_hosted(place.hosting, resolve(plan.objective, EARLIER, plan.settings, changes), show, run)
 
 
 def say_baseline(folder: Path, *, is_json: bool) -> None:
@@ -54,85 +56,52 @@ def say_baseline(folder: Path, *, is_json: bool) -> None:
     sys.stdout.write(text + "\n")
 
 
-@dataclass(frozen=True)
-class _Comparison:
-    folder: Path
-    plan: Plan
-    show: Show
-    place: Place
-    is_retrying: bool
-    changes: Mapping[str, Any]
+class _Person(Attendant):
+    """Someone at a terminal."""
 
-    def run(self) -> int:
-        """To its end, or to the first Ctrl-C; the exit code."""
-        with Sitting(self.folder) as sitting:
-            stopped_by = self._run_studies(sitting)
-            if stopped_by is None:
-                stopped_by = self._measure(sitting)
-            if stopped_by is None:
-                sitting.end()
-        if stopped_by is not None:
-            resume = command_line("evoae", "resume", self.folder)
-            self.show.say(f"interrupted; all finished evaluations are stored. Continue with: {resume}")
-            return exit_code(stopped_by)
-        from evoae_cli.page.write import renew_pages
-
-        for page in renew_pages(self.folder, self.show.warn):
-            self.show.say(f"report: {page}")
-        say_baseline(self.folder, is_json=self.show.is_json)
-        return 0
-
-    def _run_studies(self, sitting: Sitting) -> int | None:
-        """Those that are left; the signal that stopped one, or None."""
-        parts = self.plan.parts
-        due = [
-            (number, part)
-            for number, part in enumerate(parts, start=1)
-            if self.is_retrying or not is_ended(self.folder, part)
-        ]
-        for number, part in due:
-            if sitting.is_stopping:
-                return signal.SIGINT
-            seed = f", seed {part.seed}" if self.plan.n_pairs > 1 else ""
-            self.show.say(f"{number} of {len(parts)}: {part.title}{seed}", "bold")
-            with self.show.preparing("loading PyTorch and the images"):
-                from evoae_cli.baseline.studies import open_part
-
-                study = open_part(
-                    *(self.folder, self.plan, part),
-                    warn=self.show.warn,
-                    make_engine=self.place.make_engine(has_more=number < due[-1][0]),
-                    is_retrying=self.is_retrying,
-                    changes=self.changes,
-                )
-            stopped_by = self._run_study(study, sitting)
-            if stopped_by is not None:
-                return stopped_by
-        return None
-
-    def _run_study(self, study: "Study", sitting: Sitting) -> int | None:
-        """To its end; the signal that stopped it, or None."""
-        stop, kill = study.request_stop, study.kill
-        with interruptible(stop, kill) as interruption, sitting.doing(stop, kill):
-            result = shown(study, self.show)
+    def __init__(self, plan: Plan, show: Show, place: Place) -> None:
+        self.show = show
         # `evoae stop` acts as Ctrl-C.
-        return (interruption.signum or signal.SIGINT) if result.state == "interrupted" else None
+        self.stopped_by: int = signal.SIGINT
+        self._plan = plan
+        self._place = place
 
-    def _measure(self, sitting: Sitting) -> int | None:
-        """What there is besides; the signal that stopped it, or None."""
-        with self.show.preparing("preparing to measure"):
-            from evoae_cli.baseline.rivals import Measurements, StoppedMeasuringError
+    def make_engine(self, *, has_more: bool) -> "MakeEngine":
+        return self._place.make_engine(has_more=has_more)
 
-            measurements = Measurements(self.folder, self.plan, warn=self.show.warn, changes=self.changes)
-            due = measurements.due
-        if not due:
-            return None
-        stop = measurements.stop
-        with interruptible(stop, stop) as interruption, sitting.doing(stop, stop), measurements:
-            for number, name in enumerate(due, start=1):
-                with self.show.preparing(f"measuring {name}, {number} of {len(due)}"):
-                    try:
-                        measurements.measure(name)
-                    except StoppedMeasuringError:
-                        return interruption.signum or signal.SIGINT
-        return None
+    def run(self, study: "Study") -> "StudyResult":
+        return shown(study, self.show)
+
+    def warn(self, text: str) -> None:
+        self.show.warn(text)
+
+    @contextmanager
+    def opening(self, number: int, part: Part) -> Iterator[None]:
+        seed = f", seed {part.seed}" if self._plan.n_pairs > 1 else ""
+        self.show.say(f"{number} of {len(self._plan.parts)}: {part.title}{seed}", "bold")
+        with self.show.preparing("loading PyTorch and the images"):
+            yield
+
+    def measuring(self, what: str) -> AbstractContextManager[None]:
+        return self.show.preparing(what)
+
+    @contextmanager
+    def stoppable(self, stop: Callable[[], None], kill: Callable[[], None]) -> Iterator[None]:
+        with interruptible(stop, kill) as interruption:
+            yield
+        self.stopped_by = interruption.signum or signal.SIGINT
+
+
+def _run(folder: Path, person: _Person, **how: Any) -> int:
+    """To its end, or to the first Ctrl-C; the exit code."""
+    show = person.show
+    if not run_comparison(folder, person, **how):
+        resume = command_line("evoae", "resume", folder)
+        show.say(f"interrupted; all finished evaluations are stored. Continue with: {resume}")
+        return exit_code(person.stopped_by)
+    from evoae_cli.page.write import renew_pages
+
+    for page in renew_pages(folder, show.warn):
+        show.say(f"report: {page}")
+    say_baseline(folder, is_json=show.is_json)
+    return 0

@@ -8,7 +8,7 @@ import typer
 
 from evoae_cli.app.denoised import denoise_jobs, report
 from evoae_cli.app.running import Deliver, Delivered, Show
-from evoae_cli.app.wording import several
+from evoae_cli.counted import several
 from evoae_cli.study.config import StudyConfig
 
 Force = Annotated[bool, typer.Option("--force", metavar="", help="With -o: overwrite what exists; never an input.")]

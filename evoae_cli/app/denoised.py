@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from evoae_cli.app.console import can_redraw, say
 from evoae_cli.app.lines import ticking
 from evoae_cli.app.running import Show
-from evoae_cli.app.wording import several, shorten, visible
+from evoae_cli.app.wording import shorten, visible
+from evoae_cli.counted import several
 
 if TYPE_CHECKING:
     from evoae_cli.applying.batch import FileResult, Work

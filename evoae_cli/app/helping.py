@@ -13,7 +13,8 @@ from evoae_cli.app.live import live_screen
 from evoae_cli.app.running import Show
 from evoae_cli.app.screen import MAX_WIDTH, worker_lines
 from evoae_cli.app.signals import exit_code, interruptible
-from evoae_cli.app.wording import several, shorten
+from evoae_cli.app.wording import shorten
+from evoae_cli.counted import several
 from evoae_cli.hosts.address import Address
 from evoae_cli.hosts.link import GONE_AFTER_S
 from evoae_cli.study.config import StudyConfig

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from evoae_cli.app.console import say, warn
-from evoae_cli.app.wording import several
+from evoae_cli.counted import several
 from evoae_cli.study.snapshot import Snapshot
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from evoae_cli.app.beforehand import Workers
-from evoae_cli.app.wording import about, clock, several
+from evoae_cli.app.wording import about, clock
+from evoae_cli.counted import several
 from evoae_cli.evaluation.photographs import PHOTOGRAPHS
 from evoae_cli.study.config import StudyConfig
 

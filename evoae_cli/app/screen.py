@@ -7,7 +7,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from evoae_cli.app.genotypes import fitted
-from evoae_cli.app.wording import about, clock, db, several, shorten
+from evoae_cli.app.wording import about, clock, db, shorten
+from evoae_cli.counted import several
 from evoae_cli.engine.protocol import HelperView, WorkerView
 from evoae_cli.study.front import front_text
 from evoae_cli.study.snapshot import ArchitectureRow, Counts, Snapshot

@@ -10,7 +10,8 @@ from typing import Any
 
 from evoae_cli.app.closing import against, became_text, front_line, is_training, start_line
 from evoae_cli.app.genotypes import broken, fitted
-from evoae_cli.app.wording import by_strength_text, clock, db, several, wrapped
+from evoae_cli.app.wording import by_strength_text, clock, db, wrapped
+from evoae_cli.counted import several
 from evoae_cli.engine.protocol import WorkerView
 from evoae_cli.study.locate import BEST
 from evoae_cli.study.snapshot import Counts

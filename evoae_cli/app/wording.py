@@ -67,8 +67,3 @@ def size(n_bytes: float) -> str:
             return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:.1f} {unit}"
         n_bytes /= 1000
     return f"{n_bytes:.1f} TB"
-
-
-def several(n: int, noun: str) -> str:
-    """`1 worker`, `2 workers`, `1,024 images`."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

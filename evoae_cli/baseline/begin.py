@@ -17,7 +17,7 @@ from evoae_cli.study.fullnames import with_full_names
 from evoae_cli.study.locate import find_study, new_study_folder, study_path
 from evoae_cli.study.lock import LOCK, lock_holder
 from evoae_cli.study.resolve import EARLIER, resolve
-from evoae_cli.study.settings import SEARCH_SETTINGS
+from evoae_cli.study.settings import CHANGEABLE, SEARCH_SETTINGS
 from evoae_cli.study.store import Store
 
 _OF_EVOLUTION = (
@@ -26,6 +26,8 @@ _OF_EVOLUTION = (
 )
 BASELINE_SETTINGS = tuple(name for name in SEARCH_SETTINGS if name not in _OF_EVOLUTION)
 """What may be set for random architectures: all but what concerns evolution."""
+CHANGES = tuple(name for name in CHANGEABLE if name in BASELINE_SETTINGS)
+"""What of these may be another each time that a comparison is gone on with."""
 _OF_MACHINE = ("workers", "device", "timeout", "heartbeat_interval_s", "heartbeat_timeout_s", "start_timeout_s")
 """What may be set beside a search that all other settings come from: none of it changes a result."""
 _MOST_SEEDS = 100
@@ -75,8 +77,8 @@ def new_plan(
 def same_plan(folder: Path, given: Mapping[str, Any], settings: Mapping[str, Any] = MappingProxyType({})) -> Plan:
     """The plan of the comparison in `folder`, which is gone on with.
 
-    Raises UsageError where what was given for it this time, or one of its `settings`, by name, is not what it has;
-    None: nothing was given.
+    Raises UsageError where what was given for it this time, or one of its `settings`, by name, is not what it has,
+    save `CHANGES`; None: nothing was given.
     """
     plan = read_plan(folder)
     for name, value in given.items():
@@ -86,7 +88,7 @@ def same_plan(folder: Path, given: Mapping[str, Any], settings: Mapping[str, Any
     asked = msgspec.to_builtins(with_full_names(resolve(plan.objective, EARLIER, plan.settings, settings)))
     for name, value in settings.items():
         # A value may be spelt in several ways; its resolved form has one.
-        if value is not None and asked[name] != plan.settings[name]:
+        if value is not None and name not in CHANGES and asked[name] != plan.settings[name]:
             raise _another(folder, name, plan.settings[name], value)
     return plan
 

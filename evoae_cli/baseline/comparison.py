@@ -1,6 +1,5 @@
 """What a comparison has come to so far: figures of its studies, and what they say about evolution. Free of torch."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -11,6 +10,7 @@ import msgspec
 from evoae_cli.baseline.intervals import Difference, difference
 from evoae_cli.baseline.plan import Part, Plan
 from evoae_cli.baseline.protocols import FAIR, PROTOCOLS, TITLES, Protocol
+from evoae_cli.evaluation.figures import decibels
 from evoae_cli.study.locate import is_study
 from evoae_cli.study.store import Store
 from evoae_cli.study.summary import summary
@@ -55,7 +55,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     genotype: str | None
     """Of the best, once it is known."""
     final_epochs: int
-    """Of its training."""
+    """Of its training: fewer than the setting says where time was short."""
     parameters: int | None
     val_fitness: float | None
     val_db: float | None
@@ -112,14 +112,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return f"{better} ({interval})" if found.is_sure or is_equal else f"{better}, which may be chance ({interval})"
 
 
-def decibels(scores: Mapping[str, Any] | None) -> float | None:
-    """The PSNR of scores as `show --json` has them, or with noisy images only 10 log10 of the fitness."""
-    if not scores or "fitness" not in scores or not scores["fitness"]:
-        return None
-    psnr_db: float | None = scores["psnr_db"]
-    return 10 * math.log10(scores["fitness"]) if psnr_db is None else psnr_db
-
-
 def side_of(part: Part, folder: Path) -> Side | None:
     """What the study of `part` in `folder` has come to; None where there is none yet."""
     if not is_study(folder):
@@ -127,6 +119,7 @@ def side_of(part: Part, folder: Path) -> Side | None:
     found = summary(folder)
     best = found["best"] or {}
     test = best.get("test") or {}
+    trained = [final["epochs"] for final in found["finalists"] if final["genotype"] == best.get("genotype")]
     return Side(
         part=part,
         study=str(folder),
@@ -134,7 +127,7 @@ def side_of(part: Part, folder: Path) -> Side | None:
         n_candidates=found["counts"]["trained"],
         epochs=found["settings"]["epochs"],
         genotype=best.get("genotype"),
-        final_epochs=found["settings"]["final_epochs"],
+        final_epochs=max(trained, default=found["settings"]["final_epochs"]),
         val_fitness=best.get("fitness"),
         parameters=best.get("parameters"),
         val_db=decibels(best),

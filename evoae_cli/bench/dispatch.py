@@ -7,7 +7,6 @@ is left out: it maps the images.
 """
 
 import os
-import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from evoae_cli.bench import stopwatch
+from evoae_cli.bench.quantiles import quantile
 from evoae_cli.bench.report import Report, formatted, options, this_machine
 from evoae_cli.bench.stopwatch import Note
 from evoae_cli.errors import EvoaeError
@@ -39,8 +39,8 @@ def measure(n_evaluations: int, workers: Sequence[int], folder: Path) -> Report:
         with tempfile.TemporaryDirectory(prefix="evoae-bench-", dir=folder) as inner:
             found = _search(n_evaluations, n_workers, Path(inner))
         for wait, seconds in found.items():
-            median, late = (1000 * quantile(seconds, share) for share in (0.5, 0.95))
-            rows.append((str(n_workers), wait, str(len(seconds)), f"{median:.1f} ms", f"{late:.1f} ms"))
+            median, late = (_ms(quantile(seconds, per_cent)) for per_cent in (50, 95))
+            rows.append((str(n_workers), wait, str(len(seconds)), _said(median), _said(late)))
             figures.append({"workers": n_workers, "wait": wait, "n": len(seconds), "median_ms": median, "p95_ms": late})
     return Report(
         benchmark="dispatch",
@@ -51,11 +51,12 @@ def measure(n_evaluations: int, workers: Sequence[int], folder: Path) -> Report:
     )
 
 
-def quantile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of the others lie below; NaN where there are none."""
-    if len(values) < 2:
-        return values[0] if values else float("nan")
-    return statistics.quantiles(values, n=100, method="inclusive")[round(100 * share) - 1]
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else 1000 * seconds
+
+
+def _said(ms: float | None) -> str:
+    return "-" if ms is None else f"{ms:.1f} ms"
 
 
 def waits(notes: Sequence[Sequence[Note]], generations: Mapping[str, int]) -> dict[Wait, list[float]]:

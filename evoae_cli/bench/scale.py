@@ -9,11 +9,12 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from statistics import geometric_mean, quantiles
+from statistics import geometric_mean
 from typing import Literal
 
 import msgspec
 
+from evoae_cli.bench.quantiles import quantile
 from evoae_cli.bench.scaled import Orders, Span
 from evoae_cli.bench.timed_search import timed_search
 from evoae_cli.engine.local import local_engine
@@ -131,11 +132,11 @@ def reading(mode: Mode, n_workers: int, spans: Sequence[Sequence[Span]], generat
         stretches=tuple(stretches),
         rate=_rate(mode, stretches),
         busy=busy_s / (n_workers * (ends[-1] - begin)),
-        gap_median_s=_quantile(gaps, 50),
-        gap_p95_s=_quantile(gaps, 95),
+        gap_median_s=quantile(gaps, 50),
+        gap_p95_s=quantile(gaps, 95),
         n_killed=sum(span.is_killed for span in everything),
-        recovery_median_s=_quantile(recoveries, 50),
-        recovery_p95_s=_quantile(recoveries, 95),
+        recovery_median_s=quantile(recoveries, 50),
+        recovery_p95_s=quantile(recoveries, 95),
     )
 
 
@@ -187,9 +188,3 @@ def _gaps(
         and generation_of.get(before.genotype) == generation_of.get(after.genotype)
         and after not in repeated
     ]
-
-
-def _quantile(values: Sequence[float], per_cent: int) -> float | None:
-    if len(values) < 2:
-        return values[0] if values else None
-    return quantiles(values, n=100, method="inclusive")[per_cent - 1]

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from evoae_cli.counted import several
 from evoae_cli.errors import ImageError
 from evoae_cli.evaluation.contract import Split
 from evoae_cli.evaluation.readers import SUFFIXES, UnreadableImageError, read_image
@@ -34,7 +35,7 @@ def folder_images(folder: Path, warn: Callable[[str], None]) -> Iterator[SourceI
             unreadable.add(name, error.reason)
             continue
         yield SourceImage(printable(name), split, pixels)
-    unreadable.report(n_of(n_tried, "image"), n_tried, str(folder), warn)
+    unreadable.report(several(n_tried, "image"), n_tried, str(folder), warn)
 
 
 class Unreadable:
@@ -53,7 +54,7 @@ class Unreadable:
         if n_unreadable and n_unreadable == n_tried:
             raise ImageError(f"none of the {what} in {place} can be read: {self}")
         if n_unreadable:
-            warn(f"{n_of(n_unreadable, 'file')} skipped, unreadable: {self}")
+            warn(f"{several(n_unreadable, 'file')} skipped, unreadable: {self}")
 
     def __str__(self) -> str:
         """`a.png, b.png (the file is empty); c.tif (damaged)`: names under their reason, the commonest first."""
@@ -75,11 +76,6 @@ def listed(names: list[str], most: int = 5) -> str:
     """`a, b, c and 12 more`: a warning stays one line however long the list."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def n_of(count: int, noun: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def files_below(folder: Path) -> list[str]:
@@ -125,7 +121,7 @@ def with_splits(
             n_beside += 1
     if n_beside:
         place = " and ".join(map(str, folders))
-        warn(f"{n_of(n_beside, noun)} beside train/, val/ and test/ in {place} left out")
+        warn(f"{several(n_beside, noun)} beside train/, val/ and test/ in {place} left out")
 
 
 def printable(name: str) -> str:
@@ -139,6 +135,6 @@ def _nothing_found(folder: Path, files: list[str]) -> str:
     counts = Counter(Path(name).suffix.lower() for name in files)
     common = counts.most_common(3)
     kinds = listed(
-        [n_of(count, f"{suffix} file") if suffix else f"{count} without a suffix" for suffix, count in common]
+        [several(count, f"{suffix} file") if suffix else f"{count} without a suffix" for suffix, count in common]
     )
     return f"{folder} holds {kinds}, but no {_KINDS}; convert to TIFF"

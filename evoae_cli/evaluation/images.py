@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from evoae_cli.counted import several
 from evoae_cli.draws import generator, permutation
 from evoae_cli.errors import ImageError, UsageError
 from evoae_cli.evaluation import torchvision_sets
 from evoae_cli.evaluation.contract import Split, derive_seed
-from evoae_cli.evaluation.folder import SPLITS, files_below, folder_images, listed, n_of
+from evoae_cli.evaluation.folder import SPLITS, files_below, folder_images, listed
 from evoae_cli.evaluation.imagefile import ImageFile, cache_folder, write_image_file
 from evoae_cli.evaluation.pairs import pair_folders, pair_images
 from evoae_cli.evaluation.patches import n_distinct
@@ -75,7 +76,7 @@ def prepare_images(
     for split, n_wanted in wanted.items():
         n_there = n_distinct([(image.height, image.width) for image in image_file.of(split)], patch)
         if n_there < n_wanted:
-            found = n_of(n_there, "pair" if image_file.is_paired else "image")
+            found = several(n_there, "pair" if image_file.is_paired else "image")
             warn(f"{split} has only {found} of {patch}x{patch}, not the {n_wanted} asked for")
     return image_file
 
@@ -155,7 +156,7 @@ def _large_enough(
     if not n_kept:
         raise ImageError(_all_too_small(source, [(height, width) for height, width, _ in small], noun, patch, crop))
     names = listed([f"{name} ({height}x{width})" for height, width, name in small])
-    warn(f"{n_of(len(small), noun)} skipped, smaller than {max(patch, crop)}x{max(patch, crop)}: {names}")
+    warn(f"{several(len(small), noun)} skipped, smaller than {max(patch, crop)}x{max(patch, crop)}: {names}")
 
 
 def _all_too_small(source: str, sizes: list[tuple[int, int]], noun: str, patch: int, crop: int) -> str:
@@ -165,7 +166,7 @@ def _all_too_small(source: str, sizes: list[tuple[int, int]], noun: str, patch: 
     options = [f"--{name} {side}" for name, now in (("patch", patch), ("crop", crop)) if now > side]
     remedy = f"use {' '.join(options)}" if side else "use larger ones"
     asked = f"--{'patch' if patch >= crop else 'crop'} {max(patch, crop)}"
-    return f"all {n_of(len(sizes), noun)} of {source} are smaller than {asked} (largest {height}x{width}); {remedy}"
+    return f"all {several(len(sizes), noun)} of {source} are smaller than {asked} (largest {height}x{width}); {remedy}"
 
 
 def _check_depth(drafts: list[Draft]) -> None:
@@ -173,7 +174,7 @@ def _check_depth(drafts: list[Draft]) -> None:
     first = {draft.dtype: draft.name for draft in reversed(drafts)}
     if len(first) > 1:
         kinds = " and ".join(
-            f"{dtype} ({n_of(sum(draft.dtype == dtype for draft in drafts), 'file')}, as {name})"
+            f"{dtype} ({several(sum(draft.dtype == dtype for draft in drafts), 'file')}, as {name})"
             for dtype, name in sorted(first.items())
         )
         raise ImageError(f"the images mix depths: {kinds}; convert them to one depth")
@@ -197,7 +198,7 @@ def _splits(drafts: list[Draft], source: str, seed: int) -> list[Split]:
             raise ImageError(f"{' and '.join(missing)} of {source} has no usable image; each split needs one at least")
         return splits
     if len(still_open) < len(missing):
-        found = n_of(len(still_open), f"usable {drafts[0].noun}")
+        found = several(len(still_open), f"usable {drafts[0].noun}")
         raise ImageError(
             f"{source} has only {found} to split; at least {len(missing)} are needed ({', '.join(missing)})"
         )

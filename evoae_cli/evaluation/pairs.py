@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evoae_cli.counted import several
 from evoae_cli.errors import ImageError
-from evoae_cli.evaluation.folder import Unreadable, files_below, listed, n_of, only_images, printable, with_splits
+from evoae_cli.evaluation.folder import Unreadable, files_below, listed, only_images, printable, with_splits
 from evoae_cli.evaluation.imagefile import Pixels
 from evoae_cli.evaluation.readers import UnreadableImageError, read_image
 from evoae_cli.evaluation.sources import SourceImage
@@ -61,14 +62,14 @@ def pair_images(noisy: Path, clean: Path, warn: Callable[[str], None]) -> Iterat
         n_kept += 1
         has_noise = has_noise or not np.array_equal(given, wanted)
         yield SourceImage(printable(name), split, np.stack((given, wanted), axis=2))
-    unreadable.report(n_of(n_tried, "pair"), n_tried, f"{noisy} and {clean}", warn)
+    unreadable.report(several(n_tried, "pair"), n_tried, f"{noisy} and {clean}", warn)
     if unlike and not n_kept:
         raise ImageError(
             f"no pair of {noisy} and {clean} fits together: {listed(unlike, _MOST_LISTED)}; "
             "both images of a pair need the same height, width, channels and depth"
         )
     if unlike:
-        warn(f"{n_of(len(unlike), 'pair')} left out, whose images differ: {listed(unlike, _MOST_LISTED)}")
+        warn(f"{several(len(unlike), 'pair')} left out, whose images differ: {listed(unlike, _MOST_LISTED)}")
     if n_kept and not has_noise:
         raise ImageError(f"the images of {noisy} equal those of {clean}, so there is no noise to remove; use others")
 
@@ -92,7 +93,7 @@ def matched_pairs(noisy: Path, clean: Path, warn: Callable[[str], None]) -> dict
                 found = " and ".join(map(printable, files[name][:2]))
                 raise ImageError(f"{found} in {folder} could both belong to the pair {printable(name)}; keep one")
     alone = [
-        f"{n_of(len(rest), 'file')} in {folder} ({listed(rest, _MOST_LISTED)})"
+        f"{several(len(rest), 'file')} in {folder} ({listed(rest, _MOST_LISTED)})"
         for folder, files, others in ((noisy, given, wanted), (clean, wanted, given))
         if (rest := [printable(file) for name in sorted(files.keys() - others.keys()) for file in files[name]])
     ]
@@ -126,7 +127,7 @@ def _difference(noisy: Pixels, clean: Pixels) -> str:
         (height, width), (clean_height, clean_width) = noisy.shape[:2], clean.shape[:2]
         return f"noisy {height}x{width}, clean {clean_height}x{clean_width}"
     if noisy.shape[2] != clean.shape[2]:
-        return f"noisy {n_of(noisy.shape[2], 'channel')}, clean {n_of(clean.shape[2], 'channel')}"
+        return f"noisy {several(noisy.shape[2], 'channel')}, clean {several(clean.shape[2], 'channel')}"
     if noisy.dtype != clean.dtype:
         return f"noisy {noisy.dtype}, clean {clean.dtype}"
     return ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from evoae_cli.counted import several
 from evoae_cli.page.figures import (
     BLUE,
     FAINT,
@@ -21,7 +22,6 @@ from evoae_cli.page.figures import (
     drawing,
     svg_of,
 )
-from evoae_cli.page.wording import several
 from evoae_cli.study.store import Record
 
 if TYPE_CHECKING:

@@ -144,6 +144,15 @@ def _test(facts: Facts) -> dict[str, Any] | None:
     return found
 
 
+def _final_epochs(facts: Facts) -> str:
+    """`20`, or `8 to 20` where time was not left for all of each training; what is set, where none has been made."""
+    trained = [final["epochs"] for final in facts.about["finalists"] if "fitness" in final]
+    if not trained:
+        return setting(facts.settings.get("final_epochs"))
+    least, most = min(trained), max(trained)
+    return str(most) if least == most else f"{least} to {most}"
+
+
 def _figures(studies: Sequence[Facts], are_alike: bool) -> tuple[FigureRow, ...]:
     tests = [_test(facts) or {} for facts in studies]
     bests = [facts.about["best"] or {} for facts in studies]
@@ -165,9 +174,7 @@ def _figures(studies: Sequence[Facts], are_alike: bool) -> tuple[FigureRow, ...]
             name="architectures trained", values=tuple(f"{facts.about['counts']['trained']:,}" for facts in studies)
         ),
         FigureRow(name="epochs of each", values=tuple(setting(facts.settings.get("epochs")) for facts in studies)),
-        FigureRow(
-            name="epochs of finalists", values=tuple(setting(facts.settings.get("final_epochs")) for facts in studies)
-        ),
+        FigureRow(name="epochs of finalists", values=tuple(map(_final_epochs, studies))),
         FigureRow(
             name="epochs of all candidates",
             values=tuple(

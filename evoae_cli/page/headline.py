@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 
+from evoae_cli.evaluation.figures import decibels, fitness_of
 from evoae_cli.page.charts import Line
 from evoae_cli.page.gather import Facts
-from evoae_cli.page.wording import db, decibels, duration, fitness_of, number, short
+from evoae_cli.page.wording import db, duration, number, short
 from evoae_cli.study.snapshot import Counts
 
 

@@ -10,9 +10,10 @@ import msgspec
 from evoae_cli.baseline.comparison import Side, shares
 from evoae_cli.baseline.summary import BaselineSummary
 from evoae_cli.errors import GenotypeError
+from evoae_cli.evaluation.figures import decibels, fitness_of
 from evoae_cli.genome.genotype import parse_genotype
 from evoae_cli.page.gather import Facts
-from evoae_cli.page.wording import db, decibels, fitness_of, number, whole
+from evoae_cli.page.wording import db, number, whole
 
 _MOST = 30
 """Rows of finalists that are shown."""

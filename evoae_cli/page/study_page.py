@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from markupsafe import Markup
 
+from evoae_cli.counted import several
 from evoae_cli.evaluation.picturefile import MODEL_PICTURES
 from evoae_cli.page import charts, failures, howto, paper, pictures, results
 from evoae_cli.page.charts import Cost, Line
@@ -13,7 +14,7 @@ from evoae_cli.page.diagram import Architecture, chain_svg, read_architecture
 from evoae_cli.page.gather import Facts
 from evoae_cli.page.headline import Tile, headline_of, level_of, tiles_of
 from evoae_cli.page.timeline import Timeline, timeline_of, timeline_svg
-from evoae_cli.page.wording import db, number, several, whole
+from evoae_cli.page.wording import db, number, whole
 from evoae_cli.study.locate import BEST, shortest_name
 
 _COST_OF_OBJECTIVE: dict[str, Cost] = {"parameters": "parameters", "operations": "operations", "code": "code_values"}

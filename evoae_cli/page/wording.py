@@ -1,7 +1,5 @@
 """How values read on a page. Plain functions of plain values."""
 
-import math
-from collections.abc import Mapping
 from typing import Any
 
 NONE = "–"
@@ -40,11 +38,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {second:02} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{second} s"
 
 
-def several(n: int, noun: str) -> str:
-    """`1 worker`, `2 workers`."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
 def setting(value: Any) -> str:
     """A setting as a person would write it."""
     if value is None:
@@ -54,19 +47,3 @@ def setting(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(setting, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def fitness_of(scores: Mapping[str, Any] | None) -> float | None:
-    """1 / MSE of scores as the store or `show --json` has them."""
-    if not scores or not scores.get("mse"):
-        return None
-    return 1.0 / float(scores["mse"])
-
-
-def decibels(scores: Mapping[str, Any] | None) -> float | None:
-    """The PSNR of scores, or with noisy images only, where none can be known, 10 log10 of the fitness."""
-    fitness = fitness_of(scores)
-    if not scores or fitness is None:
-        return None
-    psnr_db: float | None = scores["psnr_db"]
-    return 10 * math.log10(fitness) if psnr_db is None else psnr_db

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evoae_cli.app.wording import about, clock, several, shorten, size, visible
+from evoae_cli.app.wording import about, clock, shorten, size, visible
+from evoae_cli.counted import several
 
 
 @given(st.text(max_size=60), st.integers(0, 70))

@@ -199,6 +199,8 @@ def test_chances_finalists_are_trained_as_long_as_those_of_a_search_that_had_no_
         store.append(msgspec.structs.replace(final, evaluation=half), meta={})
     store.close()
     assert spent_of(folder).final_epochs == 1
+    found = [side_of(Part(protocol="evolution", seed=0), study) for study in (finished_study, folder)]
+    assert [side and side.final_epochs for side in found] == [2, 1]
 
 
 def test_chance_has_as_many_finalists_as_the_search_chose_from_in_the_end(finished_study: Path, tmp_path: Path) -> None:

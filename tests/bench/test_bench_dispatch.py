@@ -1,8 +1,6 @@
 from pathlib import Path
 
-import pytest
-
-from evoae_cli.bench.dispatch import measure, quantile, waits
+from evoae_cli.bench.dispatch import measure, waits
 from evoae_cli.bench.stopwatch import Note
 
 
@@ -22,9 +20,3 @@ def test_a_wait_begins_when_both_worker_and_candidate_are_there() -> None:
     found = waits([first, second], {"a": 0, "b": 0, "c": 0, "d": 1, "e": 1})
     # d waited for c, which the other worker returned at 5; e came at once when the generation opened.
     assert found == {"queued": [0.5], "new generation": [0.75, 0.5]}
-
-
-def test_quantiles_lie_between_the_values() -> None:
-    assert quantile([1.0, 2.0, 3.0], 0.5) == 2.0
-    assert quantile([float(value) for value in range(101)], 0.95) == pytest.approx(95.0)
-    assert quantile([7.0], 0.95) == 7.0

@@ -42,6 +42,21 @@ def test_studies_of_the_same_test_images_are_compared_on_them(finished_study: Pa
     assert "different numbers of epochs" in found.courses.caption
 
 
+def test_epochs_of_finalists_are_those_that_there_was_time_for(finished_study: Path) -> None:
+    whole = gather(finished_study)
+    finals = whole.about["finalists"]
+    assert [final["epochs"] for final in finals] == [2, 2]
+    shorter = [finals[0] | {"epochs": 1}, finals[1]]
+    cut = msgspec.structs.replace(whole, about=whole.about | {"finalists": shorter})
+    failed = {name: finals[0][name] for name in ("genotype", "seed_index", "parameters")}
+    failed |= {"outcome": "crashed", "reason": "as the test says", "epochs": 0}
+    lost = msgspec.structs.replace(whole, about=whole.about | {"finalists": [failed, finals[1]]})
+    none = msgspec.structs.replace(whole, about=whole.about | {"finalists": []})
+    figures = comparison_page([whole, cut, lost, none]).figures
+    (epochs,) = [row.values for row in figures if row.name == "epochs of finalists"]
+    assert epochs == ("2", "1 to 2", "2", "2")
+
+
 def test_studies_of_other_test_images_are_not_compared_as_if_they_were_of_the_same(
     finished_study: Path, changed: Changed
 ) -> None:
