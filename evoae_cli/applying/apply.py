@@ -147,10 +147,16 @@ def channels_of(model: "LoadedModel") -> int:
 def check_channels(model: "LoadedModel", n_channels: int) -> None:
     """Raise ImageError unless the model takes images of so many channels, as they are or one by one."""
     if not takes_channels(model, n_channels):
-        wanted = f"the image has {n_channels} channels; this model takes {channels_of(model)}"
-        if takes_channels(model, 1):
-            raise ImageError(f"{wanted}, or 1; to clean each by itself as grey, name them C, as --axes YXC")
-        raise ImageError(f"{wanted}; use a model that was trained on such images, or on grey ones")
+        remedy = "to clean each by itself as grey, name them C, as --axes YXC" if takes_channels(model, 1) else None
+        raise untaken(n_channels, channels_of(model), remedy)
+
+
+def untaken(n_channels: int, n_wanted: int, of_grey: str | None = None) -> ImageError:
+    """That a model of `n_wanted` channels does not take an image; `of_grey` is the remedy where it takes grey ones."""
+    wanted = f"the image has {n_channels} channels; this model takes {n_wanted}"
+    if of_grey is not None:
+        return ImageError(f"{wanted}, or 1; {of_grey}")
+    return ImageError(f"{wanted}; use a model that was trained on such images, or on grey ones")
 
 
 def takes_channels(model: "LoadedModel", n_channels: int) -> bool:

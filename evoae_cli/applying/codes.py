@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.applying.apply import Scale, as_dtype, channels_of, memory_told, scale_for, scale_of
+from evoae_cli.applying.apply import Scale, as_dtype, channels_of, memory_told, scale_for, scale_of, untaken
 from evoae_cli.errors import ImageError, StudyError
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _as_the_model_takes_it(image: Pixels, n_wanted: int) -> list[Pixels]:
         return [np.repeat(image, 3, axis=2)]
     if n_wanted == 1:
         return [image[:, :, [channel]] for channel in range(n_channels)]
-    raise ImageError(f"the image has {n_channels} channels; this model takes {n_wanted}")
+    raise untaken(n_channels, n_wanted)
 
 
 def _piecewise(

@@ -18,8 +18,9 @@ def check_target(option: str, path: Path, suffix: str, *, is_forced: bool) -> No
             raise UsageError(f"{named}: the ending must be {suffix}")
         if path.is_dir():
             raise UsageError(f"{named} is a folder; name a file in it")
-        if path.exists() and not is_forced:
-            raise UsageError(f"{named} exists; add --force to overwrite it")
+        if os.path.lexists(path) and not is_forced:
+            what = "exists" if path.exists() else "is a link to nothing"
+            raise UsageError(f"{named} {what}; add --force to overwrite it")
         parent = path.absolute().parent
         if not parent.is_dir():
             remedy = f"{path.parent} is a file; name a folder" if parent.is_file() else _missing(path.parent)

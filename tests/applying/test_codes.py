@@ -139,7 +139,7 @@ def test_a_fingerprint_tells_weights_apart_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("image", "part"),
     [
-        (make_image(8, 8, 5), "5 channels; this model takes 3"),
+        (make_image(8, 8, 5), "5 channels; this model takes 3; use a model that was trained on such"),
         (np.zeros((8, 8, 3), np.int32), "int32"),
         (np.zeros((2, 8, 8, 3), np.uint8), "2x8x8x3"),
         (make_image(8, 8, 3) * 255.0, "trained on uint8"),

@@ -175,6 +175,10 @@ def test_a_page_replaces_the_study_s_own_and_nothing_else(changed: Changed, tmp_
     with pytest.raises(UsageError, match=r"other\.html exists; add --force"):
         target_for([folder], other, is_forced=False)
     assert target_for([folder], other, is_forced=True) == other
+    link = tmp_path / "link.html"
+    link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match=r"link\.html is a link to nothing; add --force"):
+        target_for([folder], link, is_forced=False)
     with pytest.raises(UsageError, match="exists"):
         target_for([folder, folder.parent], own, is_forced=False)
 
