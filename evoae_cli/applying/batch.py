@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from evoae_cli.applying.apply import TILE, as_dtype, check_channels, cleaned, scale_for, takes_channels
 from evoae_cli.applying.carried import TIFF, carried_by, turned
-from evoae_cli.applying.inputs import Job, plan
+from evoae_cli.applying.inputs import Job
 from evoae_cli.applying.noisecheck import Trained, fits, trained_noise, verdict
 from evoae_cli.applying.noisereading import Reading, read_noise
 from evoae_cli.applying.pixels import check_holds, holds_alpha, write_pixels
@@ -79,28 +79,6 @@ class Work:
 
 Listener = Callable[[int, float, FileResult | None], None]
 """Called with a job's number, the share of it that is done, and at its end what became of it."""
-
-
-def denoise_files(
-    model: "LoadedModel",
-    inputs: Sequence[Path],
-    out: Path | None,
-    *,
-    is_forced: bool = False,
-    tile: int = TILE,
-    axes: str | None = None,
-    noise: AddedNoise | None = None,
-    views: int = 1,
-    device: str = "auto",
-) -> list[FileResult]:
-    """Denoise files and folders into the file or folder `out`; None: nothing is written.
-
-    `axes` names those of stacks that do not name them. `noise` is added first, and the results then carry figures.
-    `views` as `denoise_array` takes them.
-    A file that cannot be used is a result with an error, and the rest is done. Raises what `plan` raises.
-    """
-    jobs = plan(inputs, out, is_forced=is_forced)
-    return list(run_jobs(Work(model, tile, axes, noise, views), jobs, device))
 
 
 def run_jobs(

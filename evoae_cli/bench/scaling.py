@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from numpy.random import PCG64, Generator
 
 from evoae_cli.bench.executors import wait_until_idle
 from evoae_cli.bench.report import Report, formatted, options, this_machine
 from evoae_cli.broker.task import Task, TaskResult
+from evoae_cli.draws import generator
 from evoae_cli.engine.local import LocalEngine, WorkerSpec
 from evoae_cli.errors import EvoaeError
 from evoae_cli.genome.genotype import Genotype
@@ -76,7 +76,7 @@ def measure(n_candidates: int, n_rounds: int, **settings: object) -> Report:
 
 def generation(space: SearchSpace, n: int, seed: int) -> list[Genotype]:
     """`n` different genotypes as evolution proposes them: minimal ones, and their offspring."""
-    rng = Generator(PCG64(seed))
+    rng = generator(seed)
     found = dict.fromkeys(distinct_genotypes(n // 2, space, rng))
     while len(found) < min(n, space.size):
         found |= dict.fromkeys(offspring(list(found), space, rng))

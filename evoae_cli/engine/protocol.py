@@ -79,6 +79,8 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     """How many workers are wanted here."""
     n_room: int | None = None
     """How many there is room for, where those without wait for it; None: for all."""
+    n_beside: int = 0
+    """Workers there are besides at this moment, for tasks that the others cannot run."""
     helpers: tuple[HelperView, ...] = ()
     """Other hosts."""
     n_queued: int = 0
@@ -93,7 +95,7 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     def n_hands(self) -> int:
         """How many tasks can run at once, here and elsewhere."""
         n_here = self.n_workers if self.n_room is None else min(self.n_workers, self.n_room)
-        return n_here + sum(helper.n_workers for helper in self.helpers)
+        return n_here + self.n_beside + sum(helper.n_workers for helper in self.helpers)
 
 
 def check_workers(n: int) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.random import PCG64, Generator
 
+from evoae_cli.draws import generator, sample
 from evoae_cli.evaluation.contract import Split
 from evoae_cli.evaluation.imagefile import ImageFile, pixels
 
@@ -87,10 +87,10 @@ def _chosen(grids: list[Array]) -> npt.NDArray[np.float64]:
     Images may be mapped and many, so what is copied must not grow with them.
     """
     counts = [grid.shape[0] * grid.shape[1] for grid in grids]
-    share, generator = min(1.0, _N_BLOCKS / max(1, sum(counts))), Generator(PCG64(0))
+    share, rng = min(1.0, _N_BLOCKS / max(1, sum(counts))), generator(0)
     chosen = [np.empty((0, _SIDE, _SIDE, 1))]
     for grid, count in zip(grids, counts, strict=True):
-        places = np.sort(generator.choice(count, math.ceil(count * share), replace=False, shuffle=False))
+        places = np.array(sorted(sample(count, math.ceil(count * share), rng)), dtype=np.int64)
         chosen.append(grid[np.unravel_index(places, grid.shape[:2])])
     return np.concatenate(chosen[1:] or chosen).astype(np.float64)
 

@@ -31,7 +31,7 @@ from evoae_cli.evaluation.imagefile import open_image_file
 from evoae_cli.evaluation.masking import hidden_exam
 from evoae_cli.evaluation.memory import free_memory, is_memory_error
 from evoae_cli.evaluation.metrics import Exam, exam_scores, psnr_by_image, scores
-from evoae_cli.evaluation.noise import Noise, strength_text
+from evoae_cli.evaluation.noise import Noise, strength_texts
 from evoae_cli.evaluation.objective import fixed_noisy, halves
 from evoae_cli.evaluation.reproducible import reproducible, seeded
 from evoae_cli.evaluation.resident import Resident
@@ -286,8 +286,5 @@ def _attempt(request: EvaluationRequest, resident: Resident, exam: Exam, n_parts
 
 def _psnr_by_strength(output: Tensor, clean: Tensor, noise: Noise) -> dict[str, float]:
     """Mean PSNR over the images of each strength that `fixed_noisy` gave any."""
-    strengths, psnr = noise.strengths, psnr_by_image(output, clean)
-    return {
-        strength_text(strength): float(psnr[i :: len(strengths)].mean())
-        for i, strength in enumerate(strengths[: len(psnr)])
-    }
+    strengths, psnr = strength_texts(noise.strengths), psnr_by_image(output, clean)
+    return {strength: float(psnr[i :: len(strengths)].mean()) for i, strength in enumerate(strengths[: len(psnr)])}

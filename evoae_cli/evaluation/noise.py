@@ -1,6 +1,7 @@
 """Noise: which kind, and how strong; its spelling for settings and its description for people. Free of torch."""
 
 import re
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -121,9 +122,14 @@ def describe_noise(noise: Noise | None) -> str:
     return "none" if noise is None else noise.describe()
 
 
-def strength_text(strength: float) -> str:
-    """A strength to show and to name figures by: `73.6`."""
-    return f"{strength:.4g}"
+def strength_texts(strengths: Sequence[float]) -> list[str]:
+    """Strengths to show and to name figures by: `73.6`; with more digits than four where only these tell them apart."""
+    texts: list[str] = []
+    for digits in range(4, 18):
+        texts = [f"{strength:.{digits}g}" for strength in strengths]
+        if len(set(texts)) == len(set(strengths)):
+            break
+    return texts
 
 
 def _exactly(value: float) -> str:

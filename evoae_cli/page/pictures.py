@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from evoae_cli.evaluation.noise import parse_noise, strength_text
+from evoae_cli.evaluation.noise import parse_noise, strength_texts
 from evoae_cli.evaluation.picturefile import Column
 from evoae_cli.page.gather import Facts
 
@@ -135,4 +135,4 @@ def _title(facts: Facts, number: int) -> str:
 def _strengths(facts: Facts) -> list[str]:
     """Of the noise, one for each test image in turn."""
     noise = (facts.model or {}).get("noise")
-    return [strength_text(strength) for strength in parse_noise(noise).strengths] if noise else []
+    return strength_texts(parse_noise(noise).strengths) if noise else []

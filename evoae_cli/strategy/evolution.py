@@ -10,8 +10,7 @@ while not evolution.is_finished:
 import copy
 from typing import Any
 
-from numpy.random import PCG64, Generator
-
+from evoae_cli.draws import generator
 from evoae_cli.genome.genotype import Genotype
 from evoae_cli.genome.space import SearchSpace
 from evoae_cli.genome.variation import offspring
@@ -50,7 +49,7 @@ class Evolution(Search):
 
         # All else that changes. A generation is open while any of its genotypes are in flight: those to be told.
         # `_proposed` holds all of its genotypes but those that were rejected.
-        self._rng = Generator(PCG64(seed))
+        self._rng = generator(seed)
         self._generation = -1
         self._proposed: list[Genotype] = []
         self._in_flight: set[str] = set()

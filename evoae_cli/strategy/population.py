@@ -44,9 +44,14 @@ class Individual:
             raise ValueError(f"{self.genotype} cannot have a cost of {least}")
 
 
-def rank_key(individual: Individual) -> tuple[float, int, str]:
+def preference(fitness: float, parameters: int, text: str) -> tuple[float, int, str]:
     """Sorts the best first: higher fitness, then fewer parameters, then the text; no two genotypes are equal in it."""
-    return -individual.fitness, individual.parameters, individual.genotype.text
+    return -fitness, parameters, text
+
+
+def rank_key(individual: Individual) -> tuple[float, int, str]:
+    """The `preference` of an individual."""
+    return preference(individual.fitness, individual.parameters, individual.genotype.text)
 
 
 def point_of(individual: Individual, objectives: Sequence[ObjectiveName]) -> Point:

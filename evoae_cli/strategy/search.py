@@ -248,4 +248,6 @@ class Search(ABC):
 
 
 def _others(genotypes: Sequence[Genotype], known: Sequence[Genotype]) -> list[Genotype]:
-    return [genotype for genotype in genotypes if genotype not in known]
+    """Those of `genotypes` that are other networks than `known`."""
+    keys = {genotype.key for genotype in known}
+    return [genotype for genotype in genotypes if genotype.key not in keys]

@@ -3,7 +3,8 @@
 import csv
 import io
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -153,10 +154,11 @@ class BestWriter:
     Only the newest best is written when several come while one is drawn.
     """
 
-    def __init__(self, write: Callable[[Best, Callable[[], bool]], None], on_error: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[Best, Callable[[], bool]], None]) -> None:
         """`write` gets the best, and a function to ask between two files whether to leave the rest out."""
         self._write = write
-        self._on_error = on_error
+        # Told by the study's own thread, which alone may speak and write the diary.
+        self._failures: deque[str] = deque()
         # All that is shared with the thread, under the one condition.
         self._changed = threading.Condition()
         self._wanted: Best | None = None
@@ -172,6 +174,11 @@ class BestWriter:
             if not self._is_closed:
                 self._wanted = best
                 self._changed.notify_all()
+
+    def take_failures(self) -> Iterator[str]:
+        """Why it could not be written since this was asked last, a line each."""
+        while self._failures:
+            yield self._failures.popleft()
 
     def flush(self) -> None:
         """Wait until what was put last has been written."""
@@ -203,7 +210,7 @@ class BestWriter:
                 self._write(best, lambda: self._is_abandoned)
             except Exception as error:
                 # A picture that cannot be drawn must not end a search; its end writes `best/` once more, and raises.
-                self._on_error(f"best/ could not be renewed: {type(error).__name__}: {error}")
+                self._failures.append(f"best/ could not be renewed: {type(error).__name__}: {error}")
             finally:
                 with self._changed:
                     self._is_writing = False

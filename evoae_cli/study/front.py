@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from evoae_cli.evaluation.contract import Evaluation
 from evoae_cli.strategy.pareto import Front, Point
+from evoae_cli.strategy.population import preference
 from evoae_cli.study.snapshot import ArchitectureRow
 
 _FIELDS = {"code": "code_values"}
@@ -23,10 +24,15 @@ class Frontier:
     def add(self, row: ArchitectureRow) -> None:
         """A candidate was evaluated with success; told again, it changes nothing."""
         if len(self._objectives) > 1 and row not in self.rows and self._front.add(self._point(row), row):
-            self.rows = tuple(sorted(self._front, key=lambda row: (-row.fitness, row.parameters, row.genotype)))
+            self.rows = tuple(sorted(self._front, key=row_key))
 
     def _point(self, row: ArchitectureRow) -> Point:
         return tuple(-row.fitness if name == "fitness" else _figure(row, name) for name in self._objectives)
+
+
+def row_key(row: ArchitectureRow) -> tuple[float, int, str]:
+    """The `preference` of a row."""
+    return preference(row.fitness, row.parameters, row.genotype)
 
 
 def row_of(found: Evaluation) -> ArchitectureRow | None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from numpy.random import PCG64, Generator
 
+from evoae_cli.draws import generator
 from evoae_cli.errors import EvoaeError, UsageError
 from evoae_cli.genome.genotype import Genotype, parse_genotype
 from evoae_cli.genome.variation import mutate, random_genotype
@@ -122,7 +122,7 @@ def sample_genotypes(config: StudyConfig, channels: int) -> list[Genotype]:
 
     Of a training, the one that it is about.
     """
-    rng, space = Generator(PCG64(config.seed)), search_space(config, channels)
+    rng, space = generator(config.seed), search_space(config, channels)
     if config.genotype is not None:
         return [parse_genotype(config.genotype, further=space.further)]
     sample = []

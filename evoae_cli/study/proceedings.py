@@ -132,7 +132,7 @@ class Proceedings:
     def drain(self) -> None:
         """Take back what no worker runs, and wait for the rest. Raises Stopped when the study was asked to stop."""
         n_running = self.desk.withdraw()
-        self._note_workers()
+        self._note_news()
         self._heed_stop()
         while n_running > 0:
             n_running -= self._take()
@@ -147,7 +147,7 @@ class Proceedings:
             return self.desk.receive()
         finally:
             # Also when the host failed: what had come before is stored.
-            self._note_workers()
+            self._note_news()
             self._settle()
 
     def _settle(self) -> None:
@@ -183,8 +183,8 @@ class Proceedings:
             meta[SEARCH_STATE] = self.evolution.state()
         return meta
 
-    def _note_workers(self) -> None:
-        """Enter into the diary which workers were lost, and how many people have asked for."""
+    def _note_news(self) -> None:
+        """Enter into the diary which workers were lost, how many people have asked for, and what was not written."""
         while self.stop.resizes:
             n_workers = self.stop.resizes.popleft()
             self.store.put_event("workers", f"from now on {n_workers}")
@@ -196,6 +196,8 @@ class Proceedings:
             line = lines.loss_line(loss)
             self.store.put_event("lost", f"{line}\n{loss.log}" if loss.log else line)
             self.say("warning", line)
+        for line in self.best_writer.take_failures():
+            self.warn(line)
 
     def _note_kind(self, found: Evaluation) -> None:
         """Warn when evaluations begin to come from another kind of hardware or software: they may not repeat."""

@@ -15,7 +15,7 @@ from evoae_cli.outcome import Outcome
 from evoae_cli.strategy.search import Search
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.finals import Final
-from evoae_cli.study.front import Frontier, row_of
+from evoae_cli.study.front import Frontier, row_key, row_of
 from evoae_cli.study.progress import Progress, Running
 from evoae_cli.study.snapshot import ArchitectureRow, Counts, Phase, Snapshot, State
 from evoae_cli.study.store import Record, Store
@@ -94,9 +94,7 @@ class Scoreboard:
             self.last_reason = f"{found.genotype}: {found.outcome} ({found.reason})"
             return
         if (row := row_of(found)) is not None:
-            self._best = tuple(
-                sorted([*self._best, row], key=lambda row: (-row.fitness, row.parameters, row.genotype))[:_N_BEST]
-            )
+            self._best = tuple(sorted([*self._best, row], key=row_key)[:_N_BEST])
             self._frontier.add(row)
         if is_best:
             self.best_fitness = found.fitness

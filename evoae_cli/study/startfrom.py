@@ -6,6 +6,7 @@ from heapq import nsmallest
 from evoae_cli.errors import GenotypeError, StudyError, UsageError
 from evoae_cli.genome.genotype import Genotype, parse_genotype
 from evoae_cli.genome.space import SearchSpace
+from evoae_cli.strategy.population import preference
 from evoae_cli.study.config import StudyConfig
 from evoae_cli.study.locate import find_study
 from evoae_cli.study.store import Store
@@ -73,7 +74,9 @@ def _best_candidates(store: Store) -> list[str]:
     settings = store.meta("settings") or {}
     good = (record.evaluation for record in store.records("search", is_whole=True) if record.evaluation.fitness > 0.0)
     ranked = nsmallest(
-        settings.get("finalists", 1), good, key=lambda found: (-found.fitness, found.parameters, found.genotype)
+        settings.get("finalists", 1),
+        good,
+        key=lambda found: preference(found.fitness, found.parameters, found.genotype),
     )
     return [found.genotype for found in ranked]
 

@@ -112,12 +112,6 @@ class Store:
         """
         with self._transaction() as db:
             for record in records:
-                if record.evaluation.stage == "final":
-                    found = record.evaluation
-                    db.execute(
-                        "DELETE FROM evaluations WHERE stage='test' AND genotype=? AND seed_index=?",
-                        (found.genotype, found.seed_index),
-                    )
                 _put_record(db, record)
             database.put_meta(db, meta)
 
@@ -148,7 +142,8 @@ class Store:
     def put_event(self, kind: str, text: str) -> None:
         """Commit an entry of the study's diary: what happened, and one line or a few for a person.
 
-        Kinds: `warning`, `resumed`, `interrupted`, `failed`, `lost` (a worker), `workers` (how many were asked for).
+        Kinds: `warning`, `resumed`, `interrupted`, `failed`, `lost` (a worker), `workers` (how many were asked for),
+        `host` (one came or went).
         """
         with self._transaction() as db:
             db.execute("INSERT INTO events (at, kind, text) VALUES (?,?,?)", (time.time(), kind, text))

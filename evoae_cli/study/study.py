@@ -145,7 +145,7 @@ class Study:
         Raises EvoaeError when it cannot go on: no worker starts, the disk is full, every candidate fails.
         """
         self._on_event = on_event
-        writer = BestWriter(self._write_best, lambda text: self._say("warning", text))
+        writer = BestWriter(self._write_best)
         try:
             self._store.put_meta(**{"state": "running", HISTORY_END: None})
             self._drop_strays()
@@ -205,10 +205,10 @@ class Study:
                 self._engine.stop()
                 writer.abandon()
             else:
-                writer.close()
+                self._close(writer)
             self._store.put_event("interrupted", "asked to stop")
             return "interrupted"
-        writer.close()
+        self._close(writer)
         self._write_best(winner, lambda: False)
         # Last, so that what the store calls the winner is what lies in best/.
         self._store.put_meta(
@@ -295,6 +295,12 @@ class Study:
             if sum(worker.state != "draining" for worker in view.workers) == view.n_workers:
                 return
             time.sleep(0.02)
+
+    def _close(self, writer: BestWriter) -> None:
+        """Have all written that was put, and tell what could not be."""
+        writer.close()
+        for line in writer.take_failures():
+            self._warn(line)
 
     def _write_best(self, best: Best, is_abandoned: Callable[[], bool]) -> None:
         # The main thread's connection may be inside a transaction; this runs in a thread of its own and only reads.

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from denoisers import make_image, make_model
+from denoisers import denoise_files, make_image, make_model
 from PIL import Image, ImageCms, ImageOps
 
 from evoae_cli.applying.apply import denoise_array
-from evoae_cli.applying.batch import FileResult, Work, denoise_files, run_jobs
+from evoae_cli.applying.batch import FileResult, Work, run_jobs
 from evoae_cli.applying.inputs import plan
 from evoae_cli.applying.pixels import write_pixels
 from evoae_cli.applying.tryout import figures, parse_added_noise

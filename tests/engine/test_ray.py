@@ -194,9 +194,13 @@ def test_the_number_of_workers_can_be_asked_for(nodes: Any, add_node: Callable[.
         until(lambda: len(training_pids(engine)) == 2)
         assert sorted(worker.state for worker in engine.view().workers) == ["starting", "training", "training"]
         assert (engine.view().n_workers, engine.view().n_hands) == (3, 2)
+        # What may not leave this host takes no hand from what is sent to the cluster.
+        engine.submit([command(20, may_travel=False)])
+        assert engine.view().n_hands == 3
+        until(lambda: engine.view().n_hands == 2)
         engine.resize(1)
         until(lambda: len(engine.view().workers) == 1)
-        assert len(collected(engine, 20)) == 20
+        assert len(collected(engine, 21)) == 21
         assert engine.take_losses() == []
 
 

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -261,9 +260,8 @@ def test_a_training_that_needs_more_memory_than_there_is_ends_untried(images: Im
     recipe = msgspec.structs.replace(RECIPE, epoch_images=65536, batch_size=65536, crop=32)
     huge = request(images, ",".join(["7x7conv2d:64"] * 10), recipe=recipe)
     shares: list[float] = []
-    started = time.perf_counter()
+    # One step of it would take hours.
     found = evaluate(huge, "cpu", shares.append)
-    assert time.perf_counter() - started < 5  # one step of it would take hours
     assert (found.outcome, found.fitness, found.images_seen, found.train_s) == (Outcome.OOM, 0.0, 0, 0.0)
     needed, present = re.fullmatch(
         r"training needs about ([\d,.]+) GiB, cpu has ([\d,.]+) GiB; smaller batches or crops need less", found.reason

@@ -1,7 +1,15 @@
 import pytest
 
 from evoae_cli.errors import UsageError
-from evoae_cli.evaluation.noise import Noise, describe_noise, gaussian, parse_noise
+from evoae_cli.evaluation.noise import Noise, describe_noise, gaussian, parse_noise, strength_texts
+
+
+def test_strengths_are_named_apart_however_close_they_are() -> None:
+    assert strength_texts((73.61215932167728,)) == ["73.61"]
+    assert strength_texts((5, 22.5, 40, 57.5, 75)) == ["5", "22.5", "40", "57.5", "75"]
+    assert strength_texts(parse_noise("gaussian:25-25.004").strengths) == ["25", "25.001", "25.002", "25.003", "25.004"]
+    assert strength_texts((0.1, 0.1 + 2**-56)) == ["0.10000000000000001", "0.10000000000000002"]
+    assert strength_texts(()) == []
 
 
 @pytest.mark.parametrize(

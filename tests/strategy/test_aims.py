@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evoae_cli.errors import UsageError
 from evoae_cli.evaluation.contract import NetworkSpec
-from evoae_cli.genome.genotype import Genotype, parse_genotype
+from evoae_cli.genome.genotype import SKIPS, Genotype, parse_genotype
 from evoae_cli.genome.space import SearchSpace
 from evoae_cli.outcome import Outcome
 from evoae_cli.phenotype.cost import cost
@@ -377,6 +377,27 @@ def test_known_genotypes_come_first_and_random_ones_fill_the_population(kind: An
     assert len(start) == 5
     assert all(len(genotype.module) == 1 for genotype in start[2:])
     assert keep_duplicates or len(set(start)) == 5
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("kind", MODES)
+def test_no_network_is_twice_in_the_start_however_it_is_spelt(kind: Any, seed: int) -> None:
+    """A module that is repeated is the one that names its layers twice."""
+    space = SearchSpace(
+        kernels=(3,),
+        filters=(8, 16),
+        dropout=False,
+        max_layers=2,
+        repeats=(1, 2),
+        reductions=(1, 2),
+        skips=SKIPS,
+        residual=(False, True),
+    )
+    texts = ("3x3conv2d:8,3x3conv2d:8/reductions:1", "3x3conv2d:16,3x3conv2d:16/reductions:1")
+    known = tuple(parse_genotype(text, space) for text in texts)
+    search = make(kind, Aims(known=known), space=space, population=4, generations=0, seed=seed)
+    start = [one.genotype.key for one in drive(search)]
+    assert len(start) == len(set(start))
 
 
 @pytest.mark.parametrize("kind", MODES)

@@ -27,7 +27,7 @@ def test_only_the_newest_of_those_that_came_meanwhile_is_written() -> None:
         started.set()
         assert go_on.wait(30)
 
-    writer = BestWriter(write, on_error=written.append)
+    writer = BestWriter(write)
     writer.put(made("first"))
     assert started.wait(30)
     writer.put(made("second"))
@@ -38,7 +38,6 @@ def test_only_the_newest_of_those_that_came_meanwhile_is_written() -> None:
 
 
 def test_a_picture_that_cannot_be_drawn_is_told_and_the_next_one_is_drawn() -> None:
-    told: list[str] = []
     written: list[str] = []
 
     def write(best: Best, is_abandoned: Callable[[], bool]) -> None:
@@ -46,18 +45,18 @@ def test_a_picture_that_cannot_be_drawn_is_told_and_the_next_one_is_drawn() -> N
             raise OSError("no room")
         written.append(best.evaluation.genotype)
 
-    writer = BestWriter(write, told.append)
+    writer = BestWriter(write)
     writer.put(made("bad"))
     writer.flush()
     writer.put(made("good"))
     writer.close()
-    assert told == ["best/ could not be renewed: OSError: no room"]
+    assert list(writer.take_failures()) == ["best/ could not be renewed: OSError: no room"]
     assert written == ["good"]
 
 
 def test_an_abandoned_writer_begins_nothing_more() -> None:
     written: list[str] = []
-    writer = BestWriter(lambda best, _: written.append(best.evaluation.genotype), written.append)
+    writer = BestWriter(lambda best, _: written.append(best.evaluation.genotype))
     writer.abandon()
     writer.put(made("late"))
     writer._thread.join(30)

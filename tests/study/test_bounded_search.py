@@ -231,7 +231,7 @@ def test_candidates_too_slow_to_be_finalists_do_not_end_the_search(script: Scrip
             script.write()
 
     script.write(sleep_s=0.1)
-    created(folder, **LONG | {"workers": 1, "final_epochs": 2000}).run(begin_finals, limit_s=4.0)
+    created(folder, **LONG | {"workers": 1, "final_epochs": 2000}).run(begin_finals, limit_s=12.0)
     assert n_stored(folder) > 2
     assert len(script.begun("final")) == 1
 
@@ -244,7 +244,7 @@ def test_candidates_too_slow_to_be_finalists_do_not_end_the_search(script: Scrip
     assert len(summary(folder)["finalists"]) == 1
 
 
-PAUSED_S = 4.0
+PAUSED_S = 10.0
 LED = f"""
 import json, sys, time
 from pathlib import Path

@@ -27,7 +27,7 @@ from evoae_cli.study.resolve import resolve
 from evoae_cli.study.settings import OF_SEARCH
 from evoae_cli.study.settingsfile import read_settings
 from evoae_cli.study.setup import prepare
-from evoae_cli.study.study import Study, StudyResult
+from evoae_cli.study.study import Study, StudyEvent, StudyResult
 from evoae_cli.study.summary import read_snapshot, summary
 from evoae_cli.study.trainsettings import resolve_training
 
@@ -36,8 +36,8 @@ SETTINGS: dict[str, Any] = {name: value for name, value in SMALL.items() if name
     "epochs": 2,
     "workers": 1,
 }
-LONG = {"train_images": 512, "epochs": 6}
-"""A second or two of training: time to be killed in."""
+LONG = {"train_images": 512, "epochs": 12, "heartbeat_interval_s": 0.1}
+"""Some seconds of training, in which it is told how far it is: time to be killed in."""
 
 
 def refuse(text: str) -> None:
@@ -283,3 +283,20 @@ def test_a_model_described_before_there_were_linear_codes_is_trained_further(tmp
     save_model(begun.folder / "best", begun.folder / "best" / "model.safetensors", described)
     further = train(from_model=begun.folder, study=tmp_path / "further", progress=False, epochs=1).summary
     assert further["start"]["mse"] == begun.summary["best"]["mse"]
+
+
+def test_a_listener_that_fails_when_it_is_told_of_a_picture_ends_the_study(tmp_path: Path) -> None:
+    """It is called by the thread of the study, which enters it into the diary too."""
+
+    class HeardError(Exception):
+        pass
+
+    def listen(event: StudyEvent) -> None:
+        if event.kind == "warning":
+            raise HeardError(event.line)
+
+    study = created(tmp_path / "study", train_images=32, epochs=1)
+    (tmp_path / "study" / "best").write_text("in the way")
+    with pytest.raises(HeardError, match="best/ could not be renewed: "):
+        study.run(listen)
+    assert any("best/ could not be renewed" in line for line in summary(tmp_path / "study")["warnings"])

@@ -179,10 +179,11 @@ def start(device, threads):
 def test_a_report_that_has_arrived_counts_before_the_time_is_up(tmp_path: Path) -> None:
     """The loop notices that the time is over, and is held up before it acts on it; meanwhile the report arrives."""
     gate = threading.RLock()
+    later_s = 0.0
 
     def clock() -> float:
         with gate:
-            return time.monotonic()
+            return time.monotonic() + later_s
 
     bell = tmp_path / "bell"
     os.mkfifo(bell)
@@ -194,13 +195,18 @@ def test_a_report_that_has_arrived_counts_before_the_time_is_up(tmp_path: Path) 
     try:
         until(partial(is_in, pool, "idle"))
         command = Command(tell=str(bell), after_report="whole")
-        broker.submit([Task(id=1, payload=msgspec.json.encode(command), timeout_s=0.5)])
+        broker.submit([Task(id=1, payload=msgspec.json.encode(command), timeout_s=15.0)])
         pool.wake()
         until(partial(is_in, pool, "training"))
         with gate:
             pid = pool.view()[0].pid
-            time.sleep(0.7)
-            bell.read_text()
+            later_s = 16.0
+            pool.wake()
+            # So that the loop gets to the gate.
+            time.sleep(0.3)
+            fd = os.open(bell, os.O_RDONLY | os.O_NONBLOCK)
+            assert select.select([fd], [], [], 30)[0], "nobody waits at the bell"
+            os.close(fd)
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert ended(broker) == [(1, Outcome.OK, 1)]
     finally:

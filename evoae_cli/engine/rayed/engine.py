@@ -119,6 +119,7 @@ class RayEngine:
             workers=(*self._crew.view(), *(worker for worker in home.workers if worker.task)),
             n_workers=self._crew.n_wanted,
             n_room=self._crew.n_room,
+            n_beside=min(home.n_workers, home.n_queued + home.n_leased),
             n_queued=counts.n_queued + home.n_queued,
             n_leased=counts.n_leased + home.n_leased,
             n_done=counts.n_done + home.n_done,
