@@ -4,23 +4,22 @@ import difflib
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from evoae_cli.counted import several
-from evoae_cli.draws import generator, permutation
 from evoae_cli.errors import ImageError, UsageError
 from evoae_cli.evaluation import torchvision_sets
-from evoae_cli.evaluation.contract import Split, derive_seed
-from evoae_cli.evaluation.folder import SPLITS, files_below, folder_images, listed
+from evoae_cli.evaluation.contract import Split
+from evoae_cli.evaluation.folder import files_below, folder_images, listed
 from evoae_cli.evaluation.imagefile import ImageFile, cache_folder, write_image_file
 from evoae_cli.evaluation.pairs import pair_folders, pair_images
 from evoae_cli.evaluation.patches import n_distinct
 from evoae_cli.evaluation.photographs import photograph_images
 from evoae_cli.evaluation.remembered import recall, remember, source_key
 from evoae_cli.evaluation.sources import Draft, SourceImage, Spool
+from evoae_cli.evaluation.splitting import splits_of
 
 Warn = Callable[[str], None]
 Source = str | tuple[str, str]
@@ -45,12 +44,12 @@ def prepare_images(
 ) -> ImageFile:
     """Read, split and store what `source` names: `photographs`, `stl10`, `cifar10`, a folder, or two of pairs.
 
-    Where the source leaves the split open, it is by file or pair, drawn by `seed`: 80 % train, 10 % val, 10 % test, at
-    least one each; a folder with `train` but no `val` or no `test` has the missing one drawn from `train`. Pixels keep
-    their depth; grey among colour is repeated to colour. 8 bits map 0..255 to [-1, 1], other depths each channel's
-    limits over the training images (of pairs, over the clean ones), and `pixel_range` overrides both. Images that
-    cannot hold a patch and a crop are left out. What is skipped or differs from what was asked goes to `warn`, a line
-    each. Raises UsageError, mostly ImageError, with one line for a person.
+    Where the source leaves the split open, it is by image or pair, drawn by `seed`: 80 % train, 10 % val, 10 % test, at
+    least one each, copies together; a folder with `train` but no `val` or no `test` has the missing one drawn from
+    `train`. Pixels keep their depth; grey among colour is repeated to colour. 8 bits map 0..255 to [-1, 1], other
+    depths each channel's limits over the training images (of pairs, over the clean ones), and `pixel_range` overrides
+    both. Images that cannot hold a patch and a crop are left out. What is skipped or differs from what was asked goes
+    to `warn`, a line each. Raises UsageError, mostly ImageError, with one line for a person.
     """
     if pixel_range is not None and not (pixel_range[0] < pixel_range[1] and all(map(math.isfinite, pixel_range))):
         low, high = pixel_range
@@ -68,7 +67,7 @@ def prepare_images(
     place = _named(source)
     image_file = None if key is None else recall(cache, key, place)
     if image_file is None:
-        image_file = _write(_large_enough(images, place, patch, crop, note), place, seed, pixel_range, cache)
+        image_file = _write(_large_enough(images, place, patch, crop, note), place, seed, pixel_range, cache, note)
         # What was skipped may be readable next time, and else must be said again.
         if key is not None and not n_warned:
             remember(cache, key, image_file)
@@ -82,14 +81,19 @@ def prepare_images(
 
 
 def _write(
-    images: Iterable[SourceImage], source: str, seed: int, pixel_range: tuple[float, float] | None, cache: Path
+    images: Iterable[SourceImage],
+    source: str,
+    seed: int,
+    pixel_range: tuple[float, float] | None,
+    cache: Path,
+    warn: Warn,
 ) -> ImageFile:
     with Spool(cache) as spool:
         for image in images:
             spool.add(image)
         _check_depth(spool.drafts)
         channels = _common_channels(spool.drafts)
-        splits = _splits(spool.drafts, source, seed)
+        splits = splits_of(spool.drafts, source, seed, warn)
         low, high = _limits(spool.drafts, splits, channels, pixel_range, source)
         return write_image_file(spool.images(splits, channels), low=low, high=high, source=source, cache=cache)
 
@@ -186,30 +190,6 @@ def _common_channels(drafts: list[Draft]) -> int:
         kinds = " and ".join(f"{channels} (as {name})" for channels, name in sorted(first.items()))
         raise ImageError(f"the images mix numbers of channels: {kinds}; only grey and colour can be mixed")
     return max(first, default=0)
-
-
-def _splits(drafts: list[Draft], source: str, seed: int) -> list[Split]:
-    """The split of each image: the source's; where that is open, missing parts are drawn and the rest trains."""
-    splits: list[Split] = [draft.split or "train" for draft in drafts]
-    still_open = [number for number, draft in enumerate(drafts) if draft.split is None]
-    missing = [split for split in SPLITS if all(draft.split != split for draft in drafts)]
-    if not still_open:
-        if missing:
-            raise ImageError(f"{' and '.join(missing)} of {source} has no usable image; each split needs one at least")
-        return splits
-    if len(still_open) < len(missing):
-        found = several(len(still_open), f"usable {drafts[0].noun}")
-        raise ImageError(
-            f"{source} has only {found} to split; at least {len(missing)} are needed ({', '.join(missing)})"
-        )
-    n_each = max(1, round(len(still_open) / 10))
-    order = permutation(len(still_open), generator(derive_seed(seed, "split")))
-    drawn = (still_open[place] for place in order)
-    for split in missing:
-        if split != "train":
-            for number in islice(drawn, n_each):
-                splits[number] = split
-    return splits
 
 
 def _limits(

@@ -3,6 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -42,6 +43,8 @@ class Draft(NamedTuple):
     """Largest one."""
     position: int
     """In the spool, in bytes."""
+    digest: bytes
+    """Of its pixels, of a pair those of its clean image: images with the same one are copies."""
 
     @property
     def noun(self) -> str:
@@ -82,7 +85,11 @@ class Spool:
         with writing_to(self._cache):
             position = self._file.tell()
             self._file.write(data.data)
-        self.drafts.append(Draft(image.name, image.split, data.shape, data.dtype.name, low, high, position))
+        digest = blake2b(f"{clean.shape} {clean.dtype.name}".encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(clean).data)
+        self.drafts.append(
+            Draft(image.name, image.split, data.shape, data.dtype.name, low, high, position, digest.digest())
+        )
 
     def images(self, splits: Iterable[Split], channels: int) -> Iterator[LabelledImage]:
         """All images in order, each with its split; a single channel is repeated to make `channels`."""

@@ -1,4 +1,5 @@
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,36 @@ def test_three_images_are_enough_one_each(tmp_path):
     assert sorted(split_of(Prepared(tmp_path / "in", tmp_path).file).values()) == ["test", "train", "val"]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_copies_of_an_image_are_all_in_one_split(tmp_path, seed):
+    for number in range(30):
+        array = noise(32, 32)
+        for copy in range(1 + number % 3):
+            put(tmp_path / f"in/{copy}/{number}.png", array)
+    found = Prepared(tmp_path / "in", tmp_path, seed=seed)
+    places = {}
+    for name, split in split_of(found.file).items():
+        places.setdefault(name.split("/")[1], set()).add(split)
+    assert found.warnings == []
+    assert all(len(splits) == 1 for splits in places.values())
+    assert Counter(split for splits in places.values() for split in splits) == {"train": 24, "val": 3, "test": 3}
+
+
+def test_an_image_in_two_of_the_folder_s_own_splits_is_told(tmp_path):
+    shared, other = noise(32, 32), noise(32, 32)
+    for name, array in {"train/a": shared, "train/b": other, "val/c": noise(32, 32), "test/d": shared}.items():
+        put(tmp_path / f"in/{name}.png", array)
+    assert Prepared(tmp_path / "in", tmp_path).warnings == [
+        f"test and train of {tmp_path / 'in'} have 1 image in common (test/d.png is train/a.png), so figures on test "
+        "say too much; take it out of one of the two"
+    ]
+    for name in ("val/c", "test/e"):
+        put(tmp_path / f"in/{name}.png", other)
+    told = Prepared(tmp_path / "in", tmp_path).warnings
+    assert [line.split(" of ")[0] for line in told] == ["val and train", "test and train", "test and val"]
+    assert "have 2 images in common (test/d.png is train/a.png, test/e.png is train/b.png)" in told[1]
+
+
 def test_a_folder_with_train_and_val_has_its_test_images_drawn_from_train(tmp_path):
     for number in range(20):
         put(tmp_path / f"in/train/{number}.png", noise(32, 32))
@@ -143,9 +174,9 @@ def test_deeper_images_keep_their_depth_and_take_the_limits_of_each_training_cha
 
 
 def test_a_constant_channel_still_has_two_limits(tmp_path):
-    for name in "abc":
+    for place, name in enumerate("abc"):
         pixels = np.zeros((32, 32, 2), np.float32)
-        pixels[0, 0, 1] = 5
+        pixels[place, 0, 1] = 5
         put(tmp_path / f"in/{name}.npy", pixels)
     found = Prepared(tmp_path / "in", tmp_path).file
     assert (found.low, found.high) == ((0.0, 0.0), (1.0, 5.0))
@@ -243,8 +274,12 @@ GREY, COLOUR, FIVE = noise(32, 32), noise(32, 32, 3), noise(32, 32, 5)
         (lambda tmp: "", "there is no such folder"),
         (lambda tmp: tree(tmp / "in", a__png=GREY) / "a.png", "a.png is a file; name its folder, "),
         (
-            lambda tmp: tree(tmp / "in", a__png=GREY, b__png=GREY),
+            lambda tmp: tree(tmp / "in", a__png=GREY, b__png=noise(32, 32)),
             "only 2 usable images to split; at least 3 are needed (train, val, test)",
+        ),
+        (
+            lambda tmp: tree(tmp / "in", a__png=GREY, b__png=GREY, c__png=noise(32, 32)),
+            "only 2 different usable images to split; at least 3 are needed (train, val, test)",
         ),
         (lambda tmp: "stl10", "stl10 is not in "),
         (
@@ -311,6 +346,16 @@ def test_pairs_are_split_as_one_and_keep_their_pixels(tmp_path):
         stored = flat[entry.offset : entry.offset + 32 * 40 * 2].reshape(32, 40, 2)
         for channel, folder in enumerate(source):
             np.testing.assert_array_equal(stored[..., channel], np.asarray(Image.open(f"{folder}/{entry.name}.png")))
+
+
+def test_several_noisy_images_of_one_clean_one_are_in_one_split(tmp_path):
+    for number in range(40):
+        clean = np.full((32, 40), 10 + number // 4, "uint8")
+        put(tmp_path / f"in/clean/{number:02}.png", clean)
+        put(tmp_path / f"in/noisy/{number:02}.png", noise(32, 40))
+    splits = split_of(Prepared((str(tmp_path / "in/noisy"), str(tmp_path / "in/clean")), tmp_path).file)
+    places = [{splits[f"{4 * scene + shot:02}"] for shot in range(4)} for scene in range(10)]
+    assert sorted(map(sorted, places)) == [["test"], *[["train"]] * 8, ["val"]]
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
