@@ -197,9 +197,9 @@ def random_baseline(
         "objective": objective,
         "against": None if against is None or folder is None else str(find_study(str(against))[0].absolute()),
         "n_samples": samples,
-        "protocols": None if protocols is None else tuple(protocols),
+        "protocols": protocols,
         "n_pairs": seeds,
-        "references": None if references is None else tuple(references),
+        "references": references,
     }
     plan = (
         same_plan(folder, given, settings)
@@ -247,7 +247,9 @@ def report(study: str | Path | Sequence[str | Path] | None = None, *, out: str |
     """
     from evoae_cli.page.write import found_studies, target_for, write_page
 
-    named = [] if study is None else [study] if isinstance(study, str | Path) else list(study)
+    named = [] if study is None else [study] if isinstance(study, str | Path) else study
+    if not isinstance(named, Sequence) or (study is not None and not named):
+        raise UsageError(f"study {study!r} names none; give a name, a folder, or a list of these")
     folders, _ = found_studies([str(name) for name in named])
     target = target_for(folders, None if out is None else Path(out), is_forced=True)
     return write_page(folders, target).path

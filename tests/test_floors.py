@@ -14,6 +14,7 @@ FLOORS = (
     *(
         "version",
         "errors",
+        "counted",
         "marks",
         "named",
         "outcome",

@@ -1,6 +1,7 @@
 import contextlib
 import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from evoae_cli import random_baseline, resume, search, train
+from evoae_cli import random_baseline, report, resume, search, train
 from evoae_cli.baseline.begin import BASELINE_SETTINGS
 from evoae_cli.bench.small import SMALL
 from evoae_cli.errors import EvoaeError, StudyError, UsageError
@@ -50,6 +51,29 @@ def test_random_baseline_takes_every_setting_by_name_that_concerns_no_evolution(
     assert not {"generations", "population", "epochs"} & taken
 
 
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (lambda: search("denoise", time_limit=5, progress=False), "5 is no time; write it as 90s, 30m or 1.5h"),
+        (lambda: report([]), "study [] names none; give a name, a folder, or a list of these"),
+        (lambda: report(5), "study 5 names none"),
+        (lambda: random_baseline("denoise", protocols=5, progress=False), "--protocols 5 are no names; use some of"),
+        (lambda: random_baseline("denoise", references=5, progress=False), "--references 5 are no names; use some of"),
+        (
+            lambda: search("denoise", study="a\nb", progress=False),
+            r"the study's name 'a\nb' holds what no line can show",
+        ),
+    ],
+)
+def test_values_of_another_type_are_one_line_and_leave_nothing(
+    act: Callable[[], Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=re.escape(said)):
+        act()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_random_baseline_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(EvoaeError):
         random_baseline("denoise", data=str(tmp_path / "none"), study=tmp_path / "b", progress=False)
@@ -80,7 +104,7 @@ def test_a_random_baseline_of_which_a_study_is_stopped_goes_no_further_and_then_
     assert found.state == "interrupted"
     assert [side.state for side in found.studies] == ["done", "interrupted"]
     assert not found.rivals
-    with pytest.raises(UsageError, match="is a comparison with n_samples 10, not 11; name another study"):
+    with pytest.raises(UsageError, match="is a comparison with --samples 10, not 11; name another study"):
         random_baseline(study=folder, samples=11, progress=False)
     with pytest.raises(UsageError, match="--workers 0 must be at least 1"):
         random_baseline(study=folder, workers=0, progress=False)

@@ -113,9 +113,9 @@ def _check_folder(folder: Path) -> None:
     while not nearest.exists():
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise UsageError(f"-o: {nearest} is a file; name a folder")
+        raise UsageError(f"-o {folder}: {nearest} is a file; name a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UsageError(f"-o: no permission to write in {nearest}; choose another folder")
+        raise UsageError(f"-o {folder}: no permission to write in {nearest}; choose another folder")
 
 
 def _make_folder(folder: Path) -> None:

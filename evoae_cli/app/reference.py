@@ -45,7 +45,7 @@ _ENDING = """\
 | code | meaning |
 |---|---|
 | 0 | done |
-| 1 | failed |
+| 1 | failed, or nobody read the result, as before a closed pipe |
 | 2 | wrong use: the line on stderr says what to change |
 | 130 | stopped by Ctrl-C or `evoae stop` |
 | 143 | stopped by SIGTERM or SIGHUP |

@@ -69,7 +69,7 @@ def new_plan(
         protocols=chosen,
         n_samples=_number("--samples", n_samples, N_SAMPLES, 2, MOST_SAMPLES),
         against=None if folder is None else str(folder.absolute()),
-        n_pairs=_pairs(n_pairs, folder),
+        n_pairs=_pairs(n_pairs, folder, chosen),
         references=_references(references, config.objective),
     )
 
@@ -81,20 +81,34 @@ def same_plan(folder: Path, given: Mapping[str, Any], settings: Mapping[str, Any
     save `CHANGES`; None: nothing was given.
     """
     plan = read_plan(folder)
-    for name, value in given.items():
+    search = None if plan.against is None else Path(plan.against)
+    protocols = _protocols(given.get("protocols"), search)
+    asked: dict[str, tuple[str, object]] = {
+        "objective": ("objective", given.get("objective")),
+        "against": ("--against", given.get("against")),
+        "n_samples": ("--samples", _number("--samples", given.get("n_samples"), 0, 2, MOST_SAMPLES)),
+        "protocols": ("--protocols", protocols),
+        "n_pairs": ("--seeds", _number("--seeds", given.get("n_pairs"), 0, 1, _MOST_SEEDS)),
+        "references": ("--references", _references(given.get("references"), plan.objective)),
+    }
+    for name, (option, value) in asked.items():
         there = getattr(plan, name)
-        if value is not None and (set(value) != set(there) if isinstance(value, tuple) else value != there):
-            raise _another(folder, name, there, value)
-    asked = msgspec.to_builtins(with_full_names(resolve(plan.objective, EARLIER, plan.settings, settings)))
+        if given.get(name) is not None and value != there:
+            raise _another(folder, option, there, value)
+    resolved = msgspec.to_builtins(with_full_names(resolve(plan.objective, EARLIER, plan.settings, settings)))
     for name, value in settings.items():
         # A value may be spelt in several ways; its resolved form has one.
-        if value is not None and name not in CHANGES and asked[name] != plan.settings[name]:
-            raise _another(folder, name, plan.settings[name], value)
+        if value is not None and name not in CHANGES and resolved[name] != plan.settings[name]:
+            raise _another(folder, option_name(name), plan.settings[name], value)
     return plan
 
 
-def _another(folder: Path, name: str, there: object, value: object) -> UsageError:
-    return UsageError(f"{folder} is a comparison with {name} {there}, not {value}; name another study")
+def _another(folder: Path, option: str, there: object, value: object) -> UsageError:
+    here, asked = (
+        (",".join(map(str, one)) or "none") if isinstance(one, list | tuple) else "none" if one is None else str(one)
+        for one in (there, value)
+    )
+    return UsageError(f"{folder} is a comparison with {option} {here}, not {asked}; name another study")
 
 
 def begin(plan: Plan, name: str | None) -> Path:
@@ -142,7 +156,7 @@ def _compared(name: str, objective: str | None, given: Mapping[str, Any]) -> tup
 def _protocols(given: Sequence[str] | None, search: Path | None) -> tuple[Protocol, ...]:
     if given is None:
         return PROTOCOLS if search is not None else ("paper",)
-    if isinstance(given, str) or not given:
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
         raise UsageError(f"--protocols {given!r} are no names; use some of {', '.join(PROTOCOLS)}")
     for name in given:
         if name not in PROTOCOLS:
@@ -152,15 +166,20 @@ def _protocols(given: Sequence[str] | None, search: Path | None) -> tuple[Protoc
     return tuple(name for name in PROTOCOLS if name in given)
 
 
-def _pairs(given: int | None, search: Path | None) -> int:
+def _pairs(given: int | None, search: Path | None, protocols: Sequence[Protocol]) -> int:
     n_pairs = _number("--seeds", given, 1, 1, _MOST_SEEDS)
     if n_pairs > 1 and search is None:
         raise UsageError(f"--seeds {given} repeats a search and its comparisons; give --against STUDY")
+    if n_pairs > 1 and not set(protocols) & set(FAIR):
+        raise UsageError(
+            f"--seeds {given} repeats a search and its fair comparisons, and --protocols {','.join(protocols)} has "
+            f"none; add {one_of(FAIR)}, or leave --seeds out"
+        )
     return n_pairs
 
 
 def _references(given: Sequence[str] | None, objective: Objective) -> tuple[str, ...]:
-    if isinstance(given, str):
+    if isinstance(given, str) or not isinstance(given, Sequence | None):
         raise UsageError(f"--references {given!r} are no names; use some of {', '.join(HAND_MADE)}")
     for name in given or ():
         if name not in HAND_MADE:

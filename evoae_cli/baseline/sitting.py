@@ -10,7 +10,7 @@ import msgspec
 
 from evoae_cli.baseline.plan import read_plan, write_plan
 from evoae_cli.baseline.rivalfile import cannot_write
-from evoae_cli.errors import EvoaeError, UsageError
+from evoae_cli.errors import StudyError, UsageError
 from evoae_cli.study.lock import StudyLock
 from evoae_cli.study.orders import Order, obeying
 
@@ -18,7 +18,7 @@ from evoae_cli.study.orders import Order, obeying
 class Sitting:
     """Holds the comparison in `folder`, and obeys what `evoae stop` asks of it; a context manager.
 
-    Raises StudyError on entering while another process has it, EvoaeError where its folder cannot be written to.
+    Raises StudyError on entering while another process has it, and where its folder cannot be written to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,8 +36,9 @@ class Sitting:
             try:
                 held.enter_context(StudyLock(self._folder))
             except OSError as error:
-                raise EvoaeError(
-                    f"cannot write to {self._folder}: {error.strerror}; what it has come to: evoae show {self._folder}"
+                raise StudyError(
+                    f"cannot write to {self._folder}: {error.strerror}; make it writable, or see what it has come to: "
+                    f"evoae show {self._folder}"
                 ) from error
             held.enter_context(obeying(self._folder, self._obey))
             self._held = held.pop_all()

@@ -47,7 +47,7 @@ _MAX_DURATION_S = 366 * 86_400
 
 def parse_duration(name: str, text: str) -> float:
     """`90s`, `30m`, `1.5h` or `1h30m` in seconds. Raises UsageError that names the setting."""
-    parts = re.findall(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])", text)
+    parts = re.findall(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])", text) if isinstance(text, str) else []
     if not parts or "".join(map("".join, parts)) != text:
         raise UsageError(f"{option_name(name)} {text!r} is no time; write it as 90s, 30m or 1.5h")
     seconds = sum(float(number) * _UNITS_S[unit] for number, unit in parts)

@@ -39,6 +39,8 @@ def study_path(name: str) -> Path:
     """
     if not name.strip():
         raise StudyError("the study's name is empty; give a name or a folder")
+    if not name.isprintable() and not os.path.lexists(name):
+        raise StudyError(f"the study's name {name!r} holds what no line can show; choose another")
     is_bare = os.sep not in name and name not in (".", "..") and not name.startswith("~")
     folder = runs_folder() / name if is_bare else plain_path(name)
     if not os.path.lexists(folder) and is_study(inner := runs_folder() / name):

@@ -22,6 +22,12 @@ CASES = (
     case("a fair protocol without a search", f"{_RANDOM} --protocols lengths", "lengths", "--against STUDY"),
     case("pairs without a search", f"{_RANDOM} --seeds 5", "--seeds 5", "--against STUDY"),
     case("no pairs", "random-baseline --against mine --seeds 0", "--seeds 0", "1 to 100", prepare=study),
+    case(
+        "pairs of what has no fair comparison",
+        "random-baseline --against mine --protocols paper --seeds 5",
+        *("--seeds 5", "--protocols paper", "uniform, lengths or one-layer"),
+        prepare=study,
+    ),
     case("chance with generations", f"{_RANDOM} --generations 4", "--generations", is_process=True),
     case("chance from no images", f"{_RANDOM} --data nowhere/", "nowhere", "folder of images"),
     case("chance with a wrong setting", f"{_RANDOM} --lr 0", "--lr 0", "above 0"),

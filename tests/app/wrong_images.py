@@ -58,6 +58,7 @@ _OBJECTS = _npy(np.array([[{"a": 1}, None]], dtype=object))
 _NAN = _npy(np.full((40, 40), np.nan))
 _ODD_NPY = b"\x93NUMPY\x01\x00\x40\x00{'descr': '<f8', 'fortran_order': False, 'shape': (-5, 99999)}\n"
 
+BLACK = several(*(picture(f"images/{number}.png", pixels(40 + number) * 0) for number in range(9)))
 CASES = (
     # Sources of images.
     case("images nowhere", "search denoise --data nowhere", "'nowhere'", "no such folder", is_process=True),
@@ -131,7 +132,7 @@ CASES = (
     case("two images", SEARCH, "2 usable images", "at least 3", prepare=pictures("images", 2, pixels())),
     case("small images", SEARCH, "--patch 32", "16x16", "--patch 16", prepare=pictures("images", 9, pixels(16, 16))),
     case("tiny images", SEARCH, "--patch 32", "use larger", prepare=pictures("images", 9, pixels(3, 3))),
-    case("images of one value", SEARCH, "equal", "nothing to learn", prepare=pictures("images", 9, pixels() * 0)),
+    case("images of one value", SEARCH, "equal", "nothing to learn", prepare=BLACK),
     case(
         "a range that holds no pixel",
         f"{SEARCH} --range 5000 6000",

@@ -187,8 +187,8 @@ def picture(name: str, array: npt.NDArray[np.generic]) -> Prepare:
 
 
 def pictures(where: str, n: int, array: npt.NDArray[np.generic]) -> Prepare:
-    """`n` equal image files in a folder."""
-    return several(*(picture(f"{where}/{number}.png", array) for number in range(n)))
+    """`n` image files in a folder, each a shade brighter than the one before."""
+    return several(*(picture(f"{where}/{number}.png", array + array.dtype.type(number)) for number in range(n)))
 
 
 def contents(root: Path) -> dict[str, tuple[object, ...]]:

@@ -1,6 +1,7 @@
 """Comparisons of real trainings, small ones."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -238,7 +239,7 @@ def test_a_comparison_alone_may_be_gone_on_with_from_another_folder(
     assert same_plan(folder, {}, {"data": "photos"}) == plan
     monkeypatch.chdir(tmp_path / "there")
     assert measured(folder)
-    with pytest.raises(UsageError, match="is a comparison with data"):
+    with pytest.raises(UsageError, match="is a comparison with --data"):
         same_plan(folder, {}, {"data": "photos"})
     shutil.rmtree(tmp_path / "here" / "photos")
     (tmp_path / "there" / "photos").rename(tmp_path / "here" / "photos")
@@ -262,11 +263,27 @@ def test_a_comparison_that_is_gone_on_with_is_the_one_that_is_asked_for(compared
     assert same_plan(compared, nothing) == plan
     same = nothing | {"protocols": tuple(reversed(plan.protocols)), "n_samples": 4, "against": plan.against}
     assert same_plan(compared, same) == plan
-    for other in ({"protocols": ("paper",)}, {"n_samples": 5}, {"against": str(compared)}, {"objective": "manifold"}):
-        with pytest.raises(UsageError, match=rf"is a comparison with {next(iter(other))} .*; name another study"):
+    known = ",".join(plan.protocols)
+    for other, said in (
+        ({"protocols": ["paper"]}, f"--protocols {known}, not paper"),
+        ({"n_samples": 5}, "--samples 4, not 5"),
+        ({"n_pairs": 3}, f"--seeds {plan.n_pairs}, not 3"),
+        ({"references": ["unet"]}, "--references none, not unet"),
+        ({"against": str(compared)}, f"--against {plan.against}, not {compared}"),
+        ({"objective": "manifold"}, "objective denoise, not manifold"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(f"is a comparison with {said}; name another study")):
+            same_plan(compared, nothing | other)
+    for other, said in (
+        ({"protocols": "lengths"}, "--protocols 'lengths' are no names"),
+        ({"protocols": 5}, "--protocols 5 are no names"),
+        ({"n_pairs": "two"}, "--seeds 'two' is no whole number"),
+        ({"references": 5}, "--references 5 are no names"),
+    ):
+        with pytest.raises(UsageError, match=said):
             same_plan(compared, nothing | other)
     assert same_plan(compared, nothing, {"seed": plan.settings["seed"], "lr": None, "patch": SMALL["patch"]}) == plan
-    with pytest.raises(UsageError, match=r"is a comparison with lr [\d.]+, not 0.5; name another study"):
+    with pytest.raises(UsageError, match=r"is a comparison with --lr [\d.]+, not 0.5; name another study"):
         same_plan(compared, nothing, {"lr": 0.5})
     with pytest.raises(UsageError, match=r"unknown setting 'lrr'; did you mean 'lr'"):
         same_plan(compared, nothing, {"lrr": 0.5})
