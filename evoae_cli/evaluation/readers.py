@@ -1,6 +1,7 @@
 """Reads one image file of any supported format into HxWxC pixels, in the file's own depth."""
 
 import logging
+import stat
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,10 @@ def read_image(path: Path, *, is_upright: bool = True) -> Pixels:
     8 and 16 bit unsigned. Animations are refused, as stacks are. Raises UnreadableImageError.
     """
     try:
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise _RefusedError("no file that holds anything, but a pipe or a device")
+        if status.st_size == 0:
             raise _RefusedError("the file is empty")
         # Decoders warn about odd metadata; what matters is whether pixels come out.
         with warnings.catch_warnings():
@@ -56,6 +60,8 @@ def read_image(path: Path, *, is_upright: bool = True) -> Pixels:
         raise UnreadableImageError(path, "it does not fit in memory") from error
     except PermissionError as error:
         raise UnreadableImageError(path, "permission denied") from error
+    except FileNotFoundError as error:
+        raise UnreadableImageError(path, "a link to nothing" if path.is_symlink() else "it is not there") from error
     except Exception as error:  # A damaged file can make a decoder raise anything.
         raise UnreadableImageError(path, first_line(error)) from error
 

@@ -1,3 +1,4 @@
+import os
 import struct
 import zlib
 
@@ -199,6 +200,8 @@ def save_bomb(path):
     ("name", "save", "reason"),
     [
         ("empty.png", lambda path: path.touch(), "the file is empty"),
+        ("pipe.png", os.mkfifo, "no file that holds anything, but a pipe or a device"),
+        ("link.tif", lambda path: path.symlink_to("nowhere"), "a link to nothing"),
         ("text.png", lambda path: path.write_text("hello"), "not an image of the kind its name says, or damaged"),
         ("bomb.png", save_bomb, "more than 178 million pixels"),
         (
@@ -220,7 +223,7 @@ def save_bomb(path):
             lambda path: tifffile.imwrite(path, np.zeros((7, 9, 9), np.uint16), imagej=True, metadata={"axes": "ZYX"}),
             r"a stack of 7 images \(axes ZYX\); save each",
         ),
-        ("missing.png", lambda path: None, "No such file"),
+        ("missing.png", lambda path: None, "it is not there"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_its_reason_in_one_line(tmp_path, name, save, reason):
