@@ -223,7 +223,7 @@ def random_baseline(
     if folder is None:
         folder = begin(plan, name)
     try:
-        is_whole = run_comparison(folder, _Caller(make_engine, progress), changes=changes)
+        is_whole = run_comparison(folder, plan, _Caller(make_engine, progress), changes=changes)
     finally:
         if is_new:
             abandon(folder)

@@ -45,7 +45,7 @@ def run_baseline(
     check_search(plan)
     if place.hosting is not None and not is_retrying and all(is_ended(folder, part) for part in plan.parts):
         raise UsageError(f"all studies of {folder} have ended, so there is nothing that other hosts could help with")
-    run = partial(_run, folder, _Person(plan, show, place), is_retrying=is_retrying, changes=changes)
+    run = partial(_run, folder, plan, _Person(plan, show, place), is_retrying=is_retrying, changes=changes)
     return run_hosted(place.hosting, resolve(plan.objective, EARLIER, plan.settings, changes), show, run)
 
 
@@ -92,10 +92,10 @@ class _Person(Attendant):
         self.stopped_by = interruption.signum or signal.SIGINT
 
 
-def _run(folder: Path, person: _Person, **how: Any) -> int:
+def _run(folder: Path, plan: Plan, person: _Person, **how: Any) -> int:
     """To its end, or to the first Ctrl-C; the exit code."""
     show = person.show
-    if not run_comparison(folder, person, **how):
+    if not run_comparison(folder, plan, person, **how):
         resume = command_line("evoae", "resume", folder)
         show.say(f"interrupted; all finished evaluations are stored. Continue with: {resume}")
         return exit_code(person.stopped_by)

@@ -82,12 +82,11 @@ def same_plan(folder: Path, given: Mapping[str, Any], settings: Mapping[str, Any
     """
     plan = read_plan(folder)
     search = None if plan.against is None else Path(plan.against)
-    protocols = _protocols(given.get("protocols"), search)
     asked: dict[str, tuple[str, object]] = {
         "objective": ("objective", given.get("objective")),
         "against": ("--against", given.get("against")),
         "n_samples": ("--samples", _number("--samples", given.get("n_samples"), 0, 2, MOST_SAMPLES)),
-        "protocols": ("--protocols", protocols),
+        "protocols": ("--protocols", _protocols(given.get("protocols"), search)),
         "n_pairs": ("--seeds", _number("--seeds", given.get("n_pairs"), 0, 1, _MOST_SEEDS)),
         "references": ("--references", _references(given.get("references"), plan.objective)),
     }
@@ -104,11 +103,14 @@ def same_plan(folder: Path, given: Mapping[str, Any], settings: Mapping[str, Any
 
 
 def _another(folder: Path, option: str, there: object, value: object) -> UsageError:
-    here, asked = (
-        (",".join(map(str, one)) or "none") if isinstance(one, list | tuple) else "none" if one is None else str(one)
-        for one in (there, value)
-    )
-    return UsageError(f"{folder} is a comparison with {option} {here}, not {asked}; name another study")
+    return UsageError(f"{folder} is a comparison with {option} {_told(there)}, not {_told(value)}; name another study")
+
+
+def _told(value: object) -> str:
+    """A value as one gives it to an option."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def begin(plan: Plan, name: str | None) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from evoae_cli.baseline.plan import Part, Plan, check_search, read_plan
+from evoae_cli.baseline.plan import Part, Plan, check_search
 from evoae_cli.baseline.sitting import Sitting
 from evoae_cli.baseline.summary import is_ended
 
@@ -47,17 +47,17 @@ class Attendant(ABC):
 
 def run_comparison(
     folder: Path,
+    plan: Plan,
     attendant: Attendant,
     *,
     is_retrying: bool = False,
     changes: Mapping[str, Any] = MappingProxyType({}),
 ) -> bool:
-    """Run what is left of the comparison in `folder`; False where it was stopped before its end.
+    """Run what is left of the comparison in `folder`, whose plan is `plan`; False where it was stopped before its end.
 
     `is_retrying` and `changes` are what `Study.open` takes. Raises StudyError where a process has it or its search is
     not where it was, and what `open_part` and `Measurements` raise.
     """
-    plan = read_plan(folder)
     check_search(plan)
     course = _Course(folder, plan, attendant, is_retrying, changes)
     with Sitting(folder) as sitting:

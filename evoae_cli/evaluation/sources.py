@@ -44,7 +44,7 @@ class Draft(NamedTuple):
     position: int
     """In the spool, in bytes."""
     digest: bytes
-    """Of its pixels, of a pair those of its clean image: images with the same one are copies."""
+    """`digest_of` its pixels, of a pair those of its clean image: images with the same one are copies."""
 
     @property
     def noun(self) -> str:
@@ -55,6 +55,13 @@ class Draft(NamedTuple):
     def channels(self) -> int:
         """1 for grey, 3 for colour."""
         return self.shape[-1]
+
+
+def digest_of(pixels: Pixels) -> bytes:
+    """The same for images that are equal in every pixel, and in shape and depth."""
+    digest = blake2b(f"{pixels.shape} {pixels.dtype.name}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.digest()
 
 
 class Spool:
@@ -85,10 +92,8 @@ class Spool:
         with writing_to(self._cache):
             position = self._file.tell()
             self._file.write(data.data)
-        digest = blake2b(f"{clean.shape} {clean.dtype.name}".encode(), digest_size=16)
-        digest.update(np.ascontiguousarray(clean).data)
         self.drafts.append(
-            Draft(image.name, image.split, data.shape, data.dtype.name, low, high, position, digest.digest())
+            Draft(image.name, image.split, data.shape, data.dtype.name, low, high, position, digest_of(clean))
         )
 
     def images(self, splits: Iterable[Split], channels: int) -> Iterator[LabelledImage]:

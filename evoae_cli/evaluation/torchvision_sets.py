@@ -15,7 +15,7 @@ from evoae_cli.draws import generator, sample
 from evoae_cli.errors import ImageError, first_line
 from evoae_cli.evaluation.contract import derive_seed
 from evoae_cli.evaluation.imagefile import cache_folder
-from evoae_cli.evaluation.sources import SourceImage
+from evoae_cli.evaluation.sources import SourceImage, digest_of
 
 
 class _Published(NamedTuple):
@@ -53,9 +53,9 @@ def torchvision_images(
 ) -> Iterator[SourceImage]:
     """All images of `stl10` (96x96) or `cifar10` (32x32), 8-bit colour.
 
-    A tenth of the labelled training images, drawn by `seed`, is val (500 of STL-10's 5,000, as in the paper's code);
-    the data set's own test images are test. Raises ImageError where files are missing (and `download` is off),
-    damaged, or cannot be fetched.
+    A tenth of the labelled training images, drawn by `seed`, is val (500 of STL-10's 5,000, as in the paper's code),
+    with copies of these where there are any; the data set's own test images are test. Raises ImageError where files are
+    missing (and `download` is off), damaged, or cannot be fetched.
     """
     published = _SETS[name]
     folder = data_folder(name, root)
@@ -69,11 +69,12 @@ def torchvision_images(
     for split, found, expected in (("training", train, published.n_train), ("test", test, published.n_test)):
         if len(found) != expected:
             warn(f"{name} in {folder} has {len(found)} {split} images, not the published {expected}; used as it is")
-    in_val = np.zeros(len(train), dtype=bool)
     n_val = max(1, len(train) // 10)
-    in_val[sample(len(train), n_val, generator(derive_seed(seed, name, "split")))] = True
+    drawn = sample(len(train), n_val, generator(derive_seed(seed, name, "split")))
+    # With all of their copies.
+    val = {digest_of(train[number]) for number in drawn}
     for number, image in enumerate(train):
-        yield SourceImage(f"train/{number:05}", "val" if in_val[number] else "train", image)
+        yield SourceImage(f"train/{number:05}", "val" if digest_of(image) in val else "train", image)
     for number, image in enumerate(test):
         yield SourceImage(f"test/{number:05}", "test", image)
 

@@ -10,13 +10,13 @@ from evoae_cli.evaluation.torchvision_sets import torchvision_images
 RNG = np.random.default_rng(3)
 
 
-def write_stl10(root: Path, n_train: int = 30, n_test: int = 5):
+def write_stl10(root: Path, n_train: int = 30, n_test: int = 5, n_different: int | None = None):
     """The published layout: bytes, channel by channel, each channel column by column; labels from 1 beside them."""
     folder = root / "stl10_binary"
     folder.mkdir(parents=True)
     images = {}
     for name, n in (("train", n_train), ("test", n_test)):
-        images[name] = RNG.integers(0, 256, (n, 96, 96, 3), dtype=np.uint8)
+        images[name] = np.resize(RNG.integers(0, 256, (n_different or n, 96, 96, 3), dtype=np.uint8), (n, 96, 96, 3))
         images[name].transpose(0, 3, 2, 1).tofile(folder / f"{name}_X.bin")
         np.ones(n, np.uint8).tofile(folder / f"{name}_y.bin")
     return images
@@ -58,6 +58,14 @@ def test_cifar10_gives_every_image_as_it_lies_in_the_files(tmp_path):
     np.testing.assert_array_equal([image.pixels for image in images if image.split != "test"], train)
     np.testing.assert_array_equal([image.pixels for image in images if image.split == "test"], written["test_batch"])
     assert sum(image.split == "val" for image in images) == 2
+
+
+def test_copies_of_an_image_that_is_val_are_val_too(tmp_path):
+    write_stl10(tmp_path, n_different=10)
+    images, _ = read("stl10", tmp_path)
+    splits = [image.split for image in images if image.split != "test"]
+    assert splits[:10] == splits[10:20] == splits[20:]
+    assert 1 <= splits[:10].count("val") <= 3
 
 
 def test_the_seed_decides_which_images_are_val(tmp_path):
