@@ -246,8 +246,10 @@ def test_a_node_that_cannot_run_a_task_gets_none_for_a_while(
 ) -> None:
     """As one whose disk is full: it would take all tasks, one after the other. Its worker goes to another node."""
     add_node(num_cpus=1)
-    with engine_for(nodes, tmp_path, n_workers=2) as engine:
-        until(lambda: sorted(worker.state for worker in engine.view().workers) == ["idle", "starting"])
+    with engine_for(nodes, tmp_path, n_workers=1) as engine:
+        # The first worker, which tasks go to first, is on the first node.
+        until(lambda: [worker.state for worker in engine.view().workers] == ["idle"])
+        engine.resize(2)
         good = add_node(num_cpus=2).node_id
         until(lambda: [worker.state for worker in engine.view().workers] == ["idle", "idle"])
         full = {"error": "the disk is full", "error_type": "EvoaeError"}
